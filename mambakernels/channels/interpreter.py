@@ -1,0 +1,152 @@
+"""The Python that runs us, staged as the `python` package of a channel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from mambakernels import errors
+from mambakernels.channels import elf
+from mambakernels.channels.packages import Recipe
+
+# In nobody's way at run time, and half of the size: test suites, caches, what other tools put in, static libraries.
+_LEFT_OUT = ("__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "ensurepip", "config-*")
+_LEFT_OUT_FILES = ("*.pyc", "*.a", "EXTERNALLY-MANAGED")
+
+
+def version() -> str:
+    """Return the interpreter's version without local parts, such as `3.11.7`."""
+    return ".".join(str(part) for part in sys.version_info[:3])
+
+
+def minor() -> str:
+    """Return the interpreter's minor version, such as `3.11`."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def tag() -> str:
+    """Return the short Python tag of build strings, such as `py311`."""
+    return f"py{sys.version_info[0]}{sys.version_info[1]}"
+
+
+def library() -> Path:
+    """Return the folder of Python's own library inside any of our environments, relative to the prefix."""
+    return Path("lib") / f"python{minor()}"
+
+
+def site_packages() -> Path:
+    """Return the site-packages folder inside any of our environments, relative to the prefix."""
+    return library() / "site-packages"
+
+
+def fingerprint() -> str:
+    """Return a hash that changes when the interpreter does: its build, its place, its file."""
+    executable = _executable()
+    state = executable.stat()
+    facts = (sys.version, str(executable), state.st_size, state.st_mtime_ns)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def recipe(subdir: str) -> Recipe:
+    """Describe the `python` package; as on conda-forge it provides `python_abi`'s counterpart and wants pip."""
+    return Recipe(
+        name="python",
+        version=version(),
+        subdir=subdir,
+        depends=("pip",),
+        constrains=(f"python_abi {minor()}.*",),
+        license="PSF-2.0",
+        license_files=_licence(),
+        summary=f"The {platform.python_implementation()} that runs mambakernels, from this machine",
+        homepage="https://www.python.org/",
+        build_suffix="_cpython",
+    )
+
+
+def stage(prefix: Path) -> None:
+    """Copy the interpreter into `prefix`: executable, standard library, and the libraries it brought along."""
+    if sys.platform == "win32":
+        raise errors.ChannelError(
+            "The wheels channel cannot be built on Windows yet.", next_step="Use --channel conda-forge."
+        )
+    (prefix / "bin").mkdir(parents=True)
+    executable = prefix / "bin" / f"python{minor()}"
+    shutil.copy2(_executable(), executable)
+    for alias in ("python", "python3"):
+        (prefix / "bin" / alias).symlink_to(executable.name)
+    library_folder = prefix / library()
+    _copy_library(Path(sysconfig.get_path("platstdlib", vars=_base())), library_folder)
+    _copy_library(Path(sysconfig.get_path("stdlib", vars=_base())), library_folder)
+    _copy_headers(prefix)
+    (library_folder / "site-packages").mkdir(exist_ok=True)
+    (library_folder / "site-packages" / "README.txt").write_text("Packages of this environment.\n", encoding="utf-8")
+    _bundle_libraries(prefix, executable)
+    _reach_site_packages(prefix)
+
+
+def _executable() -> Path:
+    base = Path(getattr(sys, "_base_executable", None) or sys.executable)
+    return base.resolve()
+
+
+def _base() -> dict[str, str]:
+    return {"base": sys.base_prefix, "platbase": sys.base_exec_prefix, "installed_base": sys.base_prefix}
+
+
+def _copy_library(source: Path, target: Path) -> None:
+    shutil.copytree(
+        source, target, ignore=shutil.ignore_patterns(*_LEFT_OUT, *_LEFT_OUT_FILES), dirs_exist_ok=True, symlinks=False,
+        ignore_dangling_symlinks=True,
+    )  # fmt: skip
+
+
+def _copy_headers(prefix: Path) -> None:
+    """Bring the headers, so that a compiler inside the environment finds `Python.h`."""
+    source = Path(sysconfig.get_path("include", vars=_base()))
+    if source.is_dir():
+        shutil.copytree(source, prefix / "include" / f"python{minor()}", dirs_exist_ok=True)
+
+
+def _bundle_libraries(prefix: Path, executable: Path) -> None:
+    """Copy the shared libraries that live beside the interpreter (libpython, a conda base's OpenSSL), transitively.
+
+    What comes from the system's own folders stays the system's, as it is for the interpreter itself.
+    """
+    origin = [Path(sys.base_prefix) / "lib", Path(sysconfig.get_config_var("LIBDIR") or sys.base_prefix)]
+    own = [folder for folder in origin if folder.is_dir() and not elf.is_system_folder(folder)]
+    pending = [executable, *(prefix / library() / "lib-dynload").glob("*.so")]
+    while pending:
+        for name in elf.needed(pending.pop()):
+            found = next((folder / name for folder in own if (folder / name).exists()), None)
+            target = prefix / "lib" / name
+            if found and not target.exists():
+                shutil.copy2(found.resolve(), target)
+                pending.append(target)
+                elf.edit(target, rpath="$ORIGIN")
+    elf.edit(executable, rpath="$ORIGIN/../lib")
+    for module in (prefix / library() / "lib-dynload").glob("*.so"):
+        if any((prefix / "lib" / name).exists() for name in elf.needed(module)):
+            elf.edit(module, rpath="$ORIGIN/../..")
+
+
+def _reach_site_packages(prefix: Path) -> None:
+    """Make `site-packages` the folder that a distribution's patched `site` and `sysconfig` look at.
+
+    Debian's Python looks into `lib/python3/dist-packages`; a link to our folder is all it needs.
+    """
+    if "deb_system" in sysconfig.get_scheme_names():
+        (prefix / "lib" / "python3").mkdir()
+        (prefix / "lib" / "python3" / "dist-packages").symlink_to(os.path.relpath(site_packages(), "lib/python3"))
+
+
+def _licence() -> tuple[Path, ...]:
+    candidates = (
+        Path(sysconfig.get_path("stdlib", vars=_base())) / "LICENSE.txt",
+        Path("/usr/share/doc") / f"python{minor()}" / "copyright",
+    )
+    return tuple(path for path in candidates if path.is_file())

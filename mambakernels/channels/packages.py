@@ -1,0 +1,148 @@
+"""A staged folder becomes a conda package, and a folder of packages a channel: all that touches rattler-build."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+# Archives carry no clock: the same content always gives the same bytes.
+_TIMESTAMP = datetime(2020, 1, 1, tzinfo=timezone.utc)
+# 1 of 9: the packages go no further than this machine, and 9 takes ten times as long.
+_COMPRESSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a package says of itself; its files are a folder laid out like a prefix."""
+
+    name: str
+    version: str
+    subdir: str
+    depends: tuple[str, ...] = ()
+    constrains: tuple[str, ...] = ()
+    license: str | None = None
+    license_files: tuple[Path, ...] = field(default=(), compare=False)
+    summary: str | None = None
+    homepage: str | None = None
+    build_prefix: str = ""
+    build_suffix: str = ""
+    build_number: int = 0
+    noarch: Literal["python", "generic"] | None = None
+
+
+def build_string(recipe: Recipe, files: Path) -> str:
+    """Return `<prefix>h<hash>_<number><suffix>`, whose hash covers every byte and the metadata.
+
+    A file name then never gets new content, which package caches rely on.
+    """
+    digest = hashlib.sha256()
+    facts = {key: value for key, value in asdict(recipe).items() if key != "license_files"}
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    for path in _walk(files):
+        relative = path.relative_to(files).as_posix()
+        digest.update(f"\0{relative}\0{_kind(path)}\0".encode())
+        digest.update(os.readlink(path).encode() if path.is_symlink() else _content_hash(path))
+    return f"{recipe.build_prefix}h{digest.hexdigest()[:8]}_{recipe.build_number}{recipe.build_suffix}"
+
+
+def assemble(recipe: Recipe, files: Path, folder: Path) -> Path:
+    """Write the package of the staged `files` into `folder` and return its path."""
+    import rattler_build
+
+    folder.mkdir(parents=True, exist_ok=True)
+    output = rattler_build.assemble_package(
+        recipe.name,
+        recipe.version,
+        recipe.subdir,
+        build_string(recipe, files),
+        folder,
+        # collect_files() of rattler-build leaves hidden files out, and with files_dir empty packages fail
+        files=[_entry(path, files) for path in _walk(files)],
+        depends=list(recipe.depends),
+        constrains=list(recipe.constrains),
+        license=recipe.license,
+        license_files=[str(path) for path in recipe.license_files],
+        summary=recipe.summary,
+        homepage=recipe.homepage,
+        build_number=recipe.build_number,
+        noarch=recipe.noarch,
+        compression_level=_COMPRESSION,
+        timestamp=_TIMESTAMP,
+        detect_prefix=False,  # it looks for its own scratch folder; what we stage names no prefix at all
+    )
+    return Path(output.path)
+
+
+def publish(built: Iterable[Path], channel: Path, *, members: Iterable[str], subdir: str, scratch: Path) -> None:
+    """Move packages into a channel and replace its index, which lists `members` (file names), in one step.
+
+    `scratch` is an empty folder on the channel's file system. Readers see the old index or the new one; a package
+    is in place before an index names it.
+    """
+    for folder in (channel / subdir, channel / "noarch", scratch / subdir, scratch / "noarch"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for package in built:
+        package.replace(channel / subdir / package.name)
+    for name in members:
+        _link(channel / subdir / name, scratch / subdir / name)
+    write_index(scratch)
+    for part in {subdir, "noarch"}:
+        (scratch / part / "repodata.json").replace(channel / part / "repodata.json")
+
+
+def write_index(channel: Path) -> None:
+    """Index all subdirs of a channel folder as plain `repodata.json`."""
+    from rattler.index import index_fs
+
+    asyncio.run(index_fs(channel, write_zst=False, write_shards=False, force=True))
+
+
+def records(channel: Path, subdir: str) -> dict[str, dict[str, Any]]:
+    """Return what a channel's index says of each package file; nothing if there is no index."""
+    try:
+        text = (channel / subdir / "repodata.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    packages: dict[str, dict[str, Any]] = json.loads(text).get("packages.conda", {})
+    return packages
+
+
+def _walk(files: Path) -> Iterator[Path]:
+    """Yield all files and links, in an order that does not depend on the file system."""
+    for folder, folders, names in os.walk(files):
+        linked = [name for name in folders if (Path(folder) / name).is_symlink()]
+        folders.sort()
+        yield from (Path(folder) / name for name in sorted(names + linked))
+
+
+def _entry(path: Path, root: Path) -> Any:
+    import rattler_build
+
+    return rattler_build.FileEntry.from_paths(path, path.relative_to(root))
+
+
+def _kind(path: Path) -> str:
+    if path.is_symlink():
+        return "link"
+    return "executable" if path.stat().st_mode & stat.S_IXUSR else "file"
+
+
+def _content_hash(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return hashlib.sha256(stream.read()).digest()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)

@@ -1,0 +1,165 @@
+"""One wheel becomes one staged conda package: its metadata, its dependencies, its files."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.metadata import Metadata, parse_email
+from packaging.requirements import Requirement
+from packaging.specifiers import Specifier
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from mambakernels import errors
+from mambakernels.channels import interpreter
+from mambakernels.channels.names import conda_name
+from mambakernels.channels.packages import Recipe
+
+_SHEBANG = re.compile(rb"\A#!/PREFIX/bin/python[^\n]*\n")
+# A script finds the Python beside it, wherever the prefix is, however long its path and whatever is in it.
+_RELOCATABLE = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/python "$0" "$@"
+' '''
+"""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel file on disk."""
+
+    path: Path
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The canonical name on the index."""
+        return str(parse_wheel_filename(self.path.name)[0])
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The version, spelled so that conda reads it as well."""
+        return str(parse_wheel_filename(self.path.name)[1]).replace("+", "_")
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """The hash of the file."""
+        with self.path.open("rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+
+    @functools.cached_property
+    def metadata(self) -> Metadata:
+        """Its core metadata."""
+        with zipfile.ZipFile(self.path) as archive:
+            member = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            raw, _unparsed = parse_email(archive.read(member))
+        return Metadata.from_raw(raw, validate=False)
+
+
+def recipe(wheel: Wheel, others: Mapping[str, Wheel], subdir: str) -> Recipe:
+    """Describe the package of a wheel; `others` are the wheels of the same resolution, by canonical name.
+
+    Every package is built for one Python, also those that are pure: it brings its bytecode.
+    """
+    depends = {f"python {interpreter.minor()}.*": None}
+    for requirement in _requirements(wheel, frozenset(), others):
+        depends[_match_spec(requirement)] = None
+    metadata = wheel.metadata
+    return Recipe(
+        name=conda_name(wheel.name),
+        version=wheel.version,
+        subdir=subdir,
+        depends=tuple(depends),
+        license=licence(metadata),
+        summary=metadata.summary,
+        homepage=metadata.home_page,
+        build_prefix=interpreter.tag(),
+    )
+
+
+def stage(wheel: Wheel, prefix: Path) -> None:
+    """Install a wheel's files into `prefix` (purelib, platlib, scripts, data), scripts relocatable."""
+    from installer import install
+    from installer.destinations import SchemeDictionaryDestination
+    from installer.sources import WheelFile
+
+    site = prefix / interpreter.site_packages()
+    scheme = {
+        "purelib": site,
+        "platlib": site,
+        "scripts": prefix / "bin",
+        "data": prefix,
+        "headers": prefix / "include" / f"python{interpreter.minor()}" / wheel.name,
+    }
+    destination = SchemeDictionaryDestination(
+        {key: str(path) for key, path in scheme.items()}, interpreter="/PREFIX/bin/python", script_kind="posix"
+    )
+    try:
+        with WheelFile.open(wheel.path) as source:
+            install(source=source, destination=destination, additional_metadata={"INSTALLER": b"conda\n"})
+    except (zipfile.BadZipFile, ValueError, KeyError) as error:
+        raise errors.ChannelError(f"This wheel cannot be unpacked: {error}", where=wheel.path.name) from error
+    for script in (prefix / "bin").glob("*"):
+        _relocate(script)
+
+
+def licence_files(wheel: Wheel, folder: Path) -> tuple[Path, ...]:
+    """Extract a wheel's licence texts into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    with zipfile.ZipFile(wheel.path) as archive:
+        for name in archive.namelist():
+            parts = name.split("/")
+            if ".dist-info/" in name and re.match(r"(?i)(licen[cs]e|copying|notice)", parts[-1]):
+                target = folder / "-".join(parts[1:])
+                with archive.open(name) as source, target.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+                found.append(target)
+    return tuple(found)
+
+
+def licence(metadata: Metadata) -> str | None:
+    """Return the licence a wheel names: its expression, else its free text if short, else its classifier."""
+    if metadata.license_expression:
+        return str(metadata.license_expression)
+    if metadata.license and len(metadata.license) < 80 and "\n" not in metadata.license:
+        return metadata.license
+    classifiers = [item for item in metadata.classifiers or () if item.startswith("License ::")]
+    return classifiers[0].rpartition(" :: ")[2] if classifiers else None
+
+
+def _requirements(wheel: Wheel, extras: frozenset[str], others: Mapping[str, Wheel]) -> Iterator[Requirement]:
+    """Yield what a wheel needs on this Python, with the needs of the extras it asks of others spelled out."""
+    for requirement in wheel.metadata.requires_dist or ():
+        wanted = requirement.marker is None or any(
+            requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})
+        )
+        if not wanted or canonicalize_name(requirement.name) == wheel.name:
+            continue
+        yield requirement
+        other = others.get(canonicalize_name(requirement.name))
+        if requirement.extras and other is not None:
+            yield from _requirements(other, frozenset(requirement.extras), others)
+
+
+def _match_spec(requirement: Requirement) -> str:
+    version = ",".join(sorted(_conda_version(specifier) for specifier in requirement.specifier))
+    return f"{conda_name(requirement.name)} {version}".strip()
+
+
+def _conda_version(specifier: Specifier) -> str:
+    if specifier.operator in {"==", "==="}:
+        return specifier.version if specifier.version.endswith("*") else f"=={specifier.version}"
+    return f"{specifier.operator}{specifier.version}"
+
+
+def _relocate(script: Path) -> None:
+    if script.is_symlink():
+        return
+    content = script.read_bytes()
+    if _SHEBANG.match(content):
+        script.write_bytes(_SHEBANG.sub(lambda _: _RELOCATABLE, content, count=1))

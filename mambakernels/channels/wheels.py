@@ -1,0 +1,200 @@
+"""The `wheels` channel: a real conda channel made of wheels, this interpreter, and one NumPy per BLAS."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mambakernels import errors, paths, process
+from mambakernels.channels import blas as blas_table
+from mambakernels.channels import interpreter
+from mambakernels.channels.blas import Blas
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+from mambakernels.progress import Progress, silent
+
+# What every kernel needs; NumPy is there so that the channel has one set of versions from the start.
+BASE = ("ipykernel", "numpy", "pip", "threadpoolctl")
+_SCHEMA = 1
+_STATE = "wheels.json"
+_NOT_WHEELS = frozenset({"python", *blas_table.INTERFACES, "blas", "mambakernels-numeric", *blas_table.PROVIDERS})
+_NAME = re.compile(r"(?:[^:\s]+::)?([A-Za-z0-9_.-]+)")
+
+
+@dataclass(frozen=True)
+class State:
+    """What a channel was built from: which package files each source gave, and what was asked for."""
+
+    interpreter: str
+    code: str
+    requirements: tuple[str, ...] = ()
+    blas: tuple[str, ...] = ()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The package files that the channel consists of."""
+        return tuple(sorted(self.sources.values()))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a call wants of the channel: match specs, and the BLAS libraries they imply."""
+
+    specs: tuple[str, ...]
+    blas: tuple[str, ...]
+
+    @classmethod
+    def of(cls, specs: Sequence[str]) -> Request:
+        """Read match specs; InvalidRequestError if one is not readable or no BLAS fits it."""
+        return cls(tuple(specs), _wanted_blas(specs))
+
+    @property
+    def wheels(self) -> tuple[str, ...]:
+        """Those specs that an index can answer."""
+        return tuple(spec for spec in self.specs if name_of(spec) not in _NOT_WHEELS | set(blas_table.BY_NAME))
+
+
+def folder(root: Root) -> Path:
+    """Return where the channel for this interpreter is."""
+    return root.channels / f"wheels-{interpreter.minor()}"
+
+
+def url(root: Root) -> str:
+    """Return the channel as engines take it."""
+    return folder(root).as_uri()
+
+
+def ensure(
+    root: Root,
+    specs: Sequence[str] = (),
+    *,
+    update: bool = False,
+    insist: bool = False,
+    progress: Progress = silent,
+) -> State:
+    """Build the channel, or add what `specs` name and it does not have; nothing to do costs milliseconds.
+
+    `insist` asks the index for these specs with their versions although packages of these names are there;
+    `update` looks for newer versions of everything. Raises ChannelError; the channel then stays as it was.
+    """
+    request = Request.of(specs)
+    if not (update or insist) and (known := _sufficient(root, request)):
+        return known
+    with locked(root, folder(root).name):
+        if not (update or insist) and (known := _sufficient(root, request)):
+            return known  # another process built it while this one waited
+        message = {"root": str(root.path), "request": asdict(request), "update": update, "insist": insist}
+        process.Worker("mambakernels.channels.build").call(message, progress=progress)
+        built = load(root)
+        assert built is not None
+        return built
+
+
+def load(root: Root) -> State | None:
+    """Return what the channel holds; None if there is none for this interpreter, built by this code."""
+    try:
+        content = json.loads((folder(root) / _STATE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if content.pop("schema", None) != _SCHEMA:
+        return None
+    content["requirements"], content["blas"] = tuple(content["requirements"]), tuple(content["blas"])
+    known = State(**content)
+    same = (known.interpreter, known.code) == (interpreter.fingerprint(), code())
+    return known if same and all((folder(root) / paths.subdir() / name).exists() for name in known.files) else None
+
+
+def save(root: Root, state: State) -> None:
+    """Write the state in one step."""
+    target = folder(root) / _STATE
+    staged = target.with_suffix(".new")
+    staged.write_text(json.dumps({"schema": _SCHEMA, **asdict(state)}, indent=1), encoding="utf-8")
+    staged.replace(target)
+
+
+def clean(root: Root) -> int:
+    """Remove the channels of all interpreters and return how many bytes that freed; environments keep working."""
+    freed = 0
+    for channel in root.channels.glob("wheels-*"):
+        with locked(root, channel.name):
+            freed += sum(path.stat().st_size for path in channel.rglob("*") if path.is_file())
+            shutil.rmtree(channel)
+    return freed
+
+
+@functools.cache
+def code() -> str:
+    """Return a hash of the code that builds packages: what it makes may change when it does."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def name_of(spec: str) -> str:
+    """Return the package name of a match spec."""
+    match = _NAME.match(spec.strip())
+    if match is None:
+        raise errors.InvalidRequestError(
+            f"{spec!r} is not a match spec.", next_step="Write it like numpy, python=3.11 or libblas=*=*mkl."
+        )
+    return match[1].lower()
+
+
+def _wanted_blas(specs: Sequence[str]) -> tuple[str, ...]:
+    """Return the BLAS a request names, by a build string or by a library's own package; OpenBLAS if none."""
+    wanted: list[str] = []
+    for spec in specs:
+        name, build = name_of(spec), _build_of(spec)
+        if name in {*blas_table.INTERFACES, "blas"} and build:
+            wanted += [blas.name for blas in _matching(spec, build)]
+        elif name in blas_table.BY_NAME:
+            wanted.append(name)
+    return tuple(dict.fromkeys(wanted)) or ("openblas",)
+
+
+def _build_of(spec: str) -> str | None:
+    """Return the build part of `name=version=build`, `name version build` or `name[build=…]`."""
+    if bracket := re.search(r"build\s*=\s*['\"]?([^'\"\],]+)", spec):
+        return bracket[1]
+    parts = re.fullmatch(r"[^\s=]+(?:\s*==?\s*|\s+)[^=\s]+(?:\s*=\s*|\s+)(\S+)", spec.strip())
+    return parts[1] if parts else None
+
+
+def _matching(spec: str, build: str) -> tuple[Blas, ...]:
+    matching = blas_table.matching(build)
+    if not matching:
+        raise errors.InvalidRequestError(
+            f"No BLAS matches {spec}.",
+            next_step="The wheels channel knows " + ", ".join(f"libblas=*=*{name}" for name in blas_table.BY_NAME) + ".",
+        )
+    possible = tuple(blas for blas in matching if blas_table.why_not(blas) is None)
+    if not possible:
+        raise unavailable(matching[0], str(blas_table.why_not(matching[0])))
+    return possible
+
+
+def unavailable(blas: Blas, reason: str) -> errors.ChannelError:
+    """Say that a BLAS cannot be had here, and what can."""
+    names = ", ".join(item.name for item in blas_table.available() if item != blas)
+    return errors.ChannelError(
+        f"{blas.title} cannot be had here: {reason}.",
+        next_step=f"The wheels channel offers {names}; conda-forge has more: --channel conda-forge.",
+    )
+
+
+def _sufficient(root: Root, request: Request) -> State | None:
+    """Return the channel's state if it has all that is requested, by name."""
+    known = load(root)
+    if known is None or not set(request.blas) <= set(known.blas):
+        return None
+    have = {source.split()[1] for source in known.sources}
+    return known if {name_of(spec) for spec in request.wheels} <= have else None

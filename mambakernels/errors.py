@@ -1,0 +1,81 @@
+"""Every error a user can meet: one root, few leaves, each saying what, where, and what to do next."""
+
+from __future__ import annotations
+
+import errno
+
+
+class MambakernelsError(Exception):
+    """Something went wrong that a user can understand and act on.
+
+    `what` is one sentence; `where` the file, name or address it is about; `next_step` what to do now.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, next_step: str | None = None) -> None:
+        super().__init__(what, where, next_step)
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        advice = f"\n{self.next_step}" if self.next_step else ""
+        return f"{self.what}{place}{advice}"
+
+
+class InvalidRequestError(MambakernelsError):
+    """A name, spec, parameter or option is not one that can be used."""
+
+
+class NotFoundError(MambakernelsError):
+    """An environment, kernel, notebook or file that was named does not exist."""
+
+
+class EngineError(MambakernelsError):
+    """The engine could not do what it was asked."""
+
+
+class SolveError(EngineError):
+    """No set of packages satisfies the request; `what` carries the solver's explanation."""
+
+
+class ChannelError(MambakernelsError):
+    """A channel cannot be reached, read or built."""
+
+
+class ActivationError(MambakernelsError):
+    """Activating an environment failed, so its kernel would not be the environment."""
+
+
+class KernelError(MambakernelsError):
+    """A kernelspec cannot be written, or a kernel does not start."""
+
+
+class RunError(MambakernelsError):
+    """A notebook, or what it left behind, cannot be used."""
+
+
+class BlasMismatchError(MambakernelsError):
+    """A kernel ran another BLAS library than the one its environment was made for."""
+
+
+class StorageError(MambakernelsError):
+    """A file or folder cannot be read or written: full, read-only, not permitted."""
+
+
+_ADVICE = {
+    errno.ENOSPC: "Free some space there, or choose another folder with --root or MAMBAKERNELS_ROOT.",
+    errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with MAMBAKERNELS_ROOT.",
+    errno.EROFS: "That file system is read-only: choose another folder with --root or MAMBAKERNELS_ROOT.",
+    errno.EACCES: "You may not write there: choose another folder with --root or MAMBAKERNELS_ROOT.",
+    errno.EPERM: "You may not write there: choose another folder with --root or MAMBAKERNELS_ROOT.",
+}
+
+
+def from_os_error(error: OSError) -> StorageError:
+    """Put an operating-system error into a sentence with its file and what to do about it."""
+    return StorageError(
+        (error.strerror or str(error) or type(error).__name__) + ".",
+        where=str(error.filename) if error.filename else None,
+        next_step=_ADVICE.get(error.errno or 0),
+    )

@@ -1,0 +1,127 @@
+"""The machine a measurement ran on: processor, instruction sets, cores, the container's quota, load, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+# What a BLAS chooses its code path by, in /proc/cpuinfo's words: x86 `flags`, then ARM `Features`.
+_INSTRUCTION_SETS = (
+    "sse2", "sse4_2", "avx", "fma", "avx2", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_bf16", "asimd", "asimdhp", "sve", "sve2", "sme", "bf16",
+)  # fmt: skip
+_NUMPY_NAMES = {"fma3": "fma", "sse42": "sse4_2"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts about the machine; None where the system does not tell.
+
+    `cores` are those this process may use, `quota` the container's share of them (2.0: two cores' worth of time),
+    `load` the mean number of runnable processes over 1, 5 and 15 minutes, `memory_bytes` the physical memory.
+    """
+
+    cpu: str
+    instruction_sets: tuple[str, ...]
+    cores: int
+    quota: float | None
+    load: tuple[float, float, float] | None
+    memory_bytes: int | None
+    system: str
+    architecture: str
+
+
+def machine() -> Machine:
+    """Describe the machine this process runs on, now."""
+    cpuinfo = _read(Path("/proc/cpuinfo"))
+    return Machine(
+        cpu=cpu_name(cpuinfo) or platform.processor() or platform.machine(),
+        instruction_sets=instruction_sets(cpuinfo) or _instruction_sets_of_numpy(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        quota=cpu_quota(),
+        load=os.getloadavg() if hasattr(os, "getloadavg") else None,
+        memory_bytes=memory_bytes(),
+        system=f"{platform.system()} {platform.release()}",
+        architecture=platform.machine(),
+    )
+
+
+def cpu_name(cpuinfo: str) -> str | None:
+    """Take the processor's name from the text of `/proc/cpuinfo`; ARM kernels give none."""
+    name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return name.group(1).strip() if name else None
+
+
+def instruction_sets(cpuinfo: str) -> tuple[str, ...]:
+    """Take the instruction sets that matter to a BLAS from the text of `/proc/cpuinfo`."""
+    listed = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    found = set(listed.group(1).split()) if listed else set()
+    return tuple(name for name in _INSTRUCTION_SETS if name in found)
+
+
+def _instruction_sets_of_numpy() -> tuple[str, ...]:
+    """Ask NumPy, which looks for itself on every system; used where there is no `/proc/cpuinfo`."""
+    core = sys.modules.get("numpy._core._multiarray_umath") or sys.modules.get("numpy.core._multiarray_umath")
+    features = getattr(core, "__cpu_features__", {})
+    present = (name.lower() for name, supported in features.items() if supported)
+    found = {_NUMPY_NAMES.get(name, name) for name in present}
+    return tuple(name for name in _INSTRUCTION_SETS if name in found)
+
+
+def memory_bytes() -> int | None:
+    """Return the physical memory in bytes, or None where the system does not tell."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_quota(process: Path = Path("/proc/self")) -> float | None:
+    """Return how many cores' worth of time the control groups allow this process; None if there is no limit.
+
+    Reads cgroup v2 (`cpu.max`) and v1 (`cpu.cfs_quota_us`), of the process' own group and of every group above it.
+    """
+    limits = [limit for folder in _cpu_groups(process) for limit in (_quota_v2(folder), _quota_v1(folder)) if limit]
+    return min(limits, default=None)
+
+
+def _cpu_groups(process: Path) -> Iterator[Path]:
+    groups = [line.split(":", maxsplit=2) for line in _read(process / "cgroup").splitlines()]
+    own = {"cgroup2": [path for _, controllers, path in groups if not controllers]}
+    own["cgroup"] = [path for _, controllers, path in groups if "cpu" in controllers.split(",")]
+    for line in _read(process / "mountinfo").splitlines():
+        fields, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", maxsplit=2) if rest else ("", "", "")
+        if kind == "cgroup2" or (kind == "cgroup" and "cpu" in options.split(",")):
+            root, mount = fields.split()[3:5]
+            for path in own[kind]:
+                yield from _upwards(Path(mount), root, path)
+
+
+def _upwards(mount: Path, root: str, path: str) -> Iterator[Path]:
+    """Yield the folders of a group and of all above it; in a container its path may lie outside of what is mounted."""
+    inside = PurePosixPath(path)
+    relative = inside.relative_to(root) if inside.is_relative_to(root) else PurePosixPath()
+    yield from (mount / folder for folder in (relative, *relative.parents))
+
+
+def _quota_v2(folder: Path) -> float | None:
+    quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    quota, period = (_read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None  # -1: no limit
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # another system, or a group this process may not look into
+        return ""

@@ -1,0 +1,214 @@
+"""What really runs: which library serves NumPy's calls in this process, seen in the process itself.
+
+`numpy.show_config()` tells how NumPy was built. Here, the dynamic loader is asked which file serves the very functions
+that NumPy's extension modules import, and that file is asked what it is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mambakernels.numeric import libraries, native, tables
+from mambakernels.numeric.machine import Machine, machine
+from mambakernels.numeric.threads import THREAD_VARIABLES
+
+CODE_PATH_VARIABLES = (
+    "OPENBLAS_CORETYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_INTERFACE_LAYER",
+    "MKL_THREADING_LAYER",
+    "BLIS_ARCH_TYPE",
+    "MKL_CBWR",
+)
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Blas:
+    """The library that serves NumPy's products; None for what it does not tell.
+
+    `name` is mkl, openblas, blis, netlib, accelerate, nvpl or unknown; `architecture` the code path it chose for this
+    processor; `integer_bits` the width of its integers (64 or 32); `build` the build string of conda's libblas package.
+    """
+
+    name: str = _UNKNOWN
+    library: str | None = None
+    version: str | None = None
+    architecture: str | None = None
+    threads: int | None = None
+    threading_layer: str | None = None
+    integer_bits: int | None = None
+    build: str | None = None
+
+
+@dataclass(frozen=True)
+class Lapack:
+    """The library that serves `numpy.linalg`; often, but not always, the same as the BLAS."""
+
+    name: str = _UNKNOWN
+    library: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What ran, on what; `as_dict()` is what goes into the notebook."""
+
+    python: str
+    implementation: str
+    numpy: str
+    numpy_file: str
+    prefix: str
+    blas: Blas
+    lapack: Lapack
+    libraries: tuple[str, ...]
+    openmp: tuple[str, ...]
+    machine: Machine
+    variables: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON knows it: dictionaries, lists, strings, numbers and None."""
+        decoded: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return decoded
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what a reader wants to know first, as rows of a table."""
+        return [
+            ("BLAS", f"{self.blas.name} {self.blas.version or ''}".strip()),
+            ("library", self.blas.library or "not found"),
+            ("code path", self.blas.architecture or "-"),
+            ("threads", f"{self.blas.threads or '?'} ({self.blas.threading_layer or 'threading unknown'})"),
+            ("LAPACK", f"{self.lapack.name} {self.lapack.version or ''}".strip()),
+            ("NumPy", f"{self.numpy}, Python {self.python}"),
+            ("machine", f"{self.machine.cpu}, {self.machine.cores} cores"),
+        ]
+
+    def __str__(self) -> str:
+        return tables.text_table(("what", "value"), self.rows())
+
+    def _repr_html_(self) -> str:
+        return tables.html_table(("what", "value"), self.rows())
+
+
+def probe() -> Probe:
+    """Find out which BLAS and LAPACK really serve NumPy in this process, and describe the machine.
+
+    Makes one small product and solves one small system first, since some libraries choose their code at the first call.
+    """
+    _first_calls()
+    mapped = native.mapped_files()
+    return Probe(
+        python=platform.python_version(),
+        implementation=platform.python_implementation(),
+        numpy=np.__version__,
+        numpy_file=np.__file__,
+        prefix=sys.prefix,
+        blas=_blas(mapped),
+        lapack=_lapack(mapped),
+        libraries=libraries.numeric_libraries(mapped),
+        openmp=libraries.openmp_runtimes(mapped),
+        machine=machine(),
+        variables={name: os.environ[name] for name in THREAD_VARIABLES + CODE_PATH_VARIABLES if name in os.environ},
+    )
+
+
+def blas_threads() -> int | None:
+    """Return how many threads the BLAS uses now, or None if it does not tell."""
+    return _blas(native.mapped_files()).threads
+
+
+def build_string(prefix: Path) -> str | None:
+    """Return the build string of the libblas package that is installed in a conda prefix, or None."""
+    records = sorted((prefix / "conda-meta").glob("libblas-*.json"))
+    builds = [json.loads(record.read_text(encoding="utf-8")).get("build") for record in records]
+    return builds[-1] if builds else None
+
+
+def _first_calls() -> None:
+    a = np.eye(64)
+    np.linalg.solve(a @ a, a[0])
+
+
+def _blas(mapped: tuple[str, ...]) -> Blas:
+    build = build_string(Path(sys.prefix))
+    module = _extension("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
+    symbol = native.imported(module, "cblas_dgemm") if module else None
+    if symbol is None:
+        return _blas_by_threadpoolctl(build)
+    vendor = libraries.identify_blas(symbol.file)
+    if vendor is None:
+        return Blas(library=symbol.file, build=build)
+    details = vendor.describe(native.Exports(symbol.file), symbol.file, mapped)
+    return Blas(
+        name=vendor.name,
+        library=symbol.file,
+        integer_bits=integer_bits(native.Exports(symbol.file), symbol.name.replace("dgemm", "ddot")),
+        build=build,
+        **asdict(details),
+    )
+
+
+def _lapack(mapped: tuple[str, ...]) -> Lapack:
+    module = _extension("numpy.linalg._umath_linalg")
+    symbol = native.imported(module, "dgesv") if module else None
+    if symbol is None:
+        return Lapack()
+    vendor = libraries.identify_lapack(symbol.file)
+    if vendor is None:
+        return Lapack(library=symbol.file)
+    details = vendor.describe(native.Exports(symbol.file), symbol.file, mapped)
+    return Lapack(name=vendor.name, library=symbol.file, version=details.version)
+
+
+def _extension(*names: str) -> str | None:
+    loaded = (sys.modules.get(name) for name in names)
+    return next((module.__file__ for module in loaded if module is not None), None)
+
+
+def integer_bits(exports: native.Exports, ddot: str) -> int | None:
+    """Tell how wide a library's integers are by calling its `cblas_ddot`.
+
+    The length passed is 1 in its low 32 bits and negative as 64 bits: a library with 32-bit integers multiplies
+    the one pair of numbers, one with 64-bit integers sees a negative length and returns 0, as BLAS prescribes.
+    """
+    function = exports.exact(ddot)
+    if function is None or sys.maxsize <= 2**32:
+        return None
+    pointer = ctypes.POINTER(ctypes.c_double)
+    function.argtypes = (ctypes.c_int64, pointer, ctypes.c_int64, pointer, ctypes.c_int64)
+    function.restype = ctypes.c_double
+    number = ctypes.c_double(2.0)
+    product = function(1 - 2**32, ctypes.byref(number), 1, ctypes.byref(number), 1)
+    return {4.0: 32, 0.0: 64}.get(product)
+
+
+def _blas_by_threadpoolctl(build: str | None) -> Blas:
+    """Ask threadpoolctl, where the loader cannot be asked (Windows) or NumPy holds its BLAS inside (static builds)."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return Blas(build=build)
+    found = [entry for entry in threadpoolctl.threadpool_info() if entry["user_api"] == "blas"]
+    own = sorted(found, key=lambda entry: "numpy" not in entry["filepath"])  # SciPy may have brought another
+    if not own:
+        return Blas(build=build)
+    entry = own[0]
+    return Blas(
+        name=entry["internal_api"],
+        library=entry["filepath"],
+        version=entry["version"],
+        architecture=entry.get("architecture"),
+        threads=entry["num_threads"],
+        threading_layer=entry.get("threading_layer"),
+        build=build,
+    )

@@ -1,0 +1,53 @@
+"""Tables for people: plain text, and HTML that any theme can show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+Row = Sequence[str]
+
+
+def text_table(header: Row, rows: Sequence[Row]) -> str:
+    """Return the rows in aligned columns under a ruled header: text to the left, numbers to the right."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numeric = [_is_numeric(column[1:]) for column in columns]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(_line(line, widths, numeric) for line in lines)
+
+
+def html_table(header: Row, rows: Sequence[Row], caption: str = "", marked: Sequence[int] = ()) -> str:
+    """Return the rows as an HTML table; rows whose index is `marked` are set in the theme's colour for errors.
+
+    It brings no colours of its own but one fallback, and no external resources, so it reads in light and dark.
+    """
+    numeric = [_is_numeric(column) for column in zip(*rows, strict=True)] if rows else [False] * len(header)
+    sides = ["right" if is_number else "left" for is_number in numeric]
+    head = "".join(f'<th style="text-align:{side}">{escape(text)}</th>' for text, side in zip(header, sides, strict=True))
+    body = "".join(_html_row(row, sides, marked=index in marked) for index, row in enumerate(rows))
+    title = f'<caption style="text-align:left">{escape(caption)}</caption>' if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def seconds(value: float) -> str:
+    """Write a time with three digits in the unit that suits it: `820 ns`, `1.25 ms`, `12.3 s`."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size:
+            return f"{value / size:#.3g} {unit}".replace(". ", " ")
+    return f"{value / 1e-9:#.3g} ns".replace(". ", " ")
+
+
+def _html_row(row: Row, sides: Sequence[str], *, marked: bool) -> str:
+    style = "color:var(--jp-error-color1, #d32f2f);font-weight:bold" if marked else ""
+    cells = (f'<td style="text-align:{side};{style}">{escape(text)}</td>' for text, side in zip(row, sides, strict=True))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _line(row: Row, widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    cells = zip(row, widths, numeric, strict=True)
+    return "  ".join(text.rjust(width) if number else text.ljust(width) for text, width, number in cells).rstrip()
+
+
+def _is_numeric(texts: Sequence[str]) -> bool:
+    return bool(texts) and all(text[:1].isdigit() or text == "-" for text in texts)

@@ -1,0 +1,1 @@
+"""Notebooks executed headlessly: parameters in, executed notebooks and tidy measurements out."""

@@ -1,0 +1,335 @@
+"""Execute one notebook on several kernels, one after another, and leave each run's record on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from mambakernels.errors import NotFoundError, RunError
+from mambakernels.progress import Event, Progress, silent
+from mambakernels.runs import session
+from mambakernels.runs.files import writable_folder, write_atomically
+from mambakernels.runs.kernelspecs import Kernel, find_kernels
+from mambakernels.runs.notebooks import Notebook, read_notebook, source_of
+from mambakernels.runs.parameters import inject, read_parameters
+from mambakernels.runs.records import METADATA_KEY, Failure, Identity, Run, describe, is_current, read_run, record_path
+
+__all__ = ["Failure", "Identity", "Run", "is_current", "read_run", "run"]
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One run that is to be: everything decided, nothing started."""
+
+    notebook: Notebook
+    content: Json
+    kernel: Kernel
+    identity: Identity
+    path: Path
+    folder: Path
+    timeout: float | None
+    startup_timeout: float
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What executing gave: the notebook as far as it got."""
+
+    executed: Any
+    started: str
+    seconds: float
+    error: Failure | None
+
+
+def run(  # noqa: PLR0913 (each is a choice of its own, and keyword-only)
+    notebook: str | os.PathLike[str],
+    *,
+    kernels: str | Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    timeout: float | None = None,
+    startup_timeout: float = 60.0,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> list[Run]:
+    """Execute a notebook on each of the kernels, one after another, and return a `Run` for each, in their order.
+
+    A failing cell or a dying kernel is a `Run` with status `failed`; the others go on.
+
+    Parameters
+    ----------
+    notebook
+        The notebook's path. It is not changed.
+    kernels
+        Names of kernelspecs, as Jupyter lists them.
+    parameters
+        Values for names that the notebook's `parameters` cell assigns.
+    output
+        The folder for the executed notebooks, `<notebook>.<kernel>.ipynb`; by default the present one.
+    timeout
+        How long one cell may take, in seconds; by default as long as it likes.
+    startup_timeout
+        How long a kernel may take until it answers, in seconds.
+    folder
+        The kernels' working directory; by default the notebook's folder.
+    resume
+        Leave out each run whose record in `output` is current (`is_current`) and return what that says.
+    progress
+        Called in this thread, with `done` and `total` counting the cells of all runs.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such notebook, kernel or folder. Raised, like the others, before any cell is executed.
+    InvalidRequestError
+        A parameter is not known, or its value does not fit.
+    RunError
+        The file is not a notebook.
+    StorageError
+        Nothing can be written to the output folder, or it became full.
+    """
+    source = read_notebook(notebook)
+    values = read_parameters(source).resolve(parameters or {})
+    content = inject(source.content, {name: values[name] for name in parameters or {}})
+    recorded = json.loads(json.dumps(values))  # as the record will hold it: tuples are lists there
+    chosen = find_kernels([kernels] if isinstance(kernels, str) else kernels)
+    target = writable_folder(Path(output or ".").expanduser().absolute())
+    working = _existing_folder(Path(folder).expanduser().absolute() if folder else source.path.parent)
+    plans = [
+        _Plan(
+            notebook=source,
+            content=content,
+            kernel=kernel,
+            identity=Identity(source.sha256, recorded, kernel.fingerprint),
+            path=record_path(target, notebook=source.path, kernel=kernel.name, parameters=recorded),
+            folder=working,
+            timeout=timeout,
+            startup_timeout=startup_timeout,
+        )
+        for kernel in chosen
+    ]
+    return _in_a_thread(lambda report: _execute_all(plans, resume=resume, report=report), progress)
+
+
+def _existing_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise NotFoundError("There is no such folder to run in.", where=str(folder))
+    return folder
+
+
+async def _execute_all(plans: Sequence[_Plan], *, resume: bool, report: Progress) -> list[Run]:
+    cells = len(_code_cells(plans[0].content))
+    runs: list[Run] = []
+    for number, plan in enumerate(plans):
+        meter = _Meter(report, name=plan.kernel.name, cells=cells, before=number * cells, total=len(plans) * cells)
+        if resume and is_current(plan.path, plan.identity):
+            runs.append(read_run(plan.path))
+            meter.finished("already done")
+        else:
+            runs.append(await _execute_one(plan, meter))
+            meter.finished(runs[-1].status)
+    return runs
+
+
+async def _execute_one(plan: _Plan, meter: _Meter) -> Run:
+    outcome = await _execute(plan, meter)
+    result = Run(
+        notebook=plan.notebook.path,
+        kernel=plan.kernel.name,
+        parameters=plan.identity.parameters,
+        path=plan.path,
+        status="failed" if outcome.error else "ok",
+        seconds=outcome.seconds,
+        started=outcome.started,
+        error=outcome.error,
+    )
+    _write(result, plan, outcome.executed)
+    return result
+
+
+async def _execute(plan: _Plan, meter: _Meter) -> _Outcome:
+    started, begin = _now(), time.perf_counter()
+    clock = _Clock(begin)
+    executed: Any = None
+    error: Failure | None = None
+    try:
+        meter.starting()
+        async with session.start(plan.kernel, plan.folder) as kernel:
+            executed = _load(plan)  # while the kernel boots: importing nbformat and nbclient takes as long
+            kernel.attach(executed)
+            info = await kernel.ready(plan.startup_timeout)
+            executed.metadata["language_info"] = info.get("language_info", {})
+            await _execute_cells(kernel, plan, meter, clock)
+            kernel.keep_widgets()
+    except session.RunStoppedError as failed:
+        error = failed.failure
+        clock.stop()
+    return _Outcome(_load(plan) if executed is None else executed, started, clock.seconds, error)
+
+
+async def _execute_cells(kernel: session.Session, plan: _Plan, meter: _Meter, clock: _Clock) -> None:
+    try:
+        for number, index in enumerate(_code_cells(plan.content)):
+            meter.cell(number)
+            await kernel.execute(index, plan.timeout)
+    finally:
+        clock.stop()
+
+
+def _load(plan: _Plan) -> Any:
+    """Return the notebook as nbclient wants it: every multi-line text joined, every cell with an id, and valid."""
+    import nbformat
+
+    _changes, content = nbformat.validator.normalize(plan.content)
+    notebook = nbformat.v4.reads(json.dumps(content))  # type: ignore[no-untyped-call]
+    try:
+        nbformat.validate(notebook, relax_add_props=True)
+    except nbformat.ValidationError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise RunError(f"This notebook is not valid: {reason}.", where=str(plan.notebook.path)) from error
+    for cell in notebook.cells:
+        _forget_outputs(cell)
+    return notebook
+
+
+def _forget_outputs(cell: Any) -> None:
+    if cell.cell_type == "code":
+        cell.outputs = []
+        cell.execution_count = None
+        cell.metadata.pop("execution", None)
+
+
+def _write(result: Run, plan: _Plan, executed: Any) -> None:
+    import platform
+    from importlib.metadata import version
+
+    import nbformat
+
+    kernel = plan.kernel
+    executed.metadata["kernelspec"] = {
+        "name": kernel.name,
+        "display_name": kernel.display_name,
+        "language": kernel.language,
+    }
+    executed.metadata[METADATA_KEY] = describe(
+        result,
+        identity=plan.identity,
+        kernel={"display_name": kernel.display_name, "metadata": kernel.ours},
+        surroundings={"version": version("mambakernels"), "host": platform.node()},
+    )
+    text: str = nbformat.writes(executed)  # type: ignore[no-untyped-call]
+    write_atomically(plan.path, f"{text}\n".encode())
+
+
+def _code_cells(content: Json) -> list[int]:
+    cells = enumerate(content["cells"])
+    return [index for index, cell in cells if cell["cell_type"] == "code" and source_of(cell).strip()]
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
+
+
+class _Clock:
+    """Counts the seconds from `begin` to the first time it is stopped."""
+
+    def __init__(self, begin: float) -> None:
+        self._begin = begin
+        self._end: float | None = None
+
+    def stop(self) -> None:
+        self._end = self._end or time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return round((self._end or time.perf_counter()) - self._begin, 3)
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """Reports how far one run is, as part of all of them."""
+
+    report: Progress
+    name: str
+    cells: int
+    before: int
+    total: int
+
+    def starting(self) -> None:
+        self._say("starting", 0)
+
+    def cell(self, number: int) -> None:
+        self._say(f"cell {number + 1} of {self.cells}", number)
+
+    def finished(self, how: str) -> None:
+        self._say(how, self.cells)
+
+    def _say(self, what: str, done: int) -> None:
+        self.report(Event("run", f"{self.name}: {what}", done=self.before + done, total=self.total))
+
+
+def _in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
+    """Run a coroutine on a loop in a thread of its own (a notebook's thread has a loop already).
+
+    Its events are handed to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits
+    until it has cleaned up.
+    """
+    background = _Background(work)
+    background.start()
+    try:
+        for event in iter(background.events.get, None):
+            progress(event)
+    except BaseException:
+        background.cancel()
+        raise
+    finally:
+        background.join()
+    return background.result()
+
+
+class _Background(threading.Thread, Generic[T]):
+    """A thread that runs one coroutine; `events` yields what it reports, and None once it has ended."""
+
+    def __init__(self, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> None:
+        super().__init__(name="mambakernels run", daemon=True)
+        self.events: SimpleQueue[Event | None] = SimpleQueue()
+        self._work = work
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[T] | None = None
+        self._began = threading.Event()
+
+    def run(self) -> None:
+        with contextlib.suppress(BaseException):  # `result` raises it where somebody can catch it
+            asyncio.run(self._main())
+        self.events.put(None)
+
+    def cancel(self) -> None:
+        self._began.wait()
+        assert self._loop is not None
+        assert self._task is not None
+        with contextlib.suppress(RuntimeError):  # it has just ended, and closed its loop
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def result(self) -> T:
+        assert self._task is not None
+        return self._task.result()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._work(self.events.put))
+        self._began.set()
+        await asyncio.wait({self._task})

@@ -1,0 +1,46 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from mambakernels.errors import StorageError, from_os_error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, making its folder: readers see the old file or the new one, never a part.
+
+    Raises `StorageError` when it cannot be written; nothing is left behind then.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_then_rename(temporary, path, content)
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def writable_folder(folder: Path) -> Path:
+    """Return the folder, made if need be, after proving that a file can be written in it."""
+    probe = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.open("xb").close()
+        probe.unlink()
+    except FileExistsError as error:
+        raise StorageError("A file is where the output folder should be.", where=str(folder)) from error
+    except OSError as error:
+        raise from_os_error(error) from error
+    return folder
+
+
+def _write_then_rename(temporary: Path, path: Path, content: bytes) -> None:
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)  # noqa: PTH105 (the one call that is atomic on every platform, by its name)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

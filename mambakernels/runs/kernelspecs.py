@@ -1,0 +1,77 @@
+"""Which kernels there are: the kernelspecs on disk, as Jupyter finds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
+
+OUR_MARK = "mambakernels"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernelspec that a run can use; `fingerprint` is the SHA-256 of its `kernel.json`."""
+
+    name: str
+    spec: KernelSpec
+    fingerprint: str
+
+    @property
+    def display_name(self) -> str:
+        """The name that JupyterLab shows."""
+        return str(self.spec.display_name)
+
+    @property
+    def language(self) -> str:
+        """The language of its cells, as the kernelspec says it."""
+        return str(self.spec.language)
+
+    @property
+    def ours(self) -> dict[str, Any] | None:
+        """What mambakernels wrote into the kernelspec's metadata when it registered it."""
+        metadata: dict[str, Any] | None = self.spec.metadata.get(OUR_MARK)
+        return metadata
+
+    @property
+    def is_ipykernel(self) -> bool:
+        """Whether its command starts ipykernel, so that ipykernel's options are understood."""
+        return any(word.startswith("ipykernel") for word in self.spec.argv)
+
+
+def find_kernels(names: Iterable[str]) -> list[Kernel]:
+    """Return the named kernelspecs, each once, in the order given; `NotFoundError` lists those there are."""
+    # Without the flag, jupyter_client invents a `python3` when none is on disk.
+    folders: dict[str, str] = KernelSpecManager(ensure_native_kernel=False).find_kernel_specs()
+    wanted = list(dict.fromkeys(names))
+    if not wanted:
+        raise InvalidRequestError("No kernel was named.", next_step=_known(folders))
+    missing = [name for name in wanted if name.lower() not in folders]
+    if missing:
+        raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=_known(folders))
+    return [_load(name.lower(), Path(folders[name.lower()])) for name in wanted]
+
+
+def _load(name: str, folder: Path) -> Kernel:
+    file = folder / "kernel.json"
+    try:
+        raw = file.read_bytes()
+        spec = KernelSpec(resource_dir=str(folder), **json.loads(raw))
+    except (OSError, ValueError, TypeError) as error:
+        raise KernelError(f"The kernelspec '{name}' cannot be read: {error}.", where=str(file)) from error
+    if not spec.argv:
+        raise KernelError(f"The kernelspec '{name}' names no command to start.", where=str(file))
+    return Kernel(name=name, spec=spec, fingerprint=hashlib.sha256(raw).hexdigest())
+
+
+def _known(folders: Mapping[str, str]) -> str:
+    if not folders:
+        return "No kernel is registered here yet."
+    return f"Known kernels: {', '.join(sorted(folders))}."

@@ -1,0 +1,99 @@
+"""Notebook files as plain JSON: read once, hashed, and looked at without loading nbformat (which is slow to import)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mambakernels.errors import NotFoundError, RunError, from_os_error
+
+Json = dict[str, Any]
+
+_FORMAT = 4
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook as it is on disk: where, the SHA-256 of its bytes, and its content in notebook format 4."""
+
+    path: Path
+    sha256: str
+    content: Json
+
+    @property
+    def is_python(self) -> bool:
+        """Whether its cells are Python; so they are unless its metadata names another language."""
+        metadata = self.content.get("metadata", {})
+        named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
+        return str(named or "python").lower() == "python"
+
+
+def read_notebook(path: str | os.PathLike[str]) -> Notebook:
+    """Read a notebook of any format version; `NotFoundError` if there is none, `RunError` if it is not a notebook."""
+    file = Path(path).expanduser().absolute()
+    raw = _read(file)
+    return Notebook(path=file, sha256=hashlib.sha256(raw).hexdigest(), content=_decode(raw, file))
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    """Return a cell's source as one text (files may hold it as a list of lines)."""
+    source = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(source)
+
+
+def tags_of(cell: Mapping[str, Any]) -> frozenset[str]:
+    """Return a cell's tags."""
+    return frozenset(cell.get("metadata", {}).get("tags", ()))
+
+
+def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Iterate over every output of a notebook with the index of its cell."""
+    for index, cell in enumerate(content["cells"]):
+        for output in cell.get("outputs", ()):
+            yield index, output
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise NotFoundError(
+            "There is no such notebook.", where=str(file), next_step="Give the path of a file ending in .ipynb."
+        ) from error
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def _decode(raw: bytes, file: Path) -> Json:
+    try:
+        content = json.loads(raw)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise RunError(f"This file is not a notebook: {error}.", where=str(file)) from error
+    if isinstance(content, dict) and isinstance(content.get("nbformat"), int) and content["nbformat"] != _FORMAT:
+        content = _converted(raw.decode(), file)
+    if not _looks_like_a_notebook(content):
+        raise RunError("This file is JSON, but not a notebook.", where=str(file))
+    notebook: Json = content
+    return notebook
+
+
+def _converted(text: str, file: Path) -> Json:
+    import nbformat
+
+    try:
+        converted: Json = nbformat.reads(text, as_version=_FORMAT)  # type: ignore[no-untyped-call]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise RunError(f"This notebook's format cannot be read: {error}.", where=str(file)) from error
+    return converted
+
+
+def _looks_like_a_notebook(content: object) -> bool:
+    if not isinstance(content, dict) or content.get("nbformat") != _FORMAT:
+        return False
+    cells = content.get("cells")
+    return isinstance(cells, list) and all(isinstance(cell, dict) and "cell_type" in cell for cell in cells)

@@ -1,0 +1,281 @@
+"""A notebook's parameters: read from its `parameters` cell, checked, and injected as papermill does."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import math
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mambakernels.errors import InvalidRequestError
+from mambakernels.runs.notebooks import Json, Notebook, source_of, tags_of
+
+DECLARED_TAG = "parameters"
+INJECTED_TAG = "injected-parameters"
+
+_FIRST_MINOR_WITH_IDS = 5
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One name that the `parameters` cell assigns, with its default: a literal, which also says the type."""
+
+    name: str
+    default: Any
+
+    @property
+    def kind(self) -> str:
+        """The type in words, such as `int` or `list of int`."""
+        return _kind(self.default)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind}, default {self.default!r})"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All parameters of one notebook, in the order in which its cell names them."""
+
+    notebook: str
+    known: Mapping[str, Parameter]
+
+    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the value of every parameter: the given one, checked and in the default's type, else the default.
+
+        Raises `InvalidRequestError` for a name that is not known or a value whose type does not fit.
+        """
+        checked = {name: self.check(name, value) for name, value in given.items()}
+        return {name: checked.get(name, parameter.default) for name, parameter in self.known.items()}
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return one value in the type of its parameter's default (an int becomes a float where one is due)."""
+        parameter = self.get(name)
+        try:
+            return _conform(value, parameter.default)
+        except (TypeError, ValueError) as error:
+            reason = f"Parameter '{name}' is {parameter.kind}, and {value!r} does not fit: {error}."
+            raise self._refused(reason) from error
+
+    def get(self, name: str) -> Parameter:
+        """Return the parameter of that name, or say which there are."""
+        try:
+            return self.known[name]
+        except KeyError:
+            raise self._refused(f"This notebook has no parameter '{name}'.") from None
+
+    def _refused(self, reason: str) -> InvalidRequestError:
+        names = ", ".join(str(parameter) for parameter in self.known.values())
+        advice = f"Its parameters: {names}." if names else "It has none: no cell of it is tagged `parameters`."
+        return InvalidRequestError(reason, where=self.notebook, next_step=advice)
+
+
+def read_parameters(notebook: Notebook) -> Parameters:
+    """Read the one cell tagged `parameters`; a notebook without it, or not in Python, has no parameters.
+
+    Raises `InvalidRequestError` if there are several such cells, or one holds more than `name = literal` lines.
+    """
+    where = str(notebook.path)
+    cells = [index for index, cell in enumerate(notebook.content["cells"]) if DECLARED_TAG in tags_of(cell)]
+    if not cells or not notebook.is_python:
+        return Parameters(where, {})
+    if len(cells) > 1:
+        raise InvalidRequestError(
+            f"Cells {', '.join(map(str, cells))} are all tagged `parameters`; one cell may be.", where=where
+        )
+    source = source_of(notebook.content["cells"][cells[0]])
+    return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, where)})
+
+
+def parse_assignment(text: str, parameters: Parameters) -> tuple[str, Any]:
+    """Split `name=value` as typed on a command line and return the name and the checked value.
+
+    A parameter whose default is a text takes the value as it stands; any other is read as a Python literal
+    (`[256, 512]`, `1e-3`, `True`) or else as YAML (`[a, b]`, `true`, `null`).
+    """
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise InvalidRequestError(f"'{text}' is not of the form name=value.", where=parameters.notebook)
+    parameter = parameters.get(name.strip())
+    read = _read_text if isinstance(parameter.default, str) else _read_value
+    return parameter.name, parameters.check(parameter.name, read(value.strip()))
+
+
+def inject(content: Mapping[str, Any], values: Mapping[str, Any]) -> Json:
+    """Return a copy of a notebook with a cell that assigns `values`, right after its `parameters` cell.
+
+    An earlier injected cell is replaced, or with no values removed; everything else stays as it was.
+    """
+    copied: Json = copy.deepcopy(dict(content))
+    copied["cells"] = [cell for cell in copied["cells"] if INJECTED_TAG not in tags_of(cell)]
+    if values:
+        position = next(i for i, cell in enumerate(copied["cells"]) if DECLARED_TAG in tags_of(cell))
+        copied["cells"].insert(position + 1, _injected_cell(values, copied))
+    return copied
+
+
+def _injected_cell(values: Mapping[str, Any], content: Json) -> Json:
+    lines = ["# Parameters", *(f"{name} = {value!r}" for name, value in values.items())]
+    cell: Json = {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": {"tags": [INJECTED_TAG]},
+        "outputs": [],
+        "source": "\n".join(lines),
+    }
+    return {"id": INJECTED_TAG, **cell} if content.get("nbformat_minor", 0) >= _FIRST_MINOR_WITH_IDS else cell
+
+
+def _assignments(source: str, where: str) -> Iterator[tuple[str, Any]]:
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise InvalidRequestError(
+            f"The `parameters` cell is not Python: {error.msg} in its line {error.lineno}.", where=where
+        ) from error
+    for statement in statements:
+        if not _is_docstring(statement):
+            yield _assignment(statement, where)
+
+
+def _assignment(statement: ast.stmt, where: str) -> tuple[str, Any]:
+    try:
+        name, value = _name_and_value(statement)
+        default = ast.literal_eval(value)
+        return name, _conform(default, default)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(
+            f"The `parameters` cell may hold only lines like `name = literal`; `{ast.unparse(statement)}` is none.",
+            where=where,
+        ) from error
+
+
+def _name_and_value(statement: ast.stmt) -> tuple[str, ast.expr]:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name, value
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            return name, value
+    raise TypeError("not an assignment of one name")
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _read_text(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    value = _read_value(text) if quoted else text
+    return value if isinstance(value, str) else text
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return _read_yaml(text)
+
+
+def _read_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # the type check then says what was expected
+
+
+def _conform(value: Any, default: Any) -> Any:
+    """Return `value` in the type of `default`; `TypeError` or `ValueError` says why it does not fit."""
+    return _CONVERTERS.get(type(default), _refuse_default)(value, default)
+
+
+def _to_bool(value: Any, _default: bool) -> bool:  # noqa: FBT001 (a converter's second argument is the default)
+    if isinstance(value, bool):
+        return value
+    raise TypeError("True or False was expected")
+
+
+def _to_int(value: Any, _default: int) -> int:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    raise TypeError(f"an int was expected, not {_kind(value)}")
+
+
+def _to_float(value: Any, _default: float) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"a number was expected, not {_kind(value)}")
+    if not math.isfinite(value):
+        raise ValueError("the number must be finite")  # JSON, which records it, has no other
+    return float(value)
+
+
+def _to_str(value: Any, _default: str) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"a str was expected, not {_kind(value)}")
+
+
+def _to_sequence(value: Any, default: Sequence[Any]) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"a {type(default).__name__} was expected, not {_kind(value)}")
+    examples = list({type(element): element for element in default}.values())
+    return type(default)([_to_element(element, examples) for element in value])  # type: ignore[call-arg]
+
+
+def _to_element(value: Any, examples: Sequence[Any]) -> Any:
+    """Return a list's element in the type of one of the default's elements; any type if it has none."""
+    if not examples:
+        return _to_anything(value, None)
+    for example in examples[:-1]:  # more than one where the default mixes types; the last says what is wrong
+        with contextlib.suppress(TypeError, ValueError):
+            return _conform(value, example)
+    return _conform(value, examples[-1])
+
+
+def _to_dict(value: Any, _default: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _to_anything(item, None) for key, item in value.items()}
+    raise TypeError(f"a dict with text keys was expected, not {_kind(value)}")
+
+
+def _to_anything(value: Any, _default: None) -> Any:
+    """Return any value that a notebook can record, which is what a default of None (or an empty list) allows."""
+    example = next((example for kind, example in _EXAMPLES if isinstance(value, kind)), value)
+    return None if value is None else _conform(value, example)
+
+
+def _refuse_default(value: Any, _default: Any) -> Any:
+    raise TypeError(f"{_kind(value)} is not a type that a parameter may have")
+
+
+_CONVERTERS: Mapping[type, Callable[[Any, Any], Any]] = {
+    bool: _to_bool,
+    int: _to_int,
+    float: _to_float,
+    str: _to_str,
+    list: _to_sequence,
+    tuple: _to_sequence,
+    dict: _to_dict,
+    type(None): _to_anything,
+}
+# In this order: a bool is an int too, and an int a number.
+_EXAMPLES: Sequence[tuple[type, Any]] = (
+    (bool, False),
+    (numbers.Integral, 0),
+    (numbers.Real, 0.0),
+    (str, ""),
+    (list, []),
+    (tuple, ()),
+    (Mapping, {}),
+)
+
+
+def _kind(value: Any) -> str:
+    name = "anything" if value is None else type(value).__name__
+    if not isinstance(value, list | tuple) or not value:
+        return name
+    return f"{name} of {' or '.join(dict.fromkeys(type(element).__name__ for element in value))}"

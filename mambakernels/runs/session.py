@@ -1,0 +1,269 @@
+"""One kernel process from its start to its end, and the cells it executes in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+import zmq
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from mambakernels.runs.kernelspecs import Kernel
+from mambakernels.runs.notebooks import source_of
+from mambakernels.runs.records import Failure
+
+if TYPE_CHECKING:
+    from nbclient import NotebookClient
+
+_POLL_SECONDS = 0.1
+_EXIT_POLL_SECONDS = 0.01
+_OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
+_RECONNECT_MILLISECONDS = 10  # zmq's own 100 would on average cost 50 ms of each start
+_STDERR_LINES = 40
+_SOURCE_LINES = 5
+_SOCKET_PATH_BYTES = 100  # sockaddr_un holds 108 on Linux and 104 on macOS
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+Json = dict[str, Any]
+
+
+class RunStoppedError(Exception):
+    """The run cannot go on; `failure` says why. Internal to runs: it ends in the record, never at the user."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class CellRaisedError(RunStoppedError):
+    """A cell raised an exception; its kernel is well."""
+
+
+class _Manager(AsyncKernelManager):
+    """A kernel manager for exactly the kernelspec given, whatever its name (`python` would become `python3`)."""
+
+    def __init__(self, spec: KernelSpec, **traits: Any) -> None:
+        super().__init__(**traits)
+        self._chosen = spec
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return self._chosen
+
+
+class Session:
+    """A kernel that was started: wait until it is ready, then give it cells."""
+
+    def __init__(self, manager: AsyncKernelManager, log: Path) -> None:
+        self._manager = manager
+        self._log = log
+        self._client = manager.client(context=manager.context)
+        self._nbclient: NotebookClient | None = None
+
+    async def ready(self, timeout: float) -> Json:
+        """Wait until the kernel answers and its outputs reach us; return its `kernel_info_reply`."""
+        self._client.start_channels(stdin=False, hb=False)
+        deadline = time.monotonic() + timeout
+        while True:
+            reply = await self._kernel_info(deadline, timeout)
+            with contextlib.suppress(Empty):  # not subscribed to its outputs yet: ask again, which makes some
+                await self._client.iopub_channel.get_msg(timeout=_POLL_SECONDS)
+                return reply
+
+    def attach(self, notebook: Any) -> None:
+        """Prepare to execute the cells of this notebook, which takes up their outputs."""
+        from nbclient import NotebookClient
+
+        self._nbclient = NotebookClient(
+            notebook,
+            km=self._manager,
+            iopub_timeout=_OUTPUT_SECONDS,
+            raise_on_iopub_timeout=True,  # nbclient would otherwise go on without what is missing
+            coalesce_streams=True,
+        )
+        self._nbclient.kc = self._client
+
+    async def execute(self, index: int, timeout: float | None) -> None:
+        """Execute one cell; `RunStoppedError` if it raises, takes longer than `timeout` or the kernel dies."""
+        assert self._nbclient is not None
+        cell = self._nbclient.nb.cells[index]
+        count = self._nbclient.code_cells_executed + 1
+        task = asyncio.ensure_future(self._nbclient.async_execute_cell(cell, index, execution_count=count))
+        try:
+            await asyncio.wait({task}, timeout=timeout)
+            await self._outcome(task, cell, timeout)
+        except RunStoppedError as error:
+            head = _head(source_of(cell))
+            error.failure = replace(error.failure, cell=index, source=head, stderr=_stderr_of(cell))
+            raise
+        finally:
+            await _cancelled(task)
+
+    def keep_widgets(self) -> None:
+        """Store the state of the widgets that the cells made in the notebook's metadata."""
+        assert self._nbclient is not None
+        self._nbclient.set_widgets_metadata()
+
+    def stop_listening(self) -> None:
+        """Close our side of the kernel's channels."""
+        self._client.stop_channels()
+
+    def stderr(self) -> str:
+        """Return the last lines that the kernel's process wrote itself, past what ipykernel puts into cells."""
+        return _tail(self._log.read_bytes().decode(errors="replace"))
+
+    async def _kernel_info(self, deadline: float, timeout: float) -> Json:
+        request = self._client.kernel_info()
+        while time.monotonic() < deadline:
+            with contextlib.suppress(Empty):
+                reply = await self._client.shell_channel.get_msg(timeout=_POLL_SECONDS)
+                if reply["parent_header"].get("msg_id") == request:
+                    content: Json = reply["content"]
+                    return content
+            if not await self._manager.is_alive():
+                raise RunStoppedError(await self._death())
+        raise RunStoppedError(Failure("KernelNotReady", f"The kernel did not answer within {timeout:g} seconds."))
+
+    async def _outcome(self, task: asyncio.Future[Any], cell: Any, timeout: float | None) -> None:
+        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+        if not task.done():
+            raise RunStoppedError(Failure("TimeoutError", f"The cell took longer than {timeout:g} seconds."))
+        try:
+            await task
+        except CellExecutionError as error:
+            raise CellRaisedError(Failure(error.ename, error.evalue, traceback=_traceback_of(cell))) from error
+        except CellTimeoutError as error:
+            late = f"Outputs were still missing {_OUTPUT_SECONDS} seconds after the cell had ended."
+            raise RunStoppedError(Failure("TimeoutError", late)) from error
+        except DeadKernelError as error:
+            raise RunStoppedError(await self._death()) from error
+
+    async def _death(self) -> Failure:
+        assert self._manager.provisioner is not None
+        return Failure("KernelDied", f"The kernel ended with {_exit_in_words(await self._manager.provisioner.poll())}.")
+
+
+@asynccontextmanager
+async def start(kernel: Kernel, folder: Path) -> AsyncIterator[Session]:
+    """Start a kernel in `folder` and yield its session at once, while it is still booting.
+
+    On the way out it is shut down: in its own time after success or a failing cell, at once after anything else.
+    """
+    with _scratch() as scratch:
+        manager = _manager(kernel, scratch)
+        log = scratch / "log"
+        await _launch(manager, kernel, folder=folder, log=log)
+        session = Session(manager, log)
+        try:
+            yield session
+            await _stop(manager)
+        except RunStoppedError as error:
+            await (_stop if isinstance(error, CellRaisedError) else _kill)(manager)
+            error.failure = _with_stderr(error.failure, session.stderr())
+            raise
+        finally:
+            await _kill(manager)
+            session.stop_listening()
+            await _forget(manager)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    # Short names: the sockets' paths have to fit into sockaddr_un.
+    with tempfile.TemporaryDirectory(prefix="mk-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _manager(kernel: Kernel, scratch: Path) -> AsyncKernelManager:
+    traits: Json = {"kernel_name": kernel.name, "connection_file": str(scratch / "kernel.json")}
+    context = zmq.asyncio.Context()
+    context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)
+    if kernel.is_ipykernel and _sockets_fit(scratch):
+        # No port to race for with other kernels that start now, and nobody else on this machine can listen.
+        traits |= {"transport": "ipc", "ip": str(scratch / "s")}
+    return _Manager(kernel.spec, context=context, **traits)
+
+
+def _sockets_fit(scratch: Path) -> bool:
+    return sys.platform != "win32" and len(os.fsencode(scratch)) < _SOCKET_PATH_BYTES - len("/s-5")
+
+
+async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, log: Path) -> None:
+    # Runs would otherwise fill the history that the user's own sessions search.
+    options = ["--HistoryManager.hist_file=:memory:"] if kernel.is_ipykernel else []
+    try:
+        with log.open("wb") as written:
+            await manager.start_kernel(extra_arguments=options, cwd=str(folder), stdout=written, stderr=written)
+    except (OSError, ValueError) as error:
+        await _forget(manager)
+        reason = getattr(error, "strerror", None) or error
+        failure = Failure("KernelNotStarted", f"{kernel.spec.argv[0]} cannot be started: {reason}.")
+        raise RunStoppedError(failure) from error
+
+
+async def _stop(manager: AsyncKernelManager) -> None:
+    """Ask the kernel to leave, so that its exit handlers run; it is made to after the manager's patience."""
+    await manager.request_shutdown()
+    await manager.finish_shutdown(pollinterval=_EXIT_POLL_SECONDS)
+
+
+async def _kill(manager: AsyncKernelManager) -> None:
+    if manager.has_kernel:
+        await manager.shutdown_kernel(now=True)
+
+
+async def _forget(manager: AsyncKernelManager) -> None:
+    await manager.cleanup_resources()
+    manager.context.destroy(linger=0)
+
+
+async def _cancelled(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _with_stderr(failure: Failure, process: str) -> Failure:
+    return replace(failure, stderr=_tail("\n".join(filter(None, (process, failure.stderr)))))
+
+
+def _stderr_of(cell: Any) -> str:
+    streams = (output for output in cell.outputs if output.output_type == "stream" and output.name == "stderr")
+    return _tail("".join(output.text for output in streams))
+
+
+def _traceback_of(cell: Mapping[str, Any]) -> str:
+    errors = [output for output in cell["outputs"] if output["output_type"] == "error"]
+    return _ANSI.sub("", "\n".join(errors[-1]["traceback"])) if errors else ""
+
+
+def _tail(text: str) -> str:
+    return "\n".join(_ANSI.sub("", text).strip().splitlines()[-_STDERR_LINES:])
+
+
+def _head(source: str) -> str:
+    lines = source.strip().splitlines()
+    return "\n".join([*lines[:_SOURCE_LINES], *(["…"] if len(lines) > _SOURCE_LINES else [])])
+
+
+def _exit_in_words(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
