@@ -60,6 +60,13 @@ def provide(channel: Channel, root: Root, specs: Sequence[str], *, insist: bool 
         wheels.ensure(root, specs, insist=insist, progress=progress)
 
 
+def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
+    """Make sure `mambakernels-numeric` can be installed; return its channel and the match spec for this source."""
+    from mambakernels.channels import own
+
+    return own.ensure(root, progress=progress)
+
+
 def _auto(root: Root) -> Channel:
     from mambakernels.channels import wheels
 

@@ -31,7 +31,7 @@ class Provider:
     libraries: tuple[str, ...]
     license: str
     depends: tuple[str, ...] = ()
-    replace_needed: Mapping[str, str] = field(default_factory=dict)
+    replace_needed: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

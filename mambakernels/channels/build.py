@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
 import re
 import shutil
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,16 +38,16 @@ class Staged:
 
 @dataclass
 class Build:
-    """One build: where it works, what the channel has already, what was staged for it."""
+    """One build: where it works, what the channel has already, what this build adds."""
 
     root: Root
     scratch: Path
     known: State
     progress: Progress
     sources: dict[str, str] = field(default_factory=dict)
-    staged: list[Staged] = field(default_factory=list)
+    indexing: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, recipe: Recipe, origin: str, fill: Callable[[Path], Recipe | None]) -> None:
+    def add(self, recipe: Recipe, origin: str, fill: Callable[[Path], Recipe | None]) -> list[Staged]:
         """Lay a package out, unless the channel has one made from the same origin by the same recipe.
 
         `fill` puts the files into the folder it is given, and may return the recipe with licence texts added.
@@ -55,11 +57,11 @@ class Build:
         source = f"{recipe.version} {recipe.name} {digest}"
         if source in self.known.sources:
             self.sources[source] = self.known.sources[source]
-            return
+            return []
         self.progress(Event("stage", f"{recipe.name} {recipe.version}"))
-        files = self.scratch / "stage" / f"{len(self.staged)}-{recipe.name}"
+        files = self.scratch / "stage" / f"{recipe.name}-{digest}"
         files.mkdir(parents=True)
-        self.staged.append(Staged(source, fill(files) or recipe, files))
+        return [Staged(source, fill(files) or recipe, files)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
     scratch.mkdir(parents=True)
     try:
-        state = _build(Build(root, scratch, known, progress), request, update=message["update"], insist=message["insist"])
+        build = Build(root, scratch, known, progress)
+        state = _build(build, request, update=message["update"], insist=message["insist"])
         wheels.save(root, state)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -87,23 +90,23 @@ def work(message: process.Json, progress: Progress) -> process.Json:
 
 
 def _build(build: Build, request: Request, *, update: bool, insist: bool) -> State:
-    wanted = tuple(dict.fromkeys((*build.known.blas, *request.blas)))
-    requirements = _requirements(build.known, request, update=update, insist=insist)
-    with ThreadPoolExecutor(3) as pool:
-        wheels_coming = pool.submit(_download_wheels, build, requirements, update=update)
-        providers_coming = pool.submit(_download_providers, build, wanted)
-        _stage_interpreter(build)
-        found, (ready, missing) = wheels_coming.result(), providers_coming.result()
-    if asked_for := [name for name in request.blas if name in missing and len(request.blas) == 1]:
-        raise wheels.unavailable(blas_table.BY_NAME[asked_for[0]], missing[asked_for[0]])
+    """Run the three tracks side by side (the interpreter, the wheels, the BLAS libraries), then NumPy on each BLAS."""
     if not update:
         build.sources.update(build.known.sources)
-    _stage_wheels(build, found)
-    _stage_providers(build, ready)
-    _compile(build)
-    _stage_numpy(build, found, ready)
-    _pack(build)
-    _publish(build)
+    wanted = tuple(dict.fromkeys((*build.known.blas, *request.blas)))
+    requirements = _requirements(build.known, request, update=update, insist=insist)
+    packages.seed_index(wheels.folder(build.root), build.scratch / "index", subdir=paths.subdir())
+    with ThreadPoolExecutor(3) as pool:
+        blas_track = pool.submit(_blas_track, build, wanted)
+        wheels_track = pool.submit(_wheels_track, build, requirements, update=update)
+        pool.submit(_interpreter_track, build).result()
+        found, (ready, missing) = wheels_track.result(), blas_track.result()
+    _refuse_missing(request, missing)
+    _finish(build, _stage_numpy(build, found, ready))
+    build.progress(Event("index"))
+    packages.publish(
+        build.scratch / "index", wheels.folder(build.root), members=build.sources.values(), subdir=paths.subdir()
+    )
     return replace(
         build.known,
         requirements=tuple(dict.fromkeys((*wheels.BASE, *build.known.requirements, *request.wheels))),
@@ -111,6 +114,33 @@ def _build(build: Build, request: Request, *, update: bool, insist: bool) -> Sta
         unavailable=missing,
         sources=build.sources,
     )
+
+
+def _refuse_missing(request: Request, missing: dict[str, str]) -> None:
+    """Raise if no BLAS that was asked for can be had; if only some cannot, the caller reads it in the state."""
+    if request.blas and all(name in missing for name in request.blas):
+        raise wheels.unavailable(blas_table.BY_NAME[request.blas[0]], missing[request.blas[0]])
+
+
+def _interpreter_track(build: Build) -> None:
+    recipe = interpreter.recipe(paths.subdir())
+    staged = build.add(recipe, interpreter.fingerprint(), interpreter.stage)
+    _compile(build, staged)
+    _finish(build, staged)
+
+
+def _wheels_track(build: Build, requirements: Sequence[str], *, update: bool) -> dict[str, wheel.Wheel]:
+    found = _download_wheels(build, requirements, update=update)
+    staged = [package for item in found.values() for package in _stage_wheel(build, item, found)]
+    _compile(build, staged)
+    _finish(build, staged)
+    return found
+
+
+def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[Ready], dict[str, str]]:
+    ready, missing = _download_providers(build, wanted)
+    _finish(build, _stage_providers(build, ready))
+    return ready, missing
 
 
 def _requirements(known: State, request: Request, *, update: bool, insist: bool) -> list[str]:
@@ -182,52 +212,52 @@ def _download_providers(build: Build, names: Iterable[str]) -> tuple[list[Ready]
 
 
 def _fetch(build: Build, provider: Provider) -> Path:
-    """Download one distribution; a folder with the archive in `archives` and its files in `files`."""
+    """Download one distribution; a folder with the archive in `archives` and what we need of it in `files`."""
     folder = build.scratch / "providers" / provider.distribution
     if provider.source == "deb":
         return downloads.debian_package(provider.distribution, folder, progress=build.progress)
     (archive,) = downloads.wheels(
         [provider.distribution], folder / "archives", options=["--no-deps"], progress=build.progress
     )
+    wanted = ("*.dist-info/LICENSE*", *(f"*/{pattern}" for pattern in provider.libraries))
     with zipfile.ZipFile(archive) as content:
-        content.extractall(folder / "files")
+        names = content.namelist()
+        content.extractall(
+            folder / "files", [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)]
+        )
     return folder
 
 
-def _stage_interpreter(build: Build) -> None:
-    recipe = interpreter.recipe(paths.subdir())
-    build.add(recipe, interpreter.fingerprint(), interpreter.stage)
+def _stage_wheel(build: Build, item: wheel.Wheel, found: dict[str, wheel.Wheel]) -> list[Staged]:
+    if item.name in blas_table.PROVIDERS or item.name == "numpy":
+        return []  # staged as the library it is, and once per BLAS
+    recipe = wheel.recipe(item, found, paths.subdir())
 
-
-def _stage_wheels(build: Build, found: dict[str, wheel.Wheel]) -> None:
-    for item in found.values():
-        if item.name in blas_table.PROVIDERS or item.name == "numpy":
-            continue  # staged once per BLAS, or as the library it is
-        _stage_wheel(build, item, wheel.recipe(item, found, paths.subdir()))
-
-
-def _stage_wheel(build: Build, item: wheel.Wheel, recipe: Recipe) -> None:
     def fill(files: Path) -> Recipe:
         wheel.stage(item, files)
-        licences = wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
-        return replace(recipe, license_files=licences)
+        return replace(recipe, license_files=_licences(build, item))
 
-    build.add(recipe, item.sha256, fill)
+    return build.add(recipe, item.sha256, fill)
 
 
-def _stage_providers(build: Build, ready: Sequence[Ready]) -> None:
+def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
+    return wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
+
+
+def _stage_providers(build: Build, ready: Sequence[Ready]) -> list[Staged]:
     """Stage each library's package, and per BLAS the three interface packages that match specs name."""
-    seen: set[str] = set()
-    for item in ready:
-        for provider in item.blas.providers:
-            if provider.name not in seen:
-                seen.add(provider.name)
-                _stage_provider(build, provider, item.unpacked[provider.name])
-        for name in blas_table.INTERFACES:
-            build.add(_interface_recipe(item.blas, name), "", lambda _files: None)
+    providers = {provider: item.unpacked[provider.name] for item in ready for provider in item.blas.providers}
+    libraries = [package for provider, folder in providers.items() for package in _stage_provider(build, provider, folder)]
+    interfaces = [
+        package
+        for item in ready
+        for name in blas_table.INTERFACES
+        for package in build.add(_interface_recipe(item.blas, name), "", lambda _files: None)
+    ]
+    return libraries + interfaces
 
 
-def _stage_provider(build: Build, provider: Provider, unpacked: Path) -> None:
+def _stage_provider(build: Build, provider: Provider, unpacked: Path) -> list[Staged]:
     (archive,) = (unpacked / "archives").iterdir()
     is_wheel = provider.source == "wheel"
     version = wheel.Wheel(archive).version if is_wheel else downloads.debian_version(unpacked)
@@ -242,7 +272,7 @@ def _stage_provider(build: Build, provider: Provider, unpacked: Path) -> None:
         summary=f"{provider.distribution}, from {'its wheel' if is_wheel else 'the Debian package'}",
     )
     origin = hashlib.sha256(archive.read_bytes()).hexdigest()
-    build.add(recipe, origin, lambda files: relink.stage_provider(provider, unpacked / "files", files))
+    return build.add(recipe, origin, lambda files: relink.stage_provider(provider, unpacked / "files", files))
 
 
 def _interface_recipe(blas: Blas, name: str) -> Recipe:
@@ -260,55 +290,53 @@ def _interface_recipe(blas: Blas, name: str) -> Recipe:
     )
 
 
-def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Ready]) -> None:
+def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Ready]) -> list[Staged]:
     """Stage one NumPy per BLAS, from every NumPy wheel the channel has; the wheels are kept for a later BLAS."""
     kept = wheels.folder(build.root) / "sources"
     kept.mkdir(exist_ok=True)
     if "numpy" in found:
         shutil.copy2(found["numpy"].path, kept)
-    for path in sorted(kept.glob("numpy-*.whl")):
-        item = wheel.Wheel(path)
-        plain: list[Path] = []  # unpacked and compiled once, when the first BLAS wants it
-
-        def unpacked(item: wheel.Wheel = item, plain: list[Path] = plain) -> Path:
-            if not plain:
-                plain.append(build.scratch / "numpy" / item.path.stem)
-                wheel.stage(item, plain[0])
-                compile_all([plain[0]])
-            return plain[0]
-
-        for each in ready:
-            _stage_numpy_on(build, item, each, unpacked=unpacked, found=found)
+    plain = [_Plain(wheel.Wheel(path), build.scratch / "numpy" / path.stem) for path in sorted(kept.glob("numpy-*.whl"))]
+    return [package for numpy in plain for each in ready for package in _stage_numpy_on(build, numpy, each, found)]
 
 
-def _stage_numpy_on(
-    build: Build, item: wheel.Wheel, ready: Ready, *, unpacked: Callable[[], Path], found: dict[str, wheel.Wheel]
-) -> None:
-    blas = ready.blas
-    plain = wheel.recipe(item, found, paths.subdir())
+@dataclass
+class _Plain:
+    """A NumPy as its wheel has it, unpacked and compiled once, when the first BLAS wants it."""
+
+    wheel: wheel.Wheel
+    folder: Path
+
+    def unpacked(self) -> Path:
+        if not self.folder.exists():
+            wheel.stage(self.wheel, self.folder)
+            compile_all([self.folder])
+        return self.folder
+
+
+def _stage_numpy_on(build: Build, numpy: _Plain, ready: Ready, found: dict[str, wheel.Wheel]) -> list[Staged]:
+    plain = wheel.recipe(numpy.wheel, found, paths.subdir())
     recipe = replace(
         plain,
-        depends=(*plain.depends, *(f"{name} * *_{blas.name}" for name in blas_table.INTERFACES)),
-        build_number=blas.build_number,
-        build_suffix=f"_{blas.name}",
+        depends=(*plain.depends, *(f"{name} * *_{ready.blas.name}" for name in blas_table.INTERFACES)),
+        build_number=ready.blas.build_number,
+        build_suffix=f"_{ready.blas.name}",
     )
 
     def fill(files: Path) -> Recipe:
-        shutil.copytree(unpacked(), files, dirs_exist_ok=True, symlinks=True)
-        if blas.needed:
-            libraries = [path for folder in ready.unpacked.values() for path in folder.rglob("files/**/*.so*")]
-            relink.relink(files, blas, libraries)
-        licences = wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
-        return replace(recipe, license_files=licences)
+        shutil.copytree(numpy.unpacked(), files, dirs_exist_ok=True, symlinks=True)
+        if ready.blas.needed:
+            libraries = [path for folder in ready.unpacked.values() for path in folder.glob("files/**/*.so*")]
+            relink.relink(files, ready.blas, libraries)
+        return replace(recipe, license_files=_licences(build, numpy.wheel))
 
     origins = sorted(path.name for folder in ready.unpacked.values() for path in (folder / "archives").iterdir())
-    build.add(recipe, " ".join((item.sha256, *origins)), fill)
+    return build.add(recipe, " ".join((numpy.wheel.sha256, *origins)), fill)
 
 
-def _compile(build: Build) -> None:
-    """Compile every module that was staged, the standard library's included, in one go."""
-    build.progress(Event("compile", f"{len(build.staged)} packages"))
-    compile_all([item.files for item in build.staged])
+def _compile(build: Build, staged: Sequence[Staged]) -> None:
+    build.progress(Event("compile", f"{len(staged)} packages"))
+    compile_all([item.files for item in staged])
 
 
 def compile_all(folders: Sequence[Path]) -> None:
@@ -322,35 +350,17 @@ def compile_all(folders: Sequence[Path]) -> None:
         raise errors.ChannelError("Compiling Python files to bytecode failed.", where=str(unwritten[0]))
 
 
-def _pack(build: Build) -> None:
-    """Pack everything staged, the largest first, on all processors."""
-    total, done = len(build.staged), 0
-    output = build.scratch / "packed"
-    largest_first = sorted(build.staged, key=lambda item: -_size(item.files))
+def _finish(build: Build, staged: Sequence[Staged]) -> None:
+    """Pack what was staged on all processors, and index it while other tracks go on."""
+    output = build.scratch / "index" / paths.subdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for item, path in zip(
-            largest_first,
-            pool.map(lambda item: packages.assemble(item.recipe, item.files, output), largest_first),
-            strict=True,
-        ):
-            done += 1
+        packed = pool.map(lambda item: packages.assemble(item.recipe, item.files, output), staged)
+        for done, (item, path) in enumerate(zip(staged, packed, strict=True), start=1):
             build.sources[item.source] = path.name
-            build.progress(Event("pack", item.recipe.name, done, total))
-
-
-def _publish(build: Build) -> None:
-    build.progress(Event("index"))
-    packages.publish(
-        sorted((build.scratch / "packed").glob("*.conda")),
-        wheels.folder(build.root),
-        members=build.sources.values(),
-        subdir=paths.subdir(),
-        scratch=build.scratch / "index",
-    )
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*"))
+            build.progress(Event("pack", item.recipe.name, done, len(staged)))
+    if staged:
+        with build.indexing:
+            packages.write_index(build.scratch / "index")
 
 
 if __name__ == "__main__":

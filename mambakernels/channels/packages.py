@@ -82,28 +82,41 @@ def assemble(recipe: Recipe, files: Path, folder: Path) -> Path:
     return Path(output.path)
 
 
-def publish(built: Iterable[Path], channel: Path, *, members: Iterable[str], subdir: str, scratch: Path) -> None:
-    """Move packages into a channel and replace its index, which lists `members` (file names), in one step.
-
-    `scratch` is an empty folder on the channel's file system. Readers see the old index or the new one; a package
-    is in place before an index names it.
-    """
-    for folder in (channel / subdir, channel / "noarch", scratch / subdir, scratch / "noarch"):
-        folder.mkdir(parents=True, exist_ok=True)
-    for package in built:
-        package.replace(channel / subdir / package.name)
-    for name in members:
-        _link(channel / subdir / name, scratch / subdir / name)
-    write_index(scratch)
+def seed_index(channel: Path, scratch: Path, *, subdir: str) -> None:
+    """Lay out in `scratch` what `channel` has, so that only what is added there needs indexing."""
     for part in {subdir, "noarch"}:
-        (scratch / part / "repodata.json").replace(channel / part / "repodata.json")
+        (scratch / part).mkdir(parents=True)
+        for package in (channel / part).glob("*.conda"):
+            _link(package, scratch / part / package.name)
+        if (channel / part / "repodata.json").exists():
+            shutil.copy2(channel / part / "repodata.json", scratch / part)
 
 
 def write_index(channel: Path) -> None:
-    """Index all subdirs of a channel folder as plain `repodata.json`."""
+    """Index a channel folder as plain `repodata.json`; what is indexed already is not read again.
+
+    That is sound because a package's file name never gets new content (`build_string`).
+    """
     from rattler.index import index_fs
 
-    asyncio.run(index_fs(channel, write_zst=False, write_shards=False, force=True))
+    asyncio.run(index_fs(channel, write_zst=False, write_shards=False))
+
+
+def publish(scratch: Path, channel: Path, *, members: Iterable[str], subdir: str) -> None:
+    """Make `channel` what was prepared in `scratch` (on the same file system), with exactly `members` in its index.
+
+    Readers see the old index or the new one; a package is in place before an index names it.
+    """
+    kept = set(members)
+    for package in (scratch / subdir).glob("*.conda"):
+        if package.name not in kept:
+            package.unlink()
+    write_index(scratch)
+    for part in {subdir, "noarch"}:
+        (channel / part).mkdir(parents=True, exist_ok=True)
+        for package in (scratch / part).glob("*.conda"):
+            package.replace(channel / part / package.name)
+        (scratch / part / "repodata.json").replace(channel / part / "repodata.json")
 
 
 def records(channel: Path, subdir: str) -> dict[str, dict[str, Any]]:

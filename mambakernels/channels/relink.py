@@ -14,7 +14,11 @@ from mambakernels.channels.blas import Blas, Provider
 
 
 def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
-    """Copy a provider's shared libraries from its unpacked distribution into `prefix`/lib, found side by side."""
+    """Bring a provider's shared libraries from its unpacked distribution into `prefix`/lib.
+
+    Debian's find each other through the system's folders, so they are told to look beside themselves; those of
+    wheels do so already, and stay as their makers built them.
+    """
     target = prefix / "lib"
     target.mkdir(parents=True, exist_ok=True)
     for pattern in provider.libraries:
@@ -23,7 +27,7 @@ def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
     missing = [pattern for pattern in provider.libraries if not list(target.glob(pattern))]
     if missing == list(provider.libraries):
         raise errors.ChannelError(f"{provider.distribution} does not contain {', '.join(missing)}.")
-    for library in target.iterdir():
+    for library in target.iterdir() if provider.source == "deb" else ():
         elf.edit(library, rpath="$ORIGIN", needed=provider.replace_needed)
 
 

@@ -1,0 +1,59 @@
+"""Measuring NumPy and the BLAS under it, inside any kernel: NumPy and the standard library are all it needs.
+
+    from mambakernels.numeric import measure, probe, publish
+
+    publish(measure(["gemm", "dot"], [256, 512]))
+
+Nothing is loaded, NumPy included, before it is asked for: `mambakernels.numeric.threads` must come before NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mambakernels.numeric.measuring import Measurement, measure
+    from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation
+    from mambakernels.numeric.probing import Probe, probe
+    from mambakernels.numeric.publishing import MIME_TYPE, mime_bundle, publish
+    from mambakernels.numeric.source import code_hash
+    from mambakernels.numeric.threads import set_threads
+
+__all__ = [
+    "DTYPES",
+    "MIME_TYPE",
+    "OPERATIONS",
+    "Measurement",
+    "Operation",
+    "Probe",
+    "code_hash",
+    "measure",
+    "mime_bundle",
+    "probe",
+    "publish",
+    "set_threads",
+]
+
+_HOMES = {
+    "measuring": ("Measurement", "measure"),
+    "operations": ("DTYPES", "OPERATIONS", "Operation"),
+    "probing": ("Probe", "probe"),
+    "publishing": ("MIME_TYPE", "mime_bundle", "publish"),
+    "source": ("code_hash",),
+    "threads": ("set_threads",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

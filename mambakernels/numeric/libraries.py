@@ -11,7 +11,9 @@ from pathlib import PurePath
 
 from mambakernels.numeric.native import Exports, file_of
 
-_RELEVANT = re.compile(r"^lib\w*(mkl_|openblas|blis|blas|lapack|nvpl_|armpl|flexiblas)|^lib(iomp5|gomp|omp)\b", re.IGNORECASE)
+_RELEVANT = re.compile(
+    r"^lib\w*(mkl_|openblas|blis|blas|lapack|nvpl_|armpl|flexiblas)|^lib(iomp5|gomp|omp)\b", re.IGNORECASE
+)
 _OPENMP = re.compile(r"^lib(iomp5|gomp|omp)\b")
 _MKL_KERNELS = ("def", "mc", "mc3", "avx", "avx2", "avx512_mic", "avx512", "avx10")  # from plain to newest
 _MKL_LAYERS = {"intel_thread": "intel", "gnu_thread": "gnu", "tbb_thread": "tbb", "sequential": "sequential"}
@@ -40,12 +42,12 @@ class Vendor:
 
 def numeric_libraries(files: Sequence[str]) -> tuple[str, ...]:
     """Keep the BLAS, LAPACK and OpenMP libraries of some files."""
-    return tuple(file for file in files if _RELEVANT.search(PurePath(file).name) or "vecLib" in file)
+    return tuple(file for file in sorted(files) if _RELEVANT.search(PurePath(file).name) or "vecLib" in file)
 
 
 def openmp_runtimes(files: Sequence[str]) -> tuple[str, ...]:
     """Keep the OpenMP runtimes of some files; more than one in a process is a risk."""
-    return tuple(file for file in files if _OPENMP.search(PurePath(file).name))
+    return tuple(file for file in sorted(files) if _OPENMP.search(PurePath(file).name))
 
 
 def identify_blas(file: str) -> Vendor | None:
@@ -164,7 +166,9 @@ NETLIB = Vendor("netlib", None, re.compile(r"/lib(c?blas|lapack)[^/]*$"), _netli
 VENDORS = (
     Vendor("mkl", "MKL_Get_Version_String", re.compile(r"/libmkl_[^/]*$"), _mkl),
     Vendor("blis", "bli_info_get_version_str", re.compile(r"/(libblis[^/]*|blis(64)?-\w+/[^/]*)$"), _blis),
-    Vendor("openblas", "openblas_get_config", re.compile(r"/(lib\w*openblas[^/]*|openblas(64)?-\w+/[^/]*)$"), _openblas),
+    Vendor(
+        "openblas", "openblas_get_config", re.compile(r"/(lib\w*openblas[^/]*|openblas(64)?-\w+/[^/]*)$"), _openblas
+    ),
     Vendor("nvpl", "nvpl_blas_get_version", re.compile(r"/libnvpl_[^/]*$"), _nvpl),
     Vendor("accelerate", None, re.compile(r"/(Accelerate|vecLib)\.framework/"), _accelerate),
 )

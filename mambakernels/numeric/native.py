@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The wheels of NumPy and SciPy prefix the names of their own OpenBLAS; libraries with 64-bit integers append 64 to them.
+# NumPy's and SciPy's wheels prefix the names of their own OpenBLAS; 64-bit integers show in a suffix.
 PREFIXES = ("", "scipy_")
 SUFFIXES = ("", "_", "64_", "_64", "_64_", "$NEWLAPACK", "$NEWLAPACK$ILP64")
 

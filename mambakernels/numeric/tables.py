@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
 Row = Sequence[str]
+
+_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
 def text_table(header: Row, rows: Sequence[Row]) -> str:
@@ -24,7 +27,9 @@ def html_table(header: Row, rows: Sequence[Row], caption: str = "", marked: Sequ
     """
     numeric = [_is_numeric(column) for column in zip(*rows, strict=True)] if rows else [False] * len(header)
     sides = ["right" if is_number else "left" for is_number in numeric]
-    head = "".join(f'<th style="text-align:{side}">{escape(text)}</th>' for text, side in zip(header, sides, strict=True))
+    head = "".join(
+        f'<th style="text-align:{side}">{escape(text)}</th>' for text, side in zip(header, sides, strict=True)
+    )
     body = "".join(_html_row(row, sides, marked=index in marked) for index, row in enumerate(rows))
     title = f'<caption style="text-align:left">{escape(caption)}</caption>' if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -32,15 +37,21 @@ def html_table(header: Row, rows: Sequence[Row], caption: str = "", marked: Sequ
 
 def seconds(value: float) -> str:
     """Write a time with three digits in the unit that suits it: `820 ns`, `1.25 ms`, `12.3 s`."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= size:
-            return f"{value / size:#.3g} {unit}".replace(". ", " ")
-    return f"{value / 1e-9:#.3g} ns".replace(". ", " ")
+    unit, size = next(((unit, size) for unit, size in _UNITS if value >= size), ("ns", 1e-9))
+    return f"{three_digits(value / size)} {unit}"
+
+
+def three_digits(value: float) -> str:
+    """Write a number that is not negative with three digits, more before the point, and no exponent."""
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(0, decimals)}f}"
 
 
 def _html_row(row: Row, sides: Sequence[str], *, marked: bool) -> str:
     style = "color:var(--jp-error-color1, #d32f2f);font-weight:bold" if marked else ""
-    cells = (f'<td style="text-align:{side};{style}">{escape(text)}</td>' for text, side in zip(row, sides, strict=True))
+    cells = (
+        f'<td style="text-align:{side};{style}">{escape(text)}</td>' for text, side in zip(row, sides, strict=True)
+    )
     return f"<tr>{''.join(cells)}</tr>"
 
 

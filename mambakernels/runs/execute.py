@@ -19,6 +19,7 @@ from mambakernels.errors import NotFoundError, RunError
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.files import writable_folder, write_atomically
+from mambakernels.runs.imports import prepare_nbformat
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.runs.notebooks import Notebook, read_notebook, source_of
 from mambakernels.runs.parameters import inject, read_parameters
@@ -192,6 +193,7 @@ async def _execute_cells(kernel: session.Session, plan: _Plan, meter: _Meter, cl
 
 def _load(plan: _Plan) -> Any:
     """Return the notebook as nbclient wants it: every multi-line text joined, every cell with an id, and valid."""
+    prepare_nbformat()
     import nbformat
 
     _changes, content = nbformat.validator.normalize(plan.content)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_core.paths import jupyter_path
 
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 
@@ -48,8 +50,7 @@ class Kernel:
 
 def find_kernels(names: Iterable[str]) -> list[Kernel]:
     """Return the named kernelspecs, each once, in the order given; `NotFoundError` lists those there are."""
-    # Without the flag, jupyter_client invents a `python3` when none is on disk.
-    folders: dict[str, str] = KernelSpecManager(ensure_native_kernel=False).find_kernel_specs()
+    folders = _folders()
     wanted = list(dict.fromkeys(names))
     if not wanted:
         raise InvalidRequestError("No kernel was named.", next_step=_known(folders))
@@ -57,6 +58,16 @@ def find_kernels(names: Iterable[str]) -> list[Kernel]:
     if missing:
         raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=_known(folders))
     return [_load(name.lower(), Path(folders[name.lower()])) for name in wanted]
+
+
+def _folders() -> dict[str, str]:
+    """Return each kernelspec's folder by its name, searched as Jupyter does."""
+    # The last is where IPython once kept them; left to itself, jupyter_client imports all of IPython to find it.
+    ipython = Path(os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser()
+    searched = [*jupyter_path("kernels"), str(ipython / "kernels")]
+    # Without the flag, jupyter_client invents a `python3` when none is on disk.
+    found: dict[str, str] = KernelSpecManager(ensure_native_kernel=False, kernel_dirs=searched).find_kernel_specs()
+    return found
 
 
 def _load(name: str, folder: Path) -> Kernel:

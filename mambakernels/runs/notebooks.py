@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels.errors import NotFoundError, RunError, from_os_error
+from mambakernels.runs.imports import prepare_nbformat
 
 Json = dict[str, Any]
 
@@ -83,6 +84,7 @@ def _decode(raw: bytes, file: Path) -> Json:
 
 
 def _converted(text: str, file: Path) -> Json:
+    prepare_nbformat()
     import nbformat
 
     try:

@@ -1,0 +1,85 @@
+"""The local channel that carries `mambakernels-numeric`: this very source of `mambakernels.numeric`, as a package."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from mambakernels import process
+from mambakernels.channels import packages
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+from mambakernels.progress import Event, Progress, silent
+
+NAME = "mambakernels-numeric"
+_SUBDIR = "noarch"
+
+
+def folder(root: Root) -> Path:
+    """Return where the channel is; the same folder is its URL."""
+    return root.channels / "mambakernels"
+
+
+def ensure(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
+    """Make sure the channel has the package of the present source; return its URL and the match spec for it."""
+    mark = source_hash()[:8]
+    spec = f"{NAME}=*=s{mark}*"
+    if not _has(root, mark):
+        with locked(root, folder(root).name, progress=progress):
+            if not _has(root, mark):
+                process.Worker(__name__).call({"root": str(root.path)}, progress=progress)
+    return folder(root).as_uri(), spec
+
+
+def source_hash() -> str:
+    """Return the hash of the numeric sources, as `mambakernels.numeric.code_hash` computes it where they run."""
+    digest = hashlib.sha256()
+    for path in _sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _has(root: Root, mark: str) -> bool:
+    return any(
+        record["build"].startswith(f"s{mark}") and (folder(root) / _SUBDIR / name).exists()
+        for name, record in packages.records(folder(root), _SUBDIR).items()
+    )
+
+
+def _sources() -> list[Path]:
+    return sorted((Path(__file__).parent.parent / "numeric").glob("*.py"))
+
+
+def work(message: process.Json, progress: Progress) -> process.Json:
+    """Build the package and publish it beside the earlier ones, in a worker process."""
+    import importlib.metadata
+
+    root = Root(Path(message["root"]))
+    scratch = folder(root) / ".build"
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
+    files = scratch / "stage" / "site-packages" / "mambakernels" / "numeric"
+    files.mkdir(parents=True)
+    progress(Event("stage", NAME))
+    for source in _sources():
+        shutil.copy2(source, files)
+    recipe = packages.Recipe(
+        name=NAME,
+        version=importlib.metadata.version("mambakernels"),
+        subdir=_SUBDIR,
+        depends=("python >=3.10", "numpy"),
+        license="BSD-3-Clause",
+        summary="The numeric kernels that mambakernels runs in every environment",
+        build_prefix=f"s{source_hash()[:8]}",
+        noarch="python",
+    )
+    packages.seed_index(folder(root), scratch / "index", subdir=_SUBDIR)
+    built = packages.assemble(recipe, scratch / "stage", scratch / "index" / _SUBDIR)
+    members = {*packages.records(folder(root), _SUBDIR), built.name}
+    packages.publish(scratch / "index", folder(root), members=members, subdir=_SUBDIR)
+    shutil.rmtree(scratch)
+    return {}
+
+
+if __name__ == "__main__":
+    process.serve(work)

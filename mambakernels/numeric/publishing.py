@@ -1,0 +1,89 @@
+"""Putting measurements into the notebook: one output, a table for people and a MIME bundle for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from mambakernels.numeric import tables
+from mambakernels.numeric.measuring import Measurement
+from mambakernels.numeric.probing import Probe, probe
+from mambakernels.numeric.source import code_hash
+
+MIME_TYPE = "application/vnd.mambakernels.measurements+json"
+SCHEMA = 1
+PACKAGE = "mambakernels-numeric"
+
+_HEADER = ("operation", "n", "dtype", "median time", "GFLOP/s", "result")
+
+
+def publish(measurements: Sequence[Measurement], probed: Probe | None = None) -> None:
+    """Put measurements into the notebook as one output; without IPython, print them as a plain table."""
+    ran = probed or probe()
+    ipython = sys.modules.get("IPython")  # never imported here: where it is not loaded, nothing can be displayed
+    if ipython is None or ipython.get_ipython() is None:
+        print(as_text(measurements, ran))  # noqa: T201 (a script has no other place for it)
+        return
+    ipython.display.display(mime_bundle(measurements, ran), raw=True)
+
+
+def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str, Any]:
+    """Return the output's data: `text/plain`, `text/html` and the measurements as JSON."""
+    return {
+        "text/plain": as_text(measurements, probed),
+        "text/html": as_html(measurements, probed),
+        MIME_TYPE: {
+            "schema": SCHEMA,
+            "code": {"package": PACKAGE, "sha256": code_hash()},
+            "probe": probed.as_dict(),
+            "measurements": [measurement.as_dict() for measurement in measurements],
+        },
+    }
+
+
+def as_text(measurements: Sequence[Measurement], probed: Probe) -> str:
+    """Return a plain table, with what ran above it and a warning below if a result is wrong."""
+    table = tables.text_table(_HEADER, [_row(measurement) for measurement in measurements])
+    return "\n".join(filter(None, (_title(probed), table, _notes(measurements))))
+
+
+def as_html(measurements: Sequence[Measurement], probed: Probe) -> str:
+    """Return the same table as HTML, wrong results marked."""
+    rows = [_row(measurement) for measurement in measurements]
+    wrong = [index for index, measurement in enumerate(measurements) if not measurement.correct]
+    notes = _notes(measurements)
+    below = f"<p>{escape(notes)}</p>" if notes else ""
+    return tables.html_table(_HEADER, rows, caption=_title(probed), marked=wrong) + below
+
+
+def _title(probed: Probe) -> str:
+    blas = probed.blas
+    path = f", code path {blas.architecture}" if blas.architecture else ""
+    threads = f", {blas.threads} thread{'s' * (blas.threads != 1)}" if blas.threads else ""
+    return f"NumPy {probed.numpy} on {blas.name} {blas.version or ''}".rstrip() + path + threads
+
+
+def _row(measurement: Measurement) -> tuple[str, ...]:
+    return (
+        measurement.operation,
+        str(measurement.size),
+        measurement.dtype,
+        tables.seconds(measurement.median),
+        _rate(measurement),
+        "right" if measurement.correct else f"WRONG: {measurement.residual:.1e} > {measurement.residual_bound:.1e}",
+    )
+
+
+def _rate(measurement: Measurement) -> str:
+    rate = measurement.gflops
+    return "-" if rate is None else tables.three_digits(rate) + "*" * measurement.flops_nominal
+
+
+def _notes(measurements: Sequence[Measurement]) -> str:
+    wrong = sum(not measurement.correct for measurement in measurements)
+    nominal = any(measurement.flops_nominal for measurement in measurements)
+    warning = f"{wrong} of {len(measurements)} results are WRONG: do not trust this library here." if wrong else ""
+    footnote = "* nominal: the work depends on the data, so the rate follows a convention." if nominal else ""
+    return "\n".join(filter(None, (warning, footnote)))

@@ -1,0 +1,273 @@
+"""Executed notebooks → one tidy DataFrame, a row per measurement; and that frame to a file and back."""
+
+from __future__ import annotations
+
+import glob
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
+from mambakernels.runs.bundle import MIME_TYPE, Bundle, BundleError, Measurement, decode
+from mambakernels.runs.files import write_atomically
+from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
+from mambakernels.runs.records import METADATA_KEY
+
+Paths = str | os.PathLike[str]
+
+_TEXT = "string"  # not `str`: pandas 2 makes the text "None" of a missing one then
+_DTYPES: Mapping[str, str] = {
+    "notebook": _TEXT,
+    "path": _TEXT,
+    "kernel": _TEXT,
+    "status": _TEXT,
+    "started": _TEXT,
+    "host": _TEXT,
+    "parameters": _TEXT,
+    "blas": _TEXT,
+    "blas_version": _TEXT,
+    "architecture": _TEXT,
+    "threads": "Int64",
+    "library": _TEXT,
+    "lapack": _TEXT,
+    "numpy": _TEXT,
+    "python": _TEXT,
+    "cpu": _TEXT,
+    "cores": "Int64",
+    "system": _TEXT,
+    "code": _TEXT,
+    "operation": _TEXT,
+    "routine": _TEXT,
+    "dtype": _TEXT,
+    "size": "int64",
+    "shape": _TEXT,
+    "control": "bool",
+    "flops": "float64",
+    "flops_nominal": "bool",
+    "bytes": "float64",
+    "loops": "int64",
+    "seconds": "float64",
+    "seconds_min": "float64",
+    "gflops": "float64",
+    "residual": "float64",
+    "residual_bound": "float64",
+    "correct": "bool",
+    "samples": "object",
+}
+COLUMNS = tuple(_DTYPES)
+
+
+def collect(paths: Paths | Iterable[Paths]) -> pd.DataFrame:
+    """Read every measurement that executed notebooks published into one frame, a row per measurement.
+
+    Parameters
+    ----------
+    paths
+        Notebooks, folders (searched through, hidden ones left out) or glob patterns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Where it comes from: `notebook` (file name of the notebook that was run), `path` (of the executed one),
+        `kernel`, `status` (`ok` or `failed`: a failed run contributes what it published before), `started`
+        (UTC, ISO 8601), `host`, `parameters` (JSON).
+
+        What ran: `blas`, `blas_version`, `architecture` (the code path the library chose), `threads`, `library`
+        (path of the mapped file), `lapack`, `numpy`, `python` (versions), `cpu`, `cores`, `system`, `code` (hash of
+        the sources that measured).
+
+        What was measured: `operation`, `routine` (of BLAS or LAPACK), `dtype`, `size` (n), `shape` (JSON), `control`
+        (no BLAS takes part), `flops` (per call; NaN if not known), `flops_nominal` (a convention, no count), `bytes`
+        (least traffic per call), `loops` (calls per sample), `seconds` (median of the samples, per call),
+        `seconds_min`, `gflops` (10⁹ flops per second, from the median), `residual` and `residual_bound`
+        (dimensionless), `correct` (the residual keeps its bound), `samples` (list of seconds per call).
+
+    Raises
+    ------
+    NotFoundError
+        A path matches nothing.
+    RunError
+        A file is no notebook, or a bundle in it does not keep the contract; names the notebook and the cell.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    files = dict.fromkeys(file for path in given for file in _matching(path))
+    return _frame([row for file in files for row in _rows(read_notebook(file))])
+
+
+def save(frame: pd.DataFrame, path: Paths) -> Path:
+    """Write a frame to a `.csv` or `.parquet` file, whole or not at all, and return its path; raw samples included."""
+    file = Path(path).expanduser().absolute()
+    write_atomically(file, _format_of(file).write(frame))
+    return file
+
+
+def load(path: Paths) -> pd.DataFrame:
+    """Read a frame that `save` wrote; it equals the one that was saved."""
+    file = Path(path).expanduser().absolute()
+    reader = _format_of(file)
+    try:
+        return reader.read(file)
+    except FileNotFoundError as error:
+        raise NotFoundError("There is no such results file.", where=str(file)) from error
+    except OSError as error:
+        raise from_os_error(error) from error
+    except (ValueError, KeyError) as error:
+        raise RunError(f"This file does not hold results: {error}.", where=str(file)) from error
+
+
+def _matching(path: Paths) -> list[Path]:
+    place = Path(path).expanduser().absolute()
+    if place.is_dir():
+        found = [file for file in sorted(place.rglob("*.ipynb")) if not _is_hidden(file.relative_to(place))]
+    elif place.exists():
+        found = [place]
+    else:
+        matching = glob.glob(str(place), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        found = [Path(file) for file in sorted(matching) if file.endswith(".ipynb")]
+    if not found:
+        raise NotFoundError(
+            "No notebook is there.", where=str(path), next_step="Give executed notebooks, or their folder."
+        )
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _rows(notebook: Notebook) -> Iterator[Json]:
+    origin = _origin(notebook)
+    for cell, output in outputs_of(notebook.content):
+        content = output.get("data", {}).get(MIME_TYPE)
+        if content is not None:
+            bundle = _decoded(content, notebook.path, cell)
+            yield from ({**origin, **_surroundings(bundle), **_figures(one, bundle)} for one in bundle.measurements)
+
+
+def _decoded(content: object, path: Path, cell: int) -> Bundle:
+    try:
+        return decode(content)
+    except BundleError as error:
+        raise RunError(
+            f"The measurements that cell {cell} published cannot be read: {error}.",
+            where=str(path),
+            next_step="Run the notebook again with this version of mambakernels.",
+        ) from error
+
+
+def _origin(notebook: Notebook) -> Json:
+    """Return what the record says of the run; of a notebook that was run by hand, what its metadata shows."""
+    metadata = notebook.content.get("metadata", {})
+    record = metadata.get(METADATA_KEY) or {}
+    return {
+        "notebook": Path(record.get("notebook", {}).get("path", notebook.path)).name,
+        "path": str(notebook.path),
+        "kernel": record.get("kernel", metadata.get("kernelspec", {})).get("name"),
+        "status": record.get("status", _status_by_hand(notebook)),
+        "started": record.get("started"),
+        "host": record.get("host"),
+        "parameters": json.dumps(record.get("parameters", {}), sort_keys=True),
+    }
+
+
+def _status_by_hand(notebook: Notebook) -> str:
+    raised = any(output.get("output_type") == "error" for _, output in outputs_of(notebook.content))
+    return "failed" if raised else "ok"
+
+
+def _surroundings(bundle: Bundle) -> Json:
+    return {**vars(bundle.probe), "code": bundle.code}
+
+
+def _figures(one: Measurement, bundle: Bundle) -> Json:
+    median = statistics.median(one.samples)
+    return {
+        **vars(one),
+        "threads": bundle.probe.threads if one.threads is None else one.threads,
+        "shape": json.dumps(one.shape, sort_keys=True),
+        "samples": list(one.samples),
+        "seconds": median,
+        "seconds_min": min(one.samples),
+        "gflops": one.flops / median / 1e9 if one.flops is not None and median > 0 else math.nan,
+        "correct": _is_correct(one),
+    }
+
+
+def _is_correct(one: Measurement) -> bool:
+    """Tell whether the result was right; an operation without a check (no bound) cannot be called wrong."""
+    if one.residual_bound is None:
+        return True
+    return one.residual is not None and one.residual <= one.residual_bound  # False for NaN, as it should be
+
+
+def _frame(rows: Sequence[Json]) -> pd.DataFrame:
+    return pd.DataFrame.from_records(rows, columns=list(COLUMNS)).astype(dict(_DTYPES))
+
+
+class _Csv:
+    """Comma-separated values, UTF-8; samples as a JSON list."""
+
+    @staticmethod
+    def write(frame: pd.DataFrame) -> bytes:
+        samples = frame["samples"].map(lambda samples: json.dumps(list(samples)))
+        text: str = frame.assign(samples=samples).to_csv(index=False, float_format=repr)
+        return text.encode()
+
+    @staticmethod
+    def read(file: Path) -> pd.DataFrame:
+        # Only an empty field is missing: a kernel may be called `NA`.
+        kinds: Any = {**_DTYPES, "samples": _TEXT}
+        frame = pd.read_csv(
+            file, dtype=kinds, keep_default_na=False, na_values=[""], float_precision="round_trip", encoding="utf-8"
+        )
+        return _like_collected(frame.assign(samples=frame["samples"].map(json.loads).astype(object)))
+
+
+class _Parquet:
+    """Apache Parquet, which needs pyarrow."""
+
+    @staticmethod
+    def write(frame: pd.DataFrame) -> bytes:
+        _require_pyarrow()
+        stream = BytesIO()
+        frame.to_parquet(stream, engine="pyarrow", index=False)
+        return stream.getvalue()
+
+    @staticmethod
+    def read(file: Path) -> pd.DataFrame:
+        _require_pyarrow()
+        frame = pd.read_parquet(file, engine="pyarrow")
+        return _like_collected(frame.assign(samples=frame["samples"].map(list)))
+
+
+_FORMATS: Mapping[str, type[_Csv | _Parquet]] = {".csv": _Csv, ".parquet": _Parquet}
+
+
+def _format_of(file: Path) -> type[_Csv | _Parquet]:
+    try:
+        return _FORMATS[file.suffix.lower()]
+    except KeyError:
+        raise InvalidRequestError(
+            "Results are kept in .csv or .parquet files.", where=str(file), next_step="Give a name with that ending."
+        ) from None
+
+
+def _require_pyarrow() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise InvalidRequestError(
+            "Parquet files need pyarrow, which is not installed.",
+            next_step="Install it with `pip install pyarrow`, or use a name ending in .csv.",
+        )
+
+
+def _like_collected(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[list(COLUMNS)].astype(dict(_DTYPES))
