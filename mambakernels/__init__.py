@@ -1,0 +1,63 @@
+"""Turn conda environments into Jupyter kernels, and run one notebook on all of them.
+
+`create` makes an environment and registers it as a kernel, `run` executes a notebook on kernels, `collect` reads
+what it published into one DataFrame; `demo` does all of it for every BLAS that can be had here.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would cost more than all of this file
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mambakernels.api import (
+        build_channel,
+        clean_channel,
+        collect,
+        create,
+        get,
+        info,
+        list_channel,
+        list_environments,
+        list_kernels,
+        parse_parameters,
+        register,
+        remove,
+        run,
+        unregister,
+    )
+    from mambakernels.demo import clean_demo, demo
+
+__all__ = [
+    "build_channel",
+    "clean_channel",
+    "clean_demo",
+    "collect",
+    "create",
+    "demo",
+    "get",
+    "info",
+    "list_channel",
+    "list_environments",
+    "list_kernels",
+    "parse_parameters",
+    "register",
+    "remove",
+    "run",
+    "unregister",
+]
+_DEMO = frozenset({"demo", "clean_demo"})
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `import mambakernels` itself loads nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = import_module("mambakernels.demo" if name in _DEMO else "mambakernels.api")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

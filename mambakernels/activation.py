@@ -104,16 +104,18 @@ class _Inputs:
         return {name: value for name, value in found.items() if value != _UNSET}
 
 
-def capture(prefix: Path, *, root: Path | None = None, timeout: float = 60) -> Activation:
-    """Activate the environment in the session of this process, as its engine would, and return what that changes.
+def capture(
+    prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
+) -> Activation:
+    """Activate the environment in a session, as its engine would, and return what that changes.
 
-    Another environment that is active in this session is left first. `root` is the root prefix, whose own environment
-    is called `base`; `timeout`, in seconds, is for all scripts together. Whatever cannot be done, or cannot be said
-    with variables alone, raises `ActivationError`.
+    The session is `environ`, by default that of this process; another environment that is active in it is left first.
+    `root` is the root prefix, whose own environment is called `base`; `timeout`, in seconds, is for one run of all
+    scripts. Whatever cannot be done, or cannot be said with variables alone, raises `ActivationError`.
     """
     inputs = _Inputs.read(prefix)
     own = {**_conda_variables(inputs.prefix, root), **inputs.variables()}
-    session = _session_outside(os.environ, timeout=timeout) if inputs.scripts else {}
+    session = _session_outside(os.environ if environ is None else environ, timeout=timeout) if inputs.scripts else {}
     old_path = _split(session.get("PATH") or os.defpath)
     start = {**session, **own, "PATH": _join([*inputs.path, *old_path])}
     changes = _run_scripts(list(inputs.scripts), start, own=own, timeout=timeout)

@@ -117,9 +117,8 @@ def remove(name: str, root: Root) -> None:
 def check_name(name: str) -> None:
     """Raise InvalidRequestError unless a name is a plain folder name that every shell and Jupyter accept."""
     if not _NAME.fullmatch(name):
-        shown = name if len(name) <= 80 else name[:77] + "…"
         raise errors.InvalidRequestError(
-            f"{shown!r} cannot be an environment's name.",
+            f"{name[:80]!r} cannot be an environment's name.",
             next_step="Use 1 to 64 letters, digits, '-', '_' and '.', the first a letter or digit: np-mkl.",
         )
 
@@ -133,7 +132,9 @@ def read_file(path: Path) -> EnvironmentSpec:
     except FileNotFoundError as error:
         raise errors.NotFoundError("There is no such file.", where=str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise errors.InvalidRequestError(f"This is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
+        raise errors.InvalidRequestError(
+            f"This is not YAML: {' '.join(str(error).split())}", where=str(path)
+        ) from error
     dependencies = content.get("dependencies") if isinstance(content, dict) else None
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise errors.InvalidRequestError(
@@ -186,7 +187,7 @@ def _make(spec: EnvironmentSpec, specs: tuple[str, ...], root: Root, progress: P
     staged = root.environments / f".{spec.name}.{secrets.token_hex(4)}"
     root.environments.mkdir(parents=True, exist_ok=True)
     try:
-        packages, urls = _link(engine, chosen, specs, staged, final, root, progress)
+        packages, urls = _link(engine, chosen, specs, staged=staged, final=final, root=root, progress=progress)
         manifest = _manifest(spec.name, specs, urls, engine, packages)
         (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         staged.rename(final)
@@ -201,6 +202,7 @@ def _link(
     engine: Engine,
     chosen: Sequence[channels.Channel],
     specs: tuple[str, ...],
+    *,
     staged: Path,
     final: Path,
     root: Root,

@@ -40,7 +40,7 @@ def choose(name: str, root: Root) -> Channel:
     if name == "wheels":
         return Channel(name, wheels.url(root), "wheels, built here, as asked")
     if name == "conda-forge":
-        return Channel(name, _conda_forge(), f"conda-forge at {_conda_forge()}, as asked")
+        return Channel(name, conda_forge(), f"conda-forge at {conda_forge()}, as asked")
     if re.match(r"(https?|file)://", name):
         return Channel(name, name.rstrip("/"), f"{name}, as asked")
     folder = Path(name).expanduser().absolute()
@@ -52,7 +52,9 @@ def choose(name: str, root: Root) -> Channel:
     return Channel(name, folder.as_uri(), f"{folder}, as asked")
 
 
-def provide(channel: Channel, root: Root, specs: Sequence[str], *, insist: bool = False, progress: Progress = silent) -> None:
+def provide(
+    channel: Channel, root: Root, specs: Sequence[str], *, insist: bool = False, progress: Progress = silent
+) -> None:
     """Make sure that a channel that is built here has what a request names; any other is as it is."""
     from mambakernels.channels import wheels
 
@@ -70,14 +72,15 @@ def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
 def _auto(root: Root) -> Channel:
     from mambakernels.channels import wheels
 
-    address = _conda_forge()
+    address = conda_forge()
     problem = _problem(address)
     if problem is None:
         return Channel("conda-forge", address, f"conda-forge at {address}, which answers")
     return Channel("wheels", wheels.url(root), f"wheels, built here, as conda-forge does not answer ({problem})")
 
 
-def _conda_forge() -> str:
+def conda_forge() -> str:
+    """Return the address that `conda-forge` stands for; a mirror can be named with MAMBAKERNELS_CONDA_FORGE."""
     return os.environ.get(_CONDA_FORGE_VARIABLE, CONDA_FORGE).rstrip("/")
 
 

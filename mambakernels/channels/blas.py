@@ -111,10 +111,24 @@ TABLE: tuple[Blas, ...] = (
     Blas("openblas", "OpenBLAS", build_number=100),
     Blas("mkl", "Intel MKL", (INTEL_OPENMP, MKL), ("libmkl_rt.so.*",), cblas="{}_64", lapack="{}_64_"),
     Blas("blis", "BLIS", (GOMP, QUADMATH, GFORTRAN, BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
-    Blas("netlib", "netlib (reference)", (QUADMATH, GFORTRAN, NETLIB_BLAS, NETLIB_LAPACK), ("libblas64.so.3", "liblapack64.so.3")),
-)  # fmt: skip
+    Blas(
+        "netlib",
+        "netlib (reference)",
+        (QUADMATH, GFORTRAN, NETLIB_BLAS, NETLIB_LAPACK),
+        ("libblas64.so.3", "liblapack64.so.3"),
+    ),
+)
 BY_NAME = {blas.name: blas for blas in TABLE}
 PROVIDERS = {provider.name: provider for blas in TABLE for provider in blas.providers}
+
+# Which of libblas' builds conda-forge has, by subdir (looked up 2026-11).
+CONDA_FORGE: Mapping[str, tuple[str, ...]] = {
+    "linux-64": ("openblas", "mkl", "blis", "netlib"),
+    "linux-aarch64": ("openblas", "netlib", "nvpl"),
+    "osx-64": ("openblas", "blis", "netlib", "accelerate"),
+    "osx-arm64": ("openblas", "netlib", "accelerate"),
+    "win-64": ("mkl", "openblas", "blis", "netlib"),
+}
 
 
 def why_not(blas: Blas) -> str | None:

@@ -247,7 +247,9 @@ def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
 def _stage_providers(build: Build, ready: Sequence[Ready]) -> list[Staged]:
     """Stage each library's package, and per BLAS the three interface packages that match specs name."""
     providers = {provider: item.unpacked[provider.name] for item in ready for provider in item.blas.providers}
-    libraries = [package for provider, folder in providers.items() for package in _stage_provider(build, provider, folder)]
+    libraries = [
+        package for provider, folder in providers.items() for package in _stage_provider(build, provider, folder)
+    ]
     interfaces = [
         package
         for item in ready
@@ -296,7 +298,9 @@ def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Re
     kept.mkdir(exist_ok=True)
     if "numpy" in found:
         shutil.copy2(found["numpy"].path, kept)
-    plain = [_Plain(wheel.Wheel(path), build.scratch / "numpy" / path.stem) for path in sorted(kept.glob("numpy-*.whl"))]
+    plain = [
+        _Plain(wheel.Wheel(path), build.scratch / "numpy" / path.stem) for path in sorted(kept.glob("numpy-*.whl"))
+    ]
     return [package for numpy in plain for each in ready for package in _stage_numpy_on(build, numpy, each, found)]
 
 
@@ -340,10 +344,15 @@ def _compile(build: Build, staged: Sequence[Staged]) -> None:
 
 
 def compile_all(folders: Sequence[Path]) -> None:
-    """Write bytecode that no time stamp can make stale; a file that is not valid Python stays without."""
+    """Write bytecode that no time stamp can make stale; a file that is not valid Python stays without.
+
+    It does not name the scratch folder it was compiled in (all of `folders` have one parent); Python fills in the
+    real place when it imports.
+    """
     if not folders:
         return
     command = [sys.executable, "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command += ["-s", str(folders[0].parent), "-p", "/"]
     process.stream([*command, *folders], own_session=False)
     unwritten = [folder for folder in folders if any(folder.rglob("*.py")) and not any(folder.rglob("*.pyc"))]
     if unwritten:

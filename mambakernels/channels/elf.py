@@ -29,7 +29,7 @@ def needed(path: Path) -> list[str]:
     with path.open("rb") as stream:
         for section in ELFFile(stream).iter_sections():
             if isinstance(section, DynamicSection):
-                return [entry.needed for entry in section.iter_tags("DT_NEEDED")]
+                return [str(tag.needed) for tag in section.iter_tags("DT_NEEDED")]  # type: ignore[attr-defined]
     return []
 
 
@@ -79,10 +79,13 @@ def _symbols(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     """Return the defined and the undefined dynamic symbols."""
     from elftools.elf.elffile import ELFFile
 
-    defined, undefined = set(), set()
+    from elftools.elf.sections import SymbolTableSection
+
+    defined: set[str] = set()
+    undefined: set[str] = set()
     with path.open("rb") as stream:
         table = ELFFile(stream).get_section_by_name(".dynsym")
-        for symbol in table.iter_symbols() if table else ():
+        for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
             (undefined if symbol["st_shndx"] == "SHN_UNDEF" else defined).add(symbol.name)
     return frozenset(defined), frozenset(undefined)
 

@@ -50,7 +50,7 @@ def build_string(recipe: Recipe, files: Path) -> str:
     for path in _walk(files):
         relative = path.relative_to(files).as_posix()
         digest.update(f"\0{relative}\0{_kind(path)}\0".encode())
-        digest.update(os.readlink(path).encode() if path.is_symlink() else _content_hash(path))
+        digest.update(str(path.readlink()).encode() if path.is_symlink() else _content_hash(path))
     return f"{recipe.build_prefix}h{digest.hexdigest()[:8]}_{recipe.build_number}{recipe.build_suffix}"
 
 

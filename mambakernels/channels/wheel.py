@@ -21,6 +21,7 @@ from mambakernels.channels import interpreter
 from mambakernels.channels.names import conda_name
 from mambakernels.channels.packages import Recipe
 
+_LONGEST_NAME_OF_A_LICENCE = 80  # some wheels put the whole text where the name belongs
 _SHEBANG = re.compile(rb"\A#!/PREFIX/bin/python[^\n]*\n")
 # A script finds the Python beside it, wherever the prefix is, however long its path and whatever is in it.
 _RELOCATABLE = b"""#!/bin/sh
@@ -126,7 +127,7 @@ def licence(metadata: Metadata) -> str | None:
     """Return the licence a wheel names: its expression, else its free text if short, else its classifier."""
     if metadata.license_expression:
         return str(metadata.license_expression)
-    if metadata.license and len(metadata.license) < 80 and "\n" not in metadata.license:
+    if metadata.license and len(metadata.license) < _LONGEST_NAME_OF_A_LICENCE and "\n" not in metadata.license:
         return metadata.license
     classifiers = [item for item in metadata.classifiers or () if item.startswith("License ::")]
     return classifiers[0].rpartition(" :: ")[2] if classifiers else None

@@ -174,7 +174,9 @@ def _matching(spec: str, build: str) -> tuple[Blas, ...]:
     if not matching:
         raise errors.InvalidRequestError(
             f"No BLAS matches {spec}.",
-            next_step="The wheels channel knows " + ", ".join(f"libblas=*=*{name}" for name in blas_table.BY_NAME) + ".",
+            next_step="The wheels channel knows "
+            + ", ".join(f"libblas=*=*{name}" for name in blas_table.BY_NAME)
+            + ".",
         )
     possible = tuple(blas for blas in matching if blas_table.why_not(blas) is None)
     if not possible:

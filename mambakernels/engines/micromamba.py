@@ -71,6 +71,7 @@ class Micromamba:
         completed = process.stream([self.executable, *words], env=_environment(cache), on_line=_Lines(progress))
         if completed.returncode != 0:
             raise _explain(completed.text)
+        _forget(prefix / "conda-meta" / "history", prefix, final)
         return installed(prefix)
 
     def _json(self, words: Sequence[str]) -> dict[str, Any]:
@@ -100,6 +101,13 @@ def _environment(cache: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("CONDA_", "MAMBA_", "_CE_"))}
     overrides = {key: value for key, value in os.environ.items() if key.startswith("CONDA_OVERRIDE_")}
     return {**kept, **overrides, "MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache)}
+
+
+def _forget(history: Path, staged: Path, final: Path) -> None:
+    """Have the history name the place an environment is at, not where it was put together."""
+    if history.exists():
+        text = history.read_text(encoding="utf-8")
+        history.write_text(text.replace(str(staged), str(final)), encoding="utf-8")
 
 
 class _Lines:

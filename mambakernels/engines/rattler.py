@@ -59,7 +59,8 @@ class Rattler:
 
 def work(message: process.Json, progress: Progress) -> process.Json:
     """Do what one message asks for."""
-    request = Request(**{key: tuple(value) if isinstance(value, list) else value for key, value in message["request"].items()})
+    asked = message["request"]
+    request = Request(tuple(asked["specs"]), tuple(asked["channels"]), asked["subdir"])
     cache = Path(message["cache"])
     records = asyncio.run(_solve(request, cache, progress))
     if message["do"] == "create":
@@ -78,7 +79,7 @@ async def _solve(request: Request, cache: Path, progress: Progress) -> list[Any]
         records: list[Any] = await rattler.solve(
             sources=[rattler.Channel(url) for url in request.channels],
             specs=[rattler.MatchSpec(spec, strict=False) for spec in request.specs],
-            platforms=[request.subdir, "noarch"],
+            platforms=[rattler.Subdir(request.subdir), rattler.Subdir("noarch")],
             gateway=rattler.Gateway(cache_dir=cache / "cache"),
             virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
         )
@@ -184,7 +185,8 @@ def _described(record: Any) -> Package:
 
 def _explanation(text: str) -> str:
     """Put the solver's tree of reasons under one sentence."""
-    return "No set of packages satisfies the request:\n" + text.removeprefix("Cannot solve the request because of: ").strip()
+    reasons = text.removeprefix("Cannot solve the request because of: ").strip()
+    return f"No set of packages satisfies the request:\n{reasons}"
 
 
 def _one_line(error: Exception) -> str:

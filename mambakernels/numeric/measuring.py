@@ -63,7 +63,7 @@ class Measurement:
         return vars(self) | {"shape": dict(self.shape), "samples": list(self.samples)}
 
 
-def measure(  # noqa: PLR0913 (a notebook's knobs, each with its name)
+def measure(
     operations: Sequence[str],
     sizes: Sequence[int],
     *,

@@ -5,9 +5,10 @@ an operation knows only vectors (dot, fft, exp): at one size all operations work
 memory allows, not what a call costs.
 
 Flops are those of the textbook algorithm for real numbers; a complex multiplication with its addition counts as four
-real ones. Sources: LAPACK Working Note 41, appendix C, for BLAS and factorizations; LAPACK Users' Guide, 3rd edition,
-table 3.13, for eigh and svd, whose work depends on the data: their counts are nominal; 2.5 N log2 N for a real
-Fourier transform and 5 N log2 N for a complex one, the FFTW project's convention.
+real ones. Sources: LAPACK Working Note 41, "Operation Counts for the LAPACK Routines", for BLAS and factorizations. The
+work of eigh and svd depends on the data, so their counts are nominal: 9 n³ and 6.67 n³ with vectors, the convention of
+LAPACK's benchmark (LAPACK Users' Guide, 3rd edition, table 3.13). So is that of a Fourier transform: 2.5 N log2 N for
+real numbers and 5 N log2 N for complex ones, the FFTW project's convention.
 """
 
 from __future__ import annotations

@@ -10,6 +10,5 @@ def code_hash() -> str:
     """Return the SHA-256, in hexadecimal, over the names and contents of this package's Python files, by name."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
-        content = file.read_bytes()
-        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")  # a Python source holds no zero byte
     return digest.hexdigest()

@@ -63,8 +63,10 @@ def time_call(
     """Time a call that has been made before, so that caches and libraries are warm; garbage collection waits."""
     with _no_garbage_collection():
         loops, elapsed = _calibrate(call, sampling.min_sample, clock)
-        samples = tuple(_elapsed(call, loops, clock) / loops for _ in range(sampling.affordable(elapsed)))
-    return Timing(loops, samples)
+        known = (elapsed,) if loops == 1 else ()  # a call that long needed no calibration, and is a sample already
+        wanted = sampling.affordable(elapsed) - len(known)
+        samples = tuple(_elapsed(call, loops, clock) / loops for _ in range(wanted))
+    return Timing(loops, known + samples)
 
 
 def _calibrate(call: Callable[[], object], min_sample: float, clock: Callable[[], float]) -> tuple[int, float]:

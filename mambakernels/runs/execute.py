@@ -9,6 +9,7 @@ import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,13 @@ from mambakernels.runs import session
 from mambakernels.runs.files import writable_folder, write_atomically
 from mambakernels.runs.imports import prepare_nbformat
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
-from mambakernels.runs.notebooks import Notebook, read_notebook, source_of
+from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of
 from mambakernels.runs.parameters import inject, read_parameters
 from mambakernels.runs.records import METADATA_KEY, Failure, Identity, Run, describe, is_current, read_run, record_path
 
 __all__ = ["Failure", "Identity", "Run", "is_current", "read_run", "run"]
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Outcome:
     error: Failure | None
 
 
-def run(  # noqa: PLR0913 (each is a choice of its own, and keyword-only)
+def run(
     notebook: str | os.PathLike[str],
     *,
     kernels: str | Sequence[str],
@@ -192,20 +192,35 @@ async def _execute_cells(kernel: session.Session, plan: _Plan, meter: _Meter, cl
 
 
 def _load(plan: _Plan) -> Any:
-    """Return the notebook as nbclient wants it: every multi-line text joined, every cell with an id, and valid."""
+    """Return the notebook as nbclient wants it: valid, every text joined, every cell with an id, no old outputs."""
     prepare_nbformat()
     import nbformat
 
-    _changes, content = nbformat.validator.normalize(plan.content)
-    notebook = nbformat.v4.reads(json.dumps(content))  # type: ignore[no-untyped-call]
+    content = _with_ids(plan.content)
     try:
-        nbformat.validate(notebook, relax_add_props=True)
+        nbformat.validate(content, relax_add_props=True)
     except nbformat.ValidationError as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise RunError(f"This notebook is not valid: {reason}.", where=str(plan.notebook.path)) from error
+    notebook = nbformat.v4.reads(json.dumps(content))  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         _forget_outputs(cell)
     return notebook
+
+
+def _with_ids(content: Json) -> Json:
+    """Return the notebook with an id of its own for each cell, where its format has ids."""
+    if content.get("nbformat_minor", 0) < FIRST_MINOR_WITH_IDS:
+        return content
+    seen: set[str] = set()
+    return {**content, "cells": [_with_id(cell, seen) for cell in content["cells"]]}
+
+
+def _with_id(cell: Json, seen: set[str]) -> Json:
+    known = cell.get("id")
+    fresh = known if known and known not in seen else uuid.uuid4().hex[:8]
+    seen.add(fresh)
+    return {**cell, "id": fresh}
 
 
 def _forget_outputs(cell: Any) -> None:

@@ -15,6 +15,8 @@ from mambakernels.runs.imports import prepare_nbformat
 
 Json = dict[str, Any]
 
+FIRST_MINOR_WITH_IDS = 5  # of format 4
+
 _FORMAT = 4
 
 

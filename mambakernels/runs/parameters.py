@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mambakernels.errors import InvalidRequestError
-from mambakernels.runs.notebooks import Json, Notebook, source_of, tags_of
+from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, source_of, tags_of
 
 DECLARED_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
-
-_FIRST_MINOR_WITH_IDS = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def _injected_cell(values: Mapping[str, Any], content: Json) -> Json:
         "outputs": [],
         "source": "\n".join(lines),
     }
-    return {"id": INJECTED_TAG, **cell} if content.get("nbformat_minor", 0) >= _FIRST_MINOR_WITH_IDS else cell
+    return {"id": INJECTED_TAG, **cell} if content.get("nbformat_minor", 0) >= FIRST_MINOR_WITH_IDS else cell
 
 
 def _assignments(source: str, where: str) -> Iterator[tuple[str, Any]]:

@@ -23,8 +23,8 @@ Status = Literal["ok", "failed"]
 class Failure:
     """Why a run failed; `cell` (its index in the notebook, from 0) is None when the kernel never got to a cell.
 
-    `source` is the head of that cell, `stderr` the last lines that the kernel's process wrote itself and that
-    the cell wrote to its standard error.
+    `source` is the head of that cell, `stderr` what the kernel's process wrote itself and then what the cell wrote to
+    its standard error: the first lines and the last, if they are many.
     """
 
     ename: str

@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
 from mambakernels.runs.kernelspecs import Kernel
-from mambakernels.runs.notebooks import source_of
+from mambakernels.runs.notebooks import Json, source_of
 from mambakernels.runs.records import Failure
 
 if TYPE_CHECKING:
@@ -33,12 +33,11 @@ _POLL_SECONDS = 0.1
 _EXIT_POLL_SECONDS = 0.01
 _OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
 _RECONNECT_MILLISECONDS = 10  # zmq's own 100 would on average cost 50 ms of each start
-_STDERR_LINES = 40
+_FIRST_LINES = 20
+_LAST_LINES = 40
 _SOURCE_LINES = 5
 _SOCKET_PATH_BYTES = 100  # sockaddr_un holds 108 on Linux and 104 on macOS
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-Json = dict[str, Any]
 
 
 class RunStoppedError(Exception):
@@ -123,8 +122,8 @@ class Session:
         self._client.stop_channels()
 
     def stderr(self) -> str:
-        """Return the last lines that the kernel's process wrote itself, past what ipykernel puts into cells."""
-        return _tail(self._log.read_bytes().decode(errors="replace"))
+        """Return what the kernel's process wrote itself, past what ipykernel puts into cells; shortened."""
+        return _excerpt(self._log.read_bytes().decode(errors="replace"))
 
     async def _kernel_info(self, deadline: float, timeout: float) -> Json:
         request = self._client.kernel_info()
@@ -238,12 +237,12 @@ async def _cancelled(task: asyncio.Future[Any]) -> None:
 
 
 def _with_stderr(failure: Failure, process: str) -> Failure:
-    return replace(failure, stderr=_tail("\n".join(filter(None, (process, failure.stderr)))))
+    return replace(failure, stderr=_excerpt("\n".join(filter(None, (process, failure.stderr)))))
 
 
 def _stderr_of(cell: Any) -> str:
     streams = (output for output in cell.outputs if output.output_type == "stream" and output.name == "stderr")
-    return _tail("".join(output.text for output in streams))
+    return _excerpt("".join(output.text for output in streams))
 
 
 def _traceback_of(cell: Mapping[str, Any]) -> str:
@@ -251,8 +250,12 @@ def _traceback_of(cell: Mapping[str, Any]) -> str:
     return _ANSI.sub("", "\n".join(errors[-1]["traceback"])) if errors else ""
 
 
-def _tail(text: str) -> str:
-    return "\n".join(_ANSI.sub("", text).strip().splitlines()[-_STDERR_LINES:])
+def _excerpt(text: str) -> str:
+    """Return the first lines, where a crash says what it is, and the last; without terminal colours."""
+    lines = _ANSI.sub("", text).strip().splitlines()
+    if len(lines) > _FIRST_LINES + _LAST_LINES:
+        lines[_FIRST_LINES:-_LAST_LINES] = ["…"]
+    return "\n".join(lines)
 
 
 def _head(source: str) -> str:

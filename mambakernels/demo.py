@@ -1,0 +1,194 @@
+"""The whole way in one call: an environment and a kernel per BLAS, one notebook on all of them, a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mambakernels import api, channels, environments, errors, kernels, paths
+from mambakernels.channels import blas as blas_table
+from mambakernels.engines import EngineName
+from mambakernels.environments import Environment
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+from mambakernels.progress import Event, Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mambakernels.runs.records import Run
+
+OUTPUT = Path("mambakernels-demo")
+_RECORD = "demo.json"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demo leaves: environments, runs, their measurements, the files it wrote, and what could not be had."""
+
+    environments: tuple[Environment, ...]
+    runs: tuple[Run, ...]
+    frame: pd.DataFrame
+    files: Mapping[str, Path]
+    missing: Mapping[str, str]
+
+    def check(self) -> None:
+        """Raise unless every run succeeded and every kernel ran on the BLAS that its environment was made for."""
+        failed = [run for run in self.runs if run.status != "ok"]
+        if failed:
+            raise errors.RunError(
+                f"{len(failed)} of {len(self.runs)} runs failed: "
+                + "; ".join(f"{run.kernel}: {run.error}" for run in failed),
+                where=str(failed[0].path),
+                next_step="Open that notebook: it stops at the cell that failed.",
+            )
+        check_blas(self.frame, self.environments)
+
+
+def demo(
+    *,
+    output: str | os.PathLike[str] = OUTPUT,
+    blas: Sequence[str] = (),
+    engine: EngineName = "auto",
+    channel: str = "auto",
+    root: str | os.PathLike[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Demo:
+    """Compare the BLAS libraries that can be had here; write notebooks, results, a plot and a report to `output`.
+
+    Environments are called `np-<blas>`. Run again, it does only what is missing. Whether each kernel ran on the
+    BLAS it should is for the caller to ask: `Demo.check()`.
+    """
+    place, folder = Root.find(root), Path(output).expanduser().absolute()
+    chosen = channels.choose(channel, place)
+    progress(Event("channel", chosen.why))
+    names, missing = _choose(blas, chosen.is_wheels)
+    if chosen.is_wheels:
+        missing = {**missing, **_provide(names, place, progress)}
+    made = [_create(name, chosen, engine, place, progress) for name in names if name not in missing]
+    if not made:
+        raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
+    for environment in made:
+        _register(environment, progress)
+    runs = api.run(
+        paths.notebooks() / "blas.ipynb",
+        kernels=[environment.name for environment in made],
+        parameters={"threads": usable_threads(), "budget": 0.4, **(parameters or {})},
+        output=folder,
+        resume=True,
+        progress=progress,
+    )
+    progress(Event("report", str(folder)))
+    frame = api.collect(*(run.path for run in runs if run.path.exists()))
+    return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
+
+
+def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
+    """Remove the environments that a demo made, and their kernelspecs; return their names. Results stay."""
+    place = Root.find(root)
+    removed = []
+    for name in _recorded(place):
+        try:
+            api.remove(name, root=place.path)
+        except errors.NotFoundError:
+            continue  # somebody removed it by hand
+        removed.append(name)
+    (place.path / _RECORD).unlink(missing_ok=True)
+    return removed
+
+
+def usable_threads() -> int:
+    """Return how many threads this process may use at once: its processors, or less if a container's quota says so."""
+    from mambakernels.numeric import machine
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = machine.cpu_quota()
+    return max(1, min(allowed, int(quota) if quota else allowed))
+
+
+def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:
+    """Raise BlasMismatchError if a kernel's measurements came from another library than its environment's."""
+    wrong = []
+    for environment in made:
+        ran = set(frame.loc[frame["kernel"] == environment.name, "blas"])
+        if ran != {environment.blas}:
+            wrong.append(f"{environment.name} ran on {', '.join(sorted(map(str, ran))) or 'nothing'}")
+    if wrong:
+        raise errors.BlasMismatchError(
+            "A kernel did not run on the BLAS its environment was made for: " + "; ".join(wrong) + ".",
+            next_step="Remove these environments and make them again: mambakernels demo --clean",
+        )
+
+
+def _choose(asked: Sequence[str], from_wheels: bool) -> tuple[list[str], dict[str, str]]:  # noqa: FBT001 (private)
+    """Return the BLAS libraries to compare, and why others are left out."""
+    known = list(blas_table.BY_NAME) if from_wheels else list(blas_table.CONDA_FORGE.get(paths.subdir(), ()))
+    if unknown := [name for name in asked if name not in known]:
+        raise errors.InvalidRequestError(
+            f"No BLAS called {', '.join(unknown)} can be compared here.", next_step=f"There are: {', '.join(known)}."
+        )
+    wanted = list(asked) or known
+    reasons = {name: blas_table.why_not(blas_table.BY_NAME[name]) for name in wanted} if from_wheels else {}
+    missing = {name: reason for name, reason in reasons.items() if reason}
+    return [name for name in wanted if name not in missing], missing
+
+
+def _provide(names: Sequence[str], root: Root, progress: Progress) -> dict[str, str]:
+    """Build the channel for all of them at once; return what turned out not to be had."""
+    from mambakernels.channels import wheels
+
+    state = wheels.ensure(root, [_libblas(name) for name in names], progress=progress)
+    return {name: reason for name, reason in state.unavailable.items() if name in names}
+
+
+def _create(blas: str, channel: channels.Channel, engine: EngineName, root: Root, progress: Progress) -> Environment:
+    """Make one environment; remember that it was us who made it, before it is there."""
+    name = f"np-{blas}"
+    specs = ("python", "numpy", _libblas(blas), "threadpoolctl", "ipykernel")
+    if not (root.environments / name).exists():
+        _remember(root, name)
+    spec = environments.EnvironmentSpec(name, specs, (channel.name,), engine)
+    return environments.create(spec, root=root, progress=progress)
+
+
+def _libblas(blas: str) -> str:
+    return f"libblas=*=*{blas}"
+
+
+def _register(environment: Environment, progress: Progress) -> None:
+    """Register a kernel, unless one that is as it should be is there: a new file would look like a new kernel."""
+    progress(Event("register", environment.name))
+    kernels.register(environment)
+
+
+def _recorded(root: Root) -> list[str]:
+    try:
+        names: list[str] = json.loads((root.path / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return names
+
+
+def _remember(root: Root, name: str) -> None:
+    with locked(root, "demo"):
+        names = sorted({*_recorded(root), name})
+        staged = root.path / f"{_RECORD}.new"
+        staged.write_text(json.dumps(names), encoding="utf-8")
+        staged.replace(root.path / _RECORD)
+
+
+def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
+    """Write results, plot and report."""
+    from mambakernels import plots, report
+    from mambakernels.runs import results
+
+    files = {"results": folder / "results.csv", "plot": folder / "gflops.png", "report": folder / "report.html"}
+    results.save(frame, files["results"])
+    plots.save(plots.gflops_by_size(frame), files["plot"])
+    report.write_report(frame, runs, files["report"])
+    return files

@@ -1,0 +1,98 @@
+"""Progress on the terminal: one line that moves while work goes on, and plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mambakernels.progress import Event, Progress
+
+# Steps that are decisions: each is worth a line that stays.
+_STAYS = {"engine": "engine", "channel": "channel", "done": "done"}
+_VERBS = {
+    "compile": "compiling",
+    "download": "downloading",
+    "index": "indexing the channel",
+    "link": "linking",
+    "pack": "packing",
+    "register": "registering",
+    "report": "writing the report to",
+    "run": "running",
+    "solve": "solving for",
+    "stage": "preparing",
+    "wait": "waiting:",
+}
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """Show events on stderr until the block ends: a moving line on a terminal, one line per new step elsewhere."""
+    if quiet:
+        yield lambda _event: None
+    elif sys.stderr.isatty():
+        with _moving() as show:
+            yield show
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """One line whenever the step changes, so that logs stay short."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, str] | None = None
+        self._said: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        text = _sentence(event)
+        fresh = event.step in _STAYS or event.step == "run"
+        key = (event.step, event.detail if fresh else "")
+        if key != self._last and text not in self._said:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+            self._said.add(text)
+        self._last = key
+
+
+@contextmanager
+def _moving() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("starting", total=None)
+        said: set[str] = set()
+
+        def show(event: Event) -> None:
+            text = _sentence(event)
+            if event.step in _STAYS:
+                if text not in said:
+                    console.print(text, markup=False, highlight=False)
+                    said.add(text)
+                return
+            bars.update(task, description=text[: max(20, console.width - 45)], completed=event.done or 0)
+            bars.tasks[0].total = event.total  # update() takes None for "as it was"
+
+        yield show
+
+
+def _sentence(event: Event) -> str:
+    if event.step in _STAYS:
+        return f"{_STAYS[event.step]}: {event.detail}"
+    return f"{_VERBS.get(event.step, event.step)} {event.detail}".strip()
+
+
+class Clock:
+    """How long something took, for people."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __str__(self) -> str:
+        seconds = time.perf_counter() - self._started
+        return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004

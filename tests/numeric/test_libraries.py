@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from mambakernels.numeric import libraries
+
+NAMES = {
+    "/e/lib/libmkl_rt.so.3": "mkl",
+    "/e/lib/libmkl_intel_ilp64.so.3": "mkl",
+    "/e/site-packages/numpy.libs/libscipy_openblas64_-32a4b2a6.so": "openblas",
+    "/e/lib/libopenblasp-r0.3.30.so": "openblas",
+    "/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3": "openblas",
+    "/usr/lib/x86_64-linux-gnu/openblas64-openmp/liblapack64.so.3": "openblas",
+    "/e/lib/libblis64.so.4": "blis",
+    "/usr/lib/x86_64-linux-gnu/blis-openmp/libblas.so.3": "blis",
+    "/e/lib/libnvpl_blas_core.so.0": "nvpl",
+    "/System/Library/Frameworks/Accelerate.framework/Versions/A/Frameworks/vecLib.framework/Versions/A/libBLAS.dylib": (
+        "accelerate"
+    ),
+    "/e/lib/libblas.so.3.9.0": None,
+    "/root/envs/np-blis/lib/liblapack64.so.3.11.0": None,
+    "/root/envs/np-openblas/lib/libblas64.so.3": None,
+    "/root/envs/np-mkl/lib/libcblas.so.3": None,
+}
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES.items())
+def test_a_file_is_known_by_its_own_name_never_by_the_environments(file: str, name: str | None) -> None:
+    vendor = libraries._by_path(file)
+    assert (vendor.name if vendor else None) == name
+
+
+@pytest.mark.parametrize(
+    ("file", "is_netlib"),
+    [
+        ("/root/envs/np-blis/lib/liblapack64.so.3.11.0", True),
+        ("/e/lib/libblas.so.3.9.0", True),
+        ("/e/lib/libcblas.so.3", True),
+        ("/e/lib/libflexiblas.so.3", False),
+        ("/e/liblapack/libother.so", False),
+    ],
+)
+def test_what_no_vendor_claims_is_netlibs_by_its_name(file: str, is_netlib: bool) -> None:  # noqa: FBT001
+    assert (libraries._if_netlib(file) is not None) == is_netlib
+
+
+def test_of_all_mapped_files_the_numeric_libraries_are_kept() -> None:
+    files = (
+        "/e/lib/libz.so.1",
+        "/e/lib/python3.11/site-packages/numpy/linalg/_umath_linalg.so",
+        "/e/lib/libgomp.so.1.0.0",
+        "/e/lib/libmkl_core.so.3",
+        "/e/lib/libiomp5.so",
+        "/e/lib/libscipy_openblas-6cdc3b4a.so",
+        "/e/lib/libgfortran.so.5",
+    )
+    kept = ("/e/lib/libgomp.so.1.0.0", "/e/lib/libiomp5.so", "/e/lib/libmkl_core.so.3")
+    assert libraries.numeric_libraries(files) == (*kept, "/e/lib/libscipy_openblas-6cdc3b4a.so")
+    assert libraries.openmp_runtimes(files) == kept[:2]
+
+
+class FakeMkl:
+    """Stands for libmkl_rt, which comes with no wheel of NumPy; the real one runs in the tests of the channel."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def find(self, stem: str) -> Any:
+        assert stem == "MKL_Get_Version_String"
+
+        def write(buffer: Any, size: int) -> None:
+            ctypes.memmove(buffer, self._text, min(size, len(self._text)))
+
+        return write
+
+    def call(self, stem: str) -> int:
+        assert stem == "MKL_Get_Max_Threads"
+        return 2
+
+
+@pytest.mark.parametrize(
+    ("kernels", "path"), [(("def",), "def"), (("avx2",), "avx2"), (("avx512", "def"), "avx512"), ((), None)]
+)
+def test_mkls_code_path_is_the_kernel_library_that_is_mapped(kernels: tuple[str, ...], path: str | None) -> None:
+    text = b"Intel(R) oneAPI Math Kernel Library Version 2026.2-Product Build 20260101 for Intel(R) 64 applications"
+    mapped = [f"/e/lib/libmkl_{part}.so.3" for part in (*kernels, "vml_avx2", "core", "intel_thread", "rt")]
+    details = libraries._mkl(FakeMkl(text), "/e/lib/libmkl_rt.so.3", mapped)  # type: ignore[arg-type]
+    assert details == libraries.Details("2026.2", path, 2, "intel")
+
+
+def test_a_library_that_does_not_tell_its_version() -> None:
+    assert libraries._mkl(FakeMkl(b""), "", []).version is None  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mambakernels.numeric.machine import cpu_name, cpu_quota, instruction_sets, machine, memory_bytes
+
+X86 = """processor\t: 0
+model name\t: Imaginary Processor 9000 @ 2.10GHz
+flags\t\t: fpu sse sse2 sse4_2 avx fma avx2 avx512f avx512_bf16
+power management:
+
+processor\t: 1
+model name\t: Imaginary Processor 9000 @ 2.10GHz
+"""
+ARM = """processor\t: 0
+BogoMIPS\t: 50.00
+Features\t: fp asimd aes sve bf16
+CPU implementer\t: 0x41
+"""
+
+
+def test_x86() -> None:
+    assert cpu_name(X86) == "Imaginary Processor 9000 @ 2.10GHz"
+    assert instruction_sets(X86) == ("sse2", "sse4_2", "avx", "fma", "avx2", "avx512f", "avx512_bf16")
+
+
+def test_arm_names_no_processor() -> None:
+    assert cpu_name(ARM) is None
+    assert instruction_sets(ARM) == ("asimd", "sve", "bf16")
+
+
+def test_this_machine() -> None:
+    here = machine()
+    assert here.cpu
+    assert 1 <= here.cores <= (os.cpu_count() or 1)
+    assert here.quota is None or here.quota > 0
+    assert here.memory_bytes == memory_bytes()
+    assert here.architecture in ("x86_64", "aarch64", "arm64", "AMD64")
+    if sys.platform == "linux":
+        assert here.instruction_sets
+        assert here.system.startswith("Linux ")
+        assert (here.memory_bytes or 0) > 2**28
+        assert here.load is not None
+
+
+def groups(folder: Path, *, cgroup: str, mountinfo: str, files: dict[str, str]) -> Path:
+    """A fake of /proc/self and of what is mounted: limits cannot be set in a test."""
+    process = folder / "proc"
+    process.mkdir()
+    (process / "cgroup").write_text(cgroup)
+    (process / "mountinfo").write_text(mountinfo)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return process
+
+
+def v2(mount: Path, root: str = "/") -> str:
+    return f"31 23 0:28 {root} {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+def v1(mount: Path, controllers: str = "cpu,cpuacct", root: str = "/") -> str:
+    return f"32 31 0:29 {root} {mount} rw shared:9 - cgroup cgroup rw,{controllers}\n"
+
+
+def test_version_2_takes_the_tightest_limit_on_the_way_up(tmp_path: Path) -> None:
+    process = groups(
+        tmp_path,
+        cgroup="0::/user/session\n",
+        mountinfo=v2(tmp_path / "cg"),
+        files={"cg/user/session/cpu.max": "max 100000\n", "cg/user/cpu.max": "150000 100000\n"},
+    )
+    assert cpu_quota(process) == 1.5
+
+
+def test_version_2_in_a_container_that_sees_only_its_own_group(tmp_path: Path) -> None:
+    process = groups(
+        tmp_path,
+        cgroup="0::/docker/abc\n",
+        mountinfo=v2(tmp_path / "cg", root="/docker/abc"),
+        files={"cg/cpu.max": "50000 100000"},
+    )
+    assert cpu_quota(process) == 0.5
+
+
+def test_version_1(tmp_path: Path) -> None:
+    process = groups(
+        tmp_path,
+        cgroup="5:memory:/box\n4:cpu,cpuacct:/box\n",
+        mountinfo=v1(tmp_path / "memory", "memory") + v1(tmp_path / "cpu"),
+        files={
+            "cpu/box/cpu.cfs_quota_us": "200000\n",
+            "cpu/box/cpu.cfs_period_us": "100000\n",
+            "memory/box/cpu.cfs_quota_us": "1\n",  # not this controller's: must not be read
+            "memory/box/cpu.cfs_period_us": "1000\n",
+        },
+    )
+    assert cpu_quota(process) == 2.0
+
+
+@pytest.mark.parametrize("quota", ["-1\n", ""])
+def test_version_1_without_a_limit(tmp_path: Path, quota: str) -> None:
+    files = {"cpu/cpu.cfs_quota_us": quota, "cpu/cpu.cfs_period_us": "100000\n"}
+    assert cpu_quota(groups(tmp_path, cgroup="4:cpu:/\n", mountinfo=v1(tmp_path / "cpu", "cpu"), files=files)) is None
+
+
+def test_no_control_groups(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path / "nowhere") is None
