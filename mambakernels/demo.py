@@ -186,9 +186,10 @@ def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, 
     """Write results, plot and report."""
     from mambakernels import plots, report
     from mambakernels.runs import results
+    from mambakernels.runs.files import write_atomically
 
     files = {"results": folder / "results.csv", "plot": folder / "gflops.png", "report": folder / "report.html"}
     results.save(frame, files["results"])
-    plots.save(plots.gflops_by_size(frame), files["plot"])
+    write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))
     report.write_report(frame, runs, files["report"])
     return files

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from mambakernels.runs.records import METADATA_KEY
 
 Paths = str | os.PathLike[str]
 
-_TEXT = "string"  # not `str`: pandas 2 makes the text "None" of a missing one then
+_TEXT: Final = "string"  # not `str`: pandas 2 makes the text "None" of a missing one then
 _DTYPES: Mapping[str, str] = {
     "notebook": _TEXT,
     "path": _TEXT,
@@ -222,12 +222,12 @@ class _Csv:
 
     @staticmethod
     def read(file: Path) -> pd.DataFrame:
-        # Only an empty field is missing: a kernel may be called `NA`.
-        kinds: Any = {**_DTYPES, "samples": _TEXT}
-        frame = pd.read_csv(
-            file, dtype=kinds, keep_default_na=False, na_values=[""], float_precision="round_trip", encoding="utf-8"
-        )
-        return _like_collected(frame.assign(samples=frame["samples"].map(json.loads).astype(object)))
+        # All as text first: pandas' own reading of numbers is not exact in every version. And only an empty field
+        # is missing: a kernel may be called `NA`.
+        text = pd.read_csv(file, dtype=_TEXT, keep_default_na=False, na_values=[""], encoding="utf-8")
+        samples = text["samples"].map(json.loads).astype(object)
+        flags = {name: text[name] == "True" for name, kind in _DTYPES.items() if kind == "bool"}
+        return _like_collected(text.assign(samples=samples, **flags))
 
 
 class _Parquet:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
+
+from mambakernels.errors import InvalidRequestError
+from mambakernels.plots import MARKS, UNKNOWN, gflops_by_size, png
+from mambakernels.runs.results import collect
+
+DATA = Path(__file__).parent / "data" / "measured"
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return collect(DATA)
+
+
+def lines(panel: Axes) -> dict[str, list[tuple[float, float]]]:
+    """Return the points of each kernel's line."""
+    named = [line for line in panel.get_lines() if not str(line.get_label()).startswith("_")]
+    return {
+        str(line.get_label()).split(" (")[0]: [(x, round(float(y), 3)) for x, y in line.get_xydata()] for line in named
+    }
+
+
+def test_each_operation_with_a_rate_has_a_panel_and_each_kernel_a_line(frame: pd.DataFrame) -> None:
+    figure = gflops_by_size(frame)
+    assert [panel.get_title("left") for panel in figure.axes] == ["gemm", "svd"]
+    assert [panel.get_title("right") for panel in figure.axes] == ["float64", "float64, nominal"]
+    assert lines(figure.axes[0]) == {
+        "np-mkl": [(256, 16.777), (512, 33.554)],
+        "np-openblas": [(256, 8.389), (512, 26.844)],
+    }
+
+
+def test_axes_start_at_zero_count_in_powers_of_two_and_name_their_units(frame: pd.DataFrame) -> None:
+    for panel in gflops_by_size(frame).axes:
+        assert panel.get_ylim()[0] == 0
+        assert panel.get_xscale() == "log"
+        assert panel.get_ylabel() == "GFLOP/s"
+        assert panel.get_xlabel() == "n"
+
+
+def test_the_caption_names_machine_numpy_and_threads(frame: pd.DataFrame) -> None:
+    caption = gflops_by_size(frame).get_supxlabel()
+    assert "A <Processor> · threads: 2 · NumPy 2.4.0 · Python 3.12.1" in caption
+
+
+def test_a_blas_always_looks_the_same(frame: pd.DataFrame) -> None:
+    alone = frame[frame["kernel"] == "np-openblas"].assign(kernel="another")
+    for data in (frame, alone):
+        drawn = [line for line in gflops_by_size(data).axes[0].get_lines() if "openblas" in str(line.get_label())]
+        assert [(to_hex(str(line.get_color())).upper(), line.get_marker()) for line in drawn] == [
+            (MARKS["openblas"].light, MARKS["openblas"].marker)
+        ]
+
+
+def test_kernels_that_share_a_blas_differ_by_their_lines(frame: pd.DataFrame) -> None:
+    twin = frame[frame["kernel"] == "np-mkl"].assign(kernel="np-mkl-sse")
+    drawn = gflops_by_size(pd.concat([frame, twin])).axes[0].get_lines()
+    styles = {str(line.get_label()).split(" (")[0]: line.get_linestyle() for line in drawn if line.get_marker() == "o"}
+    assert styles == {"np-mkl": "-", "np-mkl-sse": "--"}
+
+
+def test_looks_are_distinct_in_colour_and_in_marker() -> None:
+    marks = [*MARKS.values(), UNKNOWN]
+    for looks in ([mark.light for mark in marks], [mark.dark for mark in marks], [mark.marker for mark in marks]):
+        assert len(set(looks)) == len(marks)
+
+
+def test_wrong_results_are_crossed_out(frame: pd.DataFrame) -> None:
+    svd = gflops_by_size(frame).axes[1]
+    crosses = [line.get_xydata().tolist() for line in svd.get_lines() if line.get_marker() == "x"]
+    assert [[256, pytest.approx(4e8 / 0.045 / 1e9)]] in crosses
+
+
+def test_a_blas_nobody_knows_and_a_missing_code_path_can_be_drawn(frame: pd.DataFrame) -> None:
+    figure = gflops_by_size(frame.assign(blas="unknown", blas_version=None))
+    assert "np-openblas (unknown)" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_picture_is_a_png_of_the_themes_paper(theme: str, frame: pd.DataFrame) -> None:
+    picture = imread(BytesIO(png(gflops_by_size(frame, theme=theme), dpi=60)))  # type: ignore[arg-type]
+    corner = picture[0, 0, :3].mean()
+    assert corner > 0.9 if theme == "light" else corner < 0.2
+    assert picture.std() > 0.05, "something is drawn"
+
+
+def test_nothing_to_draw_is_said(frame: pd.DataFrame) -> None:
+    with pytest.raises(InvalidRequestError, match="nothing to draw"):
+        gflops_by_size(frame[frame["operation"] == "fft"])
+
+
+def test_pyplot_is_left_alone(frame: pd.DataFrame) -> None:
+    gflops_by_size(frame)
+    assert "matplotlib.pyplot" not in sys.modules
