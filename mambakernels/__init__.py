@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         run,
         unregister,
     )
-    from mambakernels.demo import clean_demo, demo
+    from mambakernels.showcase import clean_demo, demo
 
 __all__ = [
     "build_channel",
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = import_module("mambakernels.demo" if name in _DEMO else "mambakernels.api")
+    home = import_module("mambakernels.showcase" if name in _DEMO else "mambakernels.api")
     return getattr(home, name)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mambakernels.demo import Demo
     from mambakernels.runs.records import Run
+    from mambakernels.showcase import Demo
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class JupyterFolder:
     def write(self, name: str, document: Json, *, resources: Sequence[Path] = ()) -> KernelSpec:
         """Put a kernelspec in place, with copies of the resources; at no moment is a part of it listed."""
         text = json.dumps(document, indent=1)  # ASCII: it must carry bytes that are not UTF-8, as lone surrogates
-        staged, target = self._staging / uuid.uuid4().hex, self.kernels / name
+        staged, target = self._staging / secrets.token_hex(8), self.kernels / name
         staged.mkdir(parents=True)
         for file in resources:
             shutil.copyfile(file, staged / file.name)
@@ -112,7 +112,7 @@ class JupyterFolder:
     def remove(self, spec: KernelSpec) -> None:
         """Take a kernelspec out of sight in one step, then delete its files."""
         self._staging.mkdir(parents=True, exist_ok=True)
-        spec.path.rename(self._staging / uuid.uuid4().hex)
+        spec.path.rename(self._staging / secrets.token_hex(8))
         self._sweep()
 
     def _folders(self) -> list[Path]:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -45,6 +45,7 @@ class Build:
     known: State
     progress: Progress
     sources: dict[str, str] = field(default_factory=dict)
+    laid_out: dict[str, Path] = field(default_factory=dict)
     indexing: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, recipe: Recipe, origin: str, fill: Callable[[Path], Recipe | None]) -> list[Staged]:
@@ -63,13 +64,16 @@ class Build:
         files.mkdir(parents=True)
         return [Staged(source, fill(files) or recipe, files)]
 
+    def package(self, name: str) -> str:
+        """Return the file of the package of that name, built now or before."""
+        return next(file for source, file in self.sources.items() if source.split()[1] == name)
 
-@dataclass(frozen=True)
-class Ready:
-    """A BLAS whose distributions are here, unpacked, by provider name."""
-
-    blas: Blas
-    unpacked: dict[str, Path]
+    def files(self, package: str) -> Path:
+        """Return the folder with a package's files, unpacked from the channel if it was not laid out just now."""
+        if package not in self.laid_out:
+            self.laid_out[package] = self.scratch / "unpacked" / package
+            packages.unpack(wheels.folder(self.root) / paths.subdir() / package, self.laid_out[package])
+        return self.laid_out[package]
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
@@ -93,15 +97,17 @@ def _build(build: Build, request: Request, *, update: bool, insist: bool) -> Sta
     """Run the three tracks side by side (the interpreter, the wheels, the BLAS libraries), then NumPy on each BLAS."""
     if not update:
         build.sources.update(build.known.sources)
-    wanted = tuple(dict.fromkeys((*build.known.blas, *request.blas)))
+    have = () if update else build.known.blas
+    wanted = tuple(name for name in dict.fromkeys((*build.known.blas, *request.blas)) if name not in have)
     requirements = _requirements(build.known, request, update=update, insist=insist)
     packages.seed_index(wheels.folder(build.root), build.scratch / "index", subdir=paths.subdir())
     with ThreadPoolExecutor(3) as pool:
         blas_track = pool.submit(_blas_track, build, wanted)
         wheels_track = pool.submit(_wheels_track, build, requirements, update=update)
         pool.submit(_interpreter_track, build).result()
-        found, (ready, missing) = wheels_track.result(), blas_track.result()
+        found, (added, missing) = wheels_track.result(), blas_track.result()
     _refuse_missing(request, missing)
+    ready = tuple(blas_table.BY_NAME[name] for name in dict.fromkeys((*have, *added)))
     _finish(build, _stage_numpy(build, found, ready))
     build.progress(Event("index"))
     packages.publish(
@@ -110,7 +116,7 @@ def _build(build: Build, request: Request, *, update: bool, insist: bool) -> Sta
     return replace(
         build.known,
         requirements=tuple(dict.fromkeys((*wheels.BASE, *build.known.requirements, *request.wheels))),
-        blas=tuple(item.blas.name for item in ready),
+        blas=tuple(blas.name for blas in ready),
         unavailable=missing,
         sources=build.sources,
     )
@@ -137,9 +143,11 @@ def _wheels_track(build: Build, requirements: Sequence[str], *, update: bool) ->
     return found
 
 
-def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[Ready], dict[str, str]]:
-    ready, missing = _download_providers(build, wanted)
-    _finish(build, _stage_providers(build, ready))
+def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the BLAS libraries that are packed now, and why others are not."""
+    unpacked, missing = _download_providers(build, wanted)
+    ready = [name for name in wanted if name not in missing]
+    _finish(build, _stage_providers(build, [blas_table.BY_NAME[name] for name in ready], unpacked))
     return ready, missing
 
 
@@ -194,9 +202,8 @@ def _versions(known: State) -> Iterator[tuple[str, str]]:
             yield wheel_name(name), version
 
 
-def _download_providers(build: Build, names: Iterable[str]) -> tuple[list[Ready], dict[str, str]]:
-    """Fetch what each BLAS is made of; one that cannot be had is told, and the others go on."""
-    ready: list[Ready] = []
+def _download_providers(build: Build, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Fetch what each BLAS is made of, by distribution; one that cannot be had is told, and the others go on."""
     missing: dict[str, str] = {}
     unpacked: dict[str, Path] = {}
     for blas in (blas_table.BY_NAME[name] for name in names):
@@ -206,9 +213,7 @@ def _download_providers(build: Build, names: Iterable[str]) -> tuple[list[Ready]
                     unpacked[provider.distribution] = _fetch(build, provider)
         except errors.ChannelError as error:
             missing[blas.name] = error.what.rstrip(".")
-        else:
-            ready.append(Ready(blas, {item.name: unpacked[item.distribution] for item in blas.providers}))
-    return ready, missing
+    return unpacked, missing
 
 
 def _fetch(build: Build, provider: Provider) -> Path:
@@ -244,17 +249,17 @@ def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
     return wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
 
 
-def _stage_providers(build: Build, ready: Sequence[Ready]) -> list[Staged]:
+def _stage_providers(build: Build, ready: Sequence[Blas], unpacked: Mapping[str, Path]) -> list[Staged]:
     """Stage each library's package, and per BLAS the three interface packages that match specs name."""
-    providers = {provider: item.unpacked[provider.name] for item in ready for provider in item.blas.providers}
+    providers = {provider: unpacked[provider.distribution] for blas in ready for provider in blas.providers}
     libraries = [
         package for provider, folder in providers.items() for package in _stage_provider(build, provider, folder)
     ]
     interfaces = [
         package
-        for item in ready
+        for blas in ready
         for name in blas_table.INTERFACES
-        for package in build.add(_interface_recipe(item.blas, name), "", lambda _files: None)
+        for package in build.add(_interface_recipe(blas, name), "", lambda _files: None)
     ]
     return libraries + interfaces
 
@@ -292,7 +297,7 @@ def _interface_recipe(blas: Blas, name: str) -> Recipe:
     )
 
 
-def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Ready]) -> list[Staged]:
+def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Blas]) -> list[Staged]:
     """Stage one NumPy per BLAS, from every NumPy wheel the channel has; the wheels are kept for a later BLAS."""
     kept = wheels.folder(build.root) / "sources"
     kept.mkdir(exist_ok=True)
@@ -301,7 +306,7 @@ def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Re
     plain = [
         _Plain(wheel.Wheel(path), build.scratch / "numpy" / path.stem) for path in sorted(kept.glob("numpy-*.whl"))
     ]
-    return [package for numpy in plain for each in ready for package in _stage_numpy_on(build, numpy, each, found)]
+    return [package for numpy in plain for blas in ready for package in _stage_numpy_on(build, numpy, blas, found)]
 
 
 @dataclass
@@ -318,24 +323,23 @@ class _Plain:
         return self.folder
 
 
-def _stage_numpy_on(build: Build, numpy: _Plain, ready: Ready, found: dict[str, wheel.Wheel]) -> list[Staged]:
+def _stage_numpy_on(build: Build, numpy: _Plain, blas: Blas, found: dict[str, wheel.Wheel]) -> list[Staged]:
     plain = wheel.recipe(numpy.wheel, found, paths.subdir())
     recipe = replace(
         plain,
-        depends=(*plain.depends, *(f"{name} * *_{ready.blas.name}" for name in blas_table.INTERFACES)),
-        build_number=ready.blas.build_number,
-        build_suffix=f"_{ready.blas.name}",
+        depends=(*plain.depends, *(f"{name} * *_{blas.name}" for name in blas_table.INTERFACES)),
+        build_number=blas.build_number,
+        build_suffix=f"_{blas.name}",
     )
+    libraries = [build.package(provider.name) for provider in blas.providers]
 
     def fill(files: Path) -> Recipe:
         shutil.copytree(numpy.unpacked(), files, dirs_exist_ok=True, symlinks=True)
-        if ready.blas.needed:
-            libraries = [path for folder in ready.unpacked.values() for path in folder.glob("files/**/*.so*")]
-            relink.relink(files, ready.blas, libraries)
+        if blas.needed:
+            relink.relink(files, blas, [path for name in libraries for path in build.files(name).glob("lib/*.so*")])
         return replace(recipe, license_files=_licences(build, numpy.wheel))
 
-    origins = sorted(path.name for folder in ready.unpacked.values() for path in (folder / "archives").iterdir())
-    return build.add(recipe, " ".join((numpy.wheel.sha256, *origins)), fill)
+    return build.add(recipe, " ".join((numpy.wheel.sha256, *libraries)), fill)
 
 
 def _compile(build: Build, staged: Sequence[Staged]) -> None:
@@ -366,6 +370,7 @@ def _finish(build: Build, staged: Sequence[Staged]) -> None:
         packed = pool.map(lambda item: packages.assemble(item.recipe, item.files, output), staged)
         for done, (item, path) in enumerate(zip(staged, packed, strict=True), start=1):
             build.sources[item.source] = path.name
+            build.laid_out[path.name] = item.files
             build.progress(Event("pack", item.recipe.name, done, len(staged)))
     if staged:
         with build.indexing:

@@ -78,7 +78,6 @@ def is_system_folder(folder: Path) -> bool:
 def _symbols(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     """Return the defined and the undefined dynamic symbols."""
     from elftools.elf.elffile import ELFFile
-
     from elftools.elf.sections import SymbolTableSection
 
     defined: set[str] = set()

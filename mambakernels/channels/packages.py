@@ -92,6 +92,13 @@ def seed_index(channel: Path, scratch: Path, *, subdir: str) -> None:
             shutil.copy2(channel / part / "repodata.json", scratch / part)
 
 
+def unpack(package: Path, folder: Path) -> None:
+    """Unpack a package file into a folder."""
+    from rattler.package_streaming import extract
+
+    extract(package, folder)
+
+
 def write_index(channel: Path) -> None:
     """Index a channel folder as plain `repodata.json`; what is indexed already is not read again.
 

@@ -101,15 +101,14 @@ def installed(prefix: Path) -> tuple[Package, ...]:
     return tuple(sorted(found, key=lambda package: package.name))
 
 
-def compile_missing(prefix: Path, files: Iterable[str]) -> None:
-    """Compile files of a prefix (relative paths) with its own Python, on all processors."""
+def compile_missing(prefix: Path, files: Iterable[str], *, final: Path) -> None:
+    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python, on all processors."""
     from mambakernels import process
 
     listing = prefix / "conda-meta" / "to-compile.txt"
     listing.write_text("".join(f"{prefix / name}\n" for name in files), encoding="utf-8")
     try:
-        process.stream(
-            [prefix / "bin" / "python", "-I", "-m", "compileall", "-qq", "-j", "0", "-i", listing], own_session=False
-        )
+        command: list[str | Path] = [prefix / "bin" / "python", "-I", "-m", "compileall", "-qq", "-j", "0", "-i", listing]
+        process.stream([*command, "-s", prefix, "-p", final], own_session=False)
     finally:
         listing.unlink()

@@ -66,7 +66,7 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     if message["do"] == "create":
         prefix, final = Path(message["prefix"]), Path(message["final"])
         asyncio.run(_link(records, prefix, final, cache, progress))
-        _compile(prefix, progress)
+        _compile(prefix, final, progress)
     return {"packages": [asdict(_described(record)) for record in records]}
 
 
@@ -154,7 +154,7 @@ class _Reporter:
         raise AttributeError(name)
 
 
-def _compile(prefix: Path, progress: Progress) -> None:
+def _compile(prefix: Path, final: Path, progress: Progress) -> None:
     """Compile what came without bytecode: the noarch packages of other channels."""
     files = [
         name
@@ -163,7 +163,7 @@ def _compile(prefix: Path, progress: Progress) -> None:
     ]
     if files:
         progress(Event("compile", f"{len(files)} modules"))
-        compile_missing(prefix, files)
+        compile_missing(prefix, files, final=final)
 
 
 def _files_without_bytecode(record: dict[str, Any]) -> list[str]:

@@ -217,7 +217,7 @@ class _Csv:
     @staticmethod
     def write(frame: pd.DataFrame) -> bytes:
         samples = frame["samples"].map(lambda samples: json.dumps(list(samples)))
-        text: str = frame.assign(samples=samples).to_csv(index=False, float_format=repr)
+        text: str = frame.assign(samples=samples).to_csv(index=False)
         return text.encode()
 
     @staticmethod

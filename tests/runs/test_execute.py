@@ -354,6 +354,20 @@ def test_old_outputs_do_not_survive(install: Any, write: Any, output: Path) -> N
     assert "stale" not in failed.path.read_text(encoding="utf-8")
 
 
+def test_fields_of_other_tools_and_missing_ids_do_no_harm(install: Any, write: Any, output: Path) -> None:
+    install("known")
+    notebook = write("print('fine')")
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    content["cells"][1]["another tools field"] = 1
+    del content["cells"][0]["id"], content["cells"][1]["id"]
+    notebook.write_text(json.dumps(content), encoding="utf-8")
+    [done] = run(notebook, kernels="known", output=output)
+    cells = json.loads(done.path.read_text(encoding="utf-8"))["cells"]
+    assert cells[1]["outputs"][0]["text"] == ["fine\n"]
+    assert cells[1]["another tools field"] == 1
+    assert cells[0]["id"] != cells[1]["id"]
+
+
 def test_a_notebook_of_format_3_is_run(install: Any, output: Path, tmp_path: Path) -> None:
     install("known")
     cell = {"cell_type": "code", "language": "python", "input": "print('old')", "outputs": [], "metadata": {}}

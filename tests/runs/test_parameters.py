@@ -112,7 +112,8 @@ def test_resolving_fills_in_the_defaults(parameters: Parameters) -> None:
         ("n=4", 4), ("n = 4 ", 4), ("x=1e-3", 0.001), ("x=2", 2.0), ("deep=false", False), ("deep=True", True),
         ("name=abc", "abc"), ("name=yes", "yes"), ("name=1", "1"), ("name='q r'", "q r"), ("name=a=b", "a=b"),
         ("name=", ""), ("sizes=[256, 512]", [256, 512]), ("sizes=[256,512,]", [256, 512]), ("mixed=[a, 1]", ["a", 1]),
-        ("anything=null", None), ("anything=~", None), ("anything=plain words", "plain words"), ("table={a: 1}", {"a": 1}), ("shift=-2", -2),
+        ("anything=null", None), ("anything=~", None),
+        ("anything=plain words", "plain words"), ("table={a: 1}", {"a": 1}), ("shift=-2", -2),
     ],
 )  # fmt: skip
 def test_assignments_are_parsed_by_the_parameters_type(text: str, value: Any, parameters: Parameters) -> None:

@@ -1,0 +1,85 @@
+"""NumPy on another BLAS: it calls that library and no other, and its own test suite passes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import BLAS, blas_spec
+
+from mambakernels import environments as environments_module
+from mambakernels import errors
+from mambakernels.channels import blas, elf, relink, wheels
+from mambakernels.environments import Environment, EnvironmentSpec
+from mambakernels.paths import Root
+
+
+@pytest.mark.parametrize(
+    ("name", "cblas", "lapack"),
+    [
+        ("openblas", "cblas_dgemm", "dgesv_"),
+        ("mkl", "cblas_dgemm_64", "dgesv_64_"),
+        ("blis", "cblas_dgemm", "dgesv_"),
+        ("netlib", "cblas_dgemm", "dgesv_"),
+    ],
+)
+def test_symbols_are_called_as_the_library_calls_them(name: str, cblas: str, lapack: str) -> None:
+    row = blas.BY_NAME[name]
+    assert row.symbol("scipy_cblas_dgemm64_") == cblas
+    assert row.symbol("scipy_dgesv_64_") == lapack
+    assert row.symbol("PyInit_umath") is None
+
+
+@pytest.mark.parametrize("name", [name for name in BLAS if blas.BY_NAME[name].needed])
+def test_a_relinked_numpy_has_no_trace_of_its_wheels_library(environments: dict[str, Environment], name: str) -> None:
+    site = next(environments[name].prefix.glob("lib/python3*/site-packages"))
+    modules = [path for path in (site / "numpy").rglob("*.so") if elf.is_elf(path)]
+    assert modules
+    assert not any(symbol.startswith("scipy_") for path in modules for symbol in elf.imported(path))
+    assert not (site / "numpy.libs").exists()
+    record = next(site.glob("numpy-*.dist-info/RECORD")).read_text()
+    assert "numpy.libs" not in record
+
+
+def test_a_library_without_the_routines_is_refused(environments: dict[str, Environment], tmp_path: Path) -> None:
+    """NumPy's OpenBLAS build is pointed at a library that is real but has no BLAS in it."""
+    import shutil
+
+    source = environments["openblas"].prefix
+    site = next(source.glob("lib/python3*/site-packages"))
+    target = tmp_path / "prefix" / site.relative_to(source)
+    shutil.copytree(site / "numpy" / "linalg", target / "numpy" / "linalg")
+    python = next(source.glob("lib/libpython3*.so*"), None) or next(site.glob("numpy.libs/libquadmath*.so*"))
+    row = blas.Blas("bad", "a library without BLAS", needed=(python.name,))
+    with pytest.raises(errors.ChannelError, match=r"lacks .* routines that NumPy calls"):
+        relink.relink(tmp_path / "prefix", row, [python])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BLAS)
+def test_numpys_own_linalg_tests_pass(root: Root, name: str) -> None:
+    """The suite comes with the wheel; pytest and hypothesis are added to the channel on demand."""
+    wanted = blas_spec(name, f"tested-{name}")
+    spec = EnvironmentSpec(wanted.name, (*wanted.specs, "pytest", "hypothesis"), wanted.channels, wanted.engine)
+    environment = environments_module.create(spec, root=root)
+    try:
+        answer = subprocess.run(
+            [environment.python, "-I", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "numpy.linalg"],
+            cwd=environment.prefix,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        environments_module.remove(spec.name, root)
+    assert answer.returncode == 0, answer.stdout[-3000:]
+    assert " passed" in answer.stdout
+
+
+def test_every_provider_belongs_to_a_row_of_the_table() -> None:
+    assert set(blas.PROVIDERS) == {provider.name for row in blas.TABLE for provider in row.providers}
+    for row in blas.TABLE:
+        have = {provider.name for provider in row.providers}
+        assert all(set(provider.depends) <= have for provider in row.providers), row.name
+    assert wheels.BASE

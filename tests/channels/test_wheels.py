@@ -1,0 +1,179 @@
+"""The wheels channel: what it holds, that it is a real channel, and that it survives whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mambakernels import errors, paths
+from mambakernels.channels import blas, interpreter, packages, wheels
+from mambakernels.paths import Root
+from mambakernels.progress import Event
+
+SUBDIR = paths.subdir()
+
+
+@pytest.fixture(scope="session")
+def records(root: Root) -> dict[str, dict[str, object]]:
+    return packages.records(wheels.folder(root), SUBDIR)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "build"),
+    [
+        ("numpy", "numpy", None),
+        ("numpy=1.26", "numpy", None),
+        ("numpy>=1.26,<2", "numpy", None),
+        ("libblas=*=*mkl", "libblas", "*mkl"),
+        ("libblas * *_mkl", "libblas", "*_mkl"),
+        ("libblas[build='*openblas']", "libblas", "*openblas"),
+        ("conda-forge::libblas=3.11.0=*blis", "libblas", "*blis"),
+        ("Python_Dateutil", "python_dateutil", None),
+    ],
+)
+def test_match_specs_are_read(spec: str, name: str, build: str | None) -> None:
+    assert wheels.name_of(spec) == name
+    assert wheels._build_of(spec) == build
+
+
+@pytest.mark.parametrize("spec", ["", "  ", "=1.0", ">3", "*"])
+def test_what_is_no_match_spec_is_refused(spec: str) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="not a match spec"):
+        wheels.Request.of([spec])
+
+
+def test_an_unknown_blas_is_refused_with_those_there_are() -> None:
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        wheels.Request.of(["libblas=*=*atlas"])
+    assert "libblas=*=*mkl" in str(caught.value)
+
+
+def test_a_blas_that_cannot_be_had_here_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(errors.ChannelError, match="no apt-get"):
+        wheels.Request.of(["libblas=*=*blis"])
+
+
+def test_every_indexed_package_is_there_as_the_index_says(root: Root, records: dict[str, dict[str, object]]) -> None:
+    assert {"python", "ipykernel", "numpy", "pip", "threadpoolctl", "libblas"} <= {
+        record["name"] for record in records.values()
+    }
+    for name, record in records.items():
+        content = (wheels.folder(root) / SUBDIR / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == record["sha256"]
+        assert len(content) == record["size"]
+
+
+def test_there_is_one_numpy_per_blas_and_openblas_is_preferred(records: dict[str, dict[str, object]]) -> None:
+    numpys = [record for record in records.values() if record["name"] == "numpy"]
+    offered = {str(record["build"]).rpartition("_")[2]: record for record in numpys}
+    assert set(offered) == {item.name for item in blas.available()}
+    assert max(numpys, key=lambda record: int(str(record["build_number"]))) is offered["openblas"]
+    assert all(f"libblas * *_{name}" in record["depends"] for name, record in offered.items())  # type: ignore[operator]
+
+
+def test_every_package_names_its_licence(records: dict[str, dict[str, object]]) -> None:
+    assert [name for name, record in records.items() if not record.get("license")] == []
+
+
+def test_licence_texts_come_along(root: Root, tmp_path: Path) -> None:
+    import rattler.package_streaming as streaming
+
+    archive = next((wheels.folder(root) / SUBDIR).glob("mkl-*.conda"))
+    streaming.extract(archive, tmp_path / "mkl")
+    texts = list((tmp_path / "mkl" / "info" / "licenses").iterdir())
+    assert any("Intel" in text.read_text(encoding="utf-8") for text in texts)
+
+
+def test_nothing_to_do_starts_no_work(root: Root) -> None:
+    events: list[Event] = []
+    wheels.ensure(root, ["numpy", "libblas=*=*mkl", "python=3"], progress=events.append)
+    assert events == []
+
+
+def test_a_build_string_follows_the_content(tmp_path: Path) -> None:
+    recipe = packages.Recipe("x", "1", SUBDIR)
+    (tmp_path / "file").write_text("one")
+    first = packages.build_string(recipe, tmp_path)
+    assert packages.build_string(recipe, tmp_path) == first
+    (tmp_path / "file").chmod(0o755)
+    executable = packages.build_string(recipe, tmp_path)
+    (tmp_path / "file").write_text("two")
+    other = packages.build_string(recipe, tmp_path)
+    described = packages.build_string(packages.Recipe("x", "1", SUBDIR, depends=("y",)), tmp_path)
+    assert len({first, executable, other, described}) == 4
+
+
+def test_a_wheel_the_channel_lacks_is_added_on_demand_and_stays(root: Root, tmp_path: Path) -> None:
+    copy = Root(tmp_path / "root")
+    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    before = set(packages.records(wheels.folder(copy), SUBDIR))
+    wheels.ensure(copy, ["tabulate"])
+    after = set(packages.records(wheels.folder(copy), SUBDIR))
+    assert {name.partition("-")[0] for name in after - before} == {"tabulate"}
+    assert before < after
+    wheels.ensure(copy, ["tabulate=0.9.0"], insist=True)
+    assert any(name.startswith("tabulate-0.9.0-") for name in packages.records(wheels.folder(copy), SUBDIR))
+
+
+def test_an_unknown_package_is_an_error_and_leaves_the_channel_as_it_was(root: Root) -> None:
+    before = (wheels.folder(root) / SUBDIR / "repodata.json").read_bytes()
+    with pytest.raises(errors.ChannelError, match=r"No wheel .* matches no-such-package-anywhere"):
+        wheels.ensure(root, ["no-such-package-anywhere"])
+    assert (wheels.folder(root) / SUBDIR / "repodata.json").read_bytes() == before
+    assert not (wheels.folder(root) / ".build").exists()
+
+
+def test_no_index_in_reach_is_said_so(empty_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(errors.ChannelError, match="No Python package index can be reached"):
+        wheels.ensure(empty_root)
+    assert packages.records(wheels.folder(empty_root), SUBDIR) == {}
+
+
+def test_other_code_or_another_interpreter_makes_the_state_void(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wheels.load(root) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(wheels, "code", lambda: "other")
+        assert wheels.load(root) is None
+    monkeypatch.setattr(interpreter, "fingerprint", lambda: "other")
+    assert wheels.load(root) is None
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_build_completes(empty_root: Root) -> None:
+    """SIGKILL hits the whole build three times, later each time, then one is let through."""
+    code = (
+        "import sys; from mambakernels.channels import wheels; from mambakernels.paths import Root;"
+        "from pathlib import Path; wheels.ensure(Root(Path(sys.argv[1])))"
+    )
+    chance = random.Random(7)
+    for span in ((0.5, 3), (3, 9), (9, 18)):
+        child = subprocess.Popen([sys.executable, "-c", code, str(empty_root.path)])
+        time.sleep(chance.uniform(*span))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        state = wheels.load(empty_root)
+        indexed = packages.records(wheels.folder(empty_root), SUBDIR)
+        assert all((wheels.folder(empty_root) / SUBDIR / name).exists() for name in indexed)
+        assert state is None or set(state.files) <= set(indexed)
+    subprocess.run([sys.executable, "-c", code, str(empty_root.path)], check=True)
+    state = wheels.load(empty_root)
+    assert state is not None
+    assert set(state.files) == set(packages.records(wheels.folder(empty_root), SUBDIR))
+    assert not (wheels.folder(empty_root) / ".build").exists()
+    assert json.loads((wheels.folder(empty_root) / "wheels.json").read_text())["schema"] == 1

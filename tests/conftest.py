@@ -1,0 +1,91 @@
+"""One channel, one set of environments and one Jupyter data folder for the whole session: they are expensive."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mambakernels import environments as environments_module
+from mambakernels import kernels
+from mambakernels.channels import blas, wheels
+from mambakernels.environments import Environment, EnvironmentSpec
+from mambakernels.paths import Root
+
+BLAS = [item.name for item in blas.available()]
+
+# What the tests start must not see an environment that the developer has activated.
+for _name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_"))]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for everything under test, with a space and a letter that is not ASCII in its path."""
+    folder = tmp_path_factory.mktemp("häuser am meer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        patch.setenv("JUPYTER_DATA_DIR", str(folder / "jupyter"))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def root(home: Path) -> Root:
+    """The root with the `wheels` channel of every BLAS that can be had here, built from nothing."""
+    place = Root(home / "root")
+    wheels.ensure(place, [f"libblas=*=*{name}" for name in BLAS])
+    return place
+
+
+@pytest.fixture(scope="session")
+def environments(root: Root) -> dict[str, Environment]:
+    """One environment per BLAS, by the name of the BLAS, registered as kernels."""
+    made = {name: environments_module.create(blas_spec(name), root=root) for name in BLAS}
+    for environment in made.values():
+        kernels.register(environment)
+    return made
+
+
+@pytest.fixture
+def empty_root(tmp_path: Path) -> Root:
+    """A root that nothing was made in."""
+    return Root(tmp_path / "root")
+
+
+@pytest.fixture
+def borrowed_root(root: Root, tmp_path: Path) -> Root:
+    """A root without environments that shares the session's channels and package cache."""
+    place = Root(tmp_path / "root")
+    place.path.mkdir()
+    place.channels.symlink_to(root.channels)
+    place.packages.symlink_to(root.packages)
+    return place
+
+
+@pytest.fixture
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line as a user runs it: a process of its own."""
+
+    def call(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mambakernels", *map(str, words)],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+
+    return call
+
+
+def blas_spec(name: str, environment: str | None = None) -> EnvironmentSpec:
+    """What a test asks for when it wants NumPy on a BLAS."""
+    specs = ("python", "numpy", f"libblas=*=*{name}", "threadpoolctl", "ipykernel")
+    return EnvironmentSpec(environment or f"np-{name}", specs, ("wheels",), "rattler")

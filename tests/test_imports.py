@@ -1,0 +1,103 @@
+"""Which module may import which: read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mambakernels
+
+PACKAGE = Path(mambakernels.__file__).parent
+# From the edge inwards: a module imports its own layer and those below it.
+LAYERS = (
+    {"__main__"},
+    {"cli"},
+    {"showcase"},
+    {"api"},
+    {"display", "report"},
+    {"plots"},
+    {"compare"},
+    {"runs"},
+    {"kernels"},
+    {"kernelspecs", "activation", "environments"},
+    {"engines", "channels", "shell"},
+    {"locks", "process"},
+    {"paths", "progress"},
+    {"errors"},
+)
+DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+# Who may import what of others; everything else may not.
+ONLY = {
+    "rattler": {"engines/rattler.py", "channels/packages.py", "channels/build.py"},
+    "rattler_build": {"channels/packages.py"},
+    "subprocess": {"process.py"},
+    "nbclient": {"runs"},
+    "nbformat": {"runs"},
+    "pandas": {"runs/results.py", "runs/bundle.py", "compare.py", "plots.py", "report.py", "showcase.py", "api.py"},
+    "matplotlib": {"plots.py"},
+    "typer": {"cli.py"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def area(path: Path) -> str:
+    """The file's own place among the layers."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_go_one_way(path: Path) -> None:
+    here = area(path)
+    if here in {"__init__", "numeric", "notebooks"}:
+        return
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("mambakernels.")} - {"numeric"}
+    known = {name for name in ours if name in DEPTH}
+    wrong = {name for name in known if DEPTH[name] < DEPTH[here]}
+    assert here in DEPTH, f"{here} has no layer"
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if area(path) == "numeric"], ids=lambda path: path.name)
+def test_numeric_stands_alone(path: Path) -> None:
+    allowed = {*sys.stdlib_module_names, "numpy", "threadpoolctl", "IPython"}
+    foreign = {name for name in imports(path) if name.split(".")[0] not in allowed}
+    assert all(name.startswith("mambakernels.numeric") or name == "mambakernels" for name in foreign), foreign
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_each_library_has_its_place(library: str) -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if any(name == library or name.startswith(f"{library}.") for name in imports(path))
+    }
+    assert users
+    assert all(any(user == place or user.startswith(f"{place}/") for place in ONLY[library]) for user in users), users
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, mambakernels; print(*(set(sys.argv[1:]) & set(sys.modules)))"
+    heavy = ["numpy", "pandas", "rattler", "nbclient", "ipywidgets", "requests", "rich", "typer", "asyncio"]
+    answer = subprocess.run([sys.executable, "-I", "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(callable(getattr(mambakernels, name)) for name in mambakernels.__all__)
+    with pytest.raises(AttributeError):
+        mambakernels.nothing_of_that_name  # noqa: B018 (the access is the test)
