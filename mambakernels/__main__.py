@@ -9,30 +9,36 @@ from typing import NoReturn
 
 from mambakernels import errors
 
-_INTERRUPTED = 130
+
+class Interrupted(SystemExit):  # noqa: N818 (it is a way to leave, as SystemExit is)
+    """Somebody asked the program to end."""
 
 
 def main() -> None:
     """Run the command line; exit 0, 1 for an error that is explained, 2 for wrong usage, 130 if interrupted."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]  # wherever it stands
     from mambakernels import cli
 
     try:
-        cli.app(standalone_mode=True)
+        cli.app()
     except (errors.MambakernelsError, OSError) as error:
         if debug:
             raise
         _fail(error if isinstance(error, errors.MambakernelsError) else errors.from_os_error(error))
-    except KeyboardInterrupt:
+    except Interrupted:
         sys.stderr.write("Interrupted; nothing half-made was left.\n")
-        sys.exit(_INTERRUPTED)
+        raise
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Treat a request to end like Ctrl-C, so that children are stopped and nothing half-made is left."""
-    raise KeyboardInterrupt
+    """Treat Ctrl-C and a request to end alike: children are stopped, and what is half-made is removed, on the way out.
+
+    The command-line library would turn a KeyboardInterrupt into words of its own.
+    """
+    raise Interrupted(130)
 
 
 def _fail(error: errors.MambakernelsError) -> NoReturn:

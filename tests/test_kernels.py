@@ -167,13 +167,13 @@ def evaluate(client: BlockingKernelClient, expression: str) -> Any:
     return json.loads("".join(said))
 
 
-def plain_kernel(python: Path) -> KernelManager:
-    """Return a manager of a kernel that nobody registered: Python starts ipykernel, and that is all."""
-    manager = KernelManager(kernel_name="")
-    manager._kernel_spec = KernelSpecManager.kernel_spec_class.default_value(  # type: ignore[attr-defined]
-        argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python"
-    )
-    return manager
+def plain_kernel(environment: Environment, data_dir: Path) -> KernelManager:
+    """Return a manager of a kernel that is not activated: the environment's Python starts ipykernel, and that is all."""
+    folder = data_dir / "kernels" / "plain"
+    folder.mkdir(parents=True)
+    argv = [str(environment.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "plain", "language": "python"}))
+    return KernelManager(kernel_name="plain", kernel_spec_manager=manager_of(data_dir))
 
 
 def test_the_kernels_environment_is_that_of_an_activated_shell(
@@ -182,7 +182,7 @@ def test_the_kernels_environment_is_that_of_an_activated_shell(
     other = tmp_path / "other venv"
     venv.create(other, symlinks=True, with_pip=False)
     (next(other.glob("lib/python3*/site-packages")) / "shadow.py").write_text("")
-    with started(plain_kernel(real.python)) as client:
+    with started(plain_kernel(real, tmp_path / "elsewhere")) as client:
         plain = evaluate(client, "dict(os.environ)")
     added = {name for name, value in plain.items() if os.environ.get(name) != value}
     assert "JPY_PARENT_PID" in added
@@ -587,23 +587,26 @@ def test_the_module_is_light() -> None:
     assert not heavy & set(loaded.split())
 
 
-def check_complete(environment: Environment) -> int:
-    """Assert that all that Jupyter lists is whole; return how many kernels that are."""
+def check_complete(environment: Environment, *, meanwhile: bool = False) -> int:
+    """Assert that all that Jupyter lists is whole; return how many kernels that are.
+
+    `meanwhile` another process may take kernels away, as a whole, between two looks.
+    """
     found = manager_of(Path(os.environ["JUPYTER_DATA_DIR"])).find_kernel_specs()
     for folder in map(Path, found.values()):
         try:
-            files = {file.name for file in folder.iterdir()}
             written = document(folder)
-        except FileNotFoundError:  # gone as a whole since it was listed
-            assert not folder.exists()
+        except FileNotFoundError:
+            assert meanwhile
             continue
-        if files:
-            assert files >= {"kernel.json", "logo-svg.svg", "logo-64x64.png"}
         assert written["metadata"]["mambakernels"]["prefix"] == str(environment.prefix)
         assert written["argv"][0] == str(environment.python)
+        files = {file.name for file in folder.iterdir()} if not meanwhile else FILES
+        assert files == FILES
     return len(found)
 
 
+FILES = {"kernel.json", "logo-svg.svg", "logo-64x64.png"}
 LOOP = """
 import itertools, pathlib, pickle, sys
 from mambakernels.kernels import register, unregister
@@ -634,7 +637,7 @@ def test_a_process_killed_at_any_moment_leaves_nothing_half_made(make: Make, jup
             try:
                 until = time.monotonic() + chance.uniform(0, 0.06)
                 while time.monotonic() < until:
-                    check_complete(environment)
+                    check_complete(environment, meanwhile=True)
             finally:
                 child.kill()
         assert child.returncode == -signal.SIGKILL  # not of an error of its own

@@ -108,7 +108,7 @@ def compile_missing(prefix: Path, files: Iterable[str], *, final: Path) -> None:
     listing = prefix / "conda-meta" / "to-compile.txt"
     listing.write_text("".join(f"{prefix / name}\n" for name in files), encoding="utf-8")
     try:
-        command: list[str | Path] = [prefix / "bin" / "python", "-I", "-m", "compileall", "-qq", "-j", "0", "-i", listing]
-        process.stream([*command, "-s", prefix, "-p", final], own_session=False)
+        command = [str(prefix / "bin" / "python"), "-I", "-m", "compileall", "-qq", "-j", "0"]
+        process.stream([*command, "-i", listing, "-s", prefix, "-p", final], own_session=False)
     finally:
         listing.unlink()
