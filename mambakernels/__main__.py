@@ -10,7 +10,7 @@ from typing import NoReturn
 from mambakernels import errors
 
 
-class Interrupted(SystemExit):  # noqa: N818 (it is a way to leave, as SystemExit is)
+class Interrupted(SystemExit):
     """Somebody asked the program to end."""
 
 

@@ -72,12 +72,13 @@ def demo(
     engine: EngineOption = EngineChoice.auto,
     channel: Annotated[str, typer.Option("--channel", "-c", help="auto, wheels, conda-forge, a URL.")] = "auto",
     root: RootOption = None,
+    parameter: ParameterOption = None,
     clean: Annotated[bool, typer.Option("--clean", help="Remove what an earlier demo made.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare NumPy on every BLAS that can be had here: environments, kernels, one notebook on all, a report."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels import display, showcase
 
     if clean:
         removed = mambakernels.clean_demo(root=root)
@@ -86,7 +87,13 @@ def demo(
     clock = display.Clock()
     with display.progress(quiet=quiet) as progress:
         result = mambakernels.demo(
-            output=output, blas=blas or (), engine=engine.value, channel=channel, root=root, progress=progress
+            output=output,
+            blas=blas or (),
+            engine=engine.value,
+            channel=channel,
+            root=root,
+            parameters=mambakernels.parse_parameters(showcase.notebook(), parameter or ()),
+            progress=progress,
         )
     _show_demo(result, clock)
     result.check()
@@ -365,8 +372,12 @@ def _show_frame(frame: Any) -> None:
     """Show which library really ran in each kernel, and how fast each operation was."""
     from mambakernels import compare
 
-    libraries = compare.libraries(frame)
-    _print_table(list(libraries.columns), libraries.astype(str).to_numpy().tolist(), empty="No measurements.")
+    ran = compare.libraries(frame)
+    rows = [
+        [_shown(value) for value in row]
+        for row in ran.assign(library=ran["library"].map(_file)).itertuples(index=False)
+    ]
+    _print_table(["code path" if name == "architecture" else name.replace("_", " ") for name in ran], rows, empty="")
     kernels = list(dict.fromkeys(frame["kernel"]))
     rows = [
         (f"{operation} {dtype}", str(size), *(_cell(group, kernel) for kernel in kernels))
@@ -376,6 +387,15 @@ def _show_frame(frame: Any) -> None:
     ]
     _print_table(("operation", "n", *kernels), rows, empty="")
     typer.echo(compare.check_controls(frame).text)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a person reads it; what is not known is a dash."""
+    return "-" if value is None or value != value else str(value)  # noqa: PLR0124 (NaN)
+
+
+def _file(path: Any) -> Any:
+    return Path(path).name if isinstance(path, str) else path
 
 
 def _cell(group: Any, kernel: str) -> str:

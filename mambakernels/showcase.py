@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mambakernels import api, channels, environments, errors, kernels, paths
+from mambakernels import api, channels, engines, environments, errors, kernels, paths
 from mambakernels.channels import blas as blas_table
 from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
@@ -65,6 +65,8 @@ def demo(
     BLAS it should is for the caller to ask: `Demo.check()`.
     """
     place, folder = Root.find(root), Path(output).expanduser().absolute()
+    _, why = engines.choose(engine)
+    progress(Event("engine", why))
     chosen = channels.choose(channel, place)
     progress(Event("channel", chosen.why))
     names, missing = _choose(blas, chosen.is_wheels)
@@ -74,11 +76,12 @@ def demo(
     if not made:
         raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
     for environment in made:
-        _register(environment, progress)
+        progress(Event("register", environment.name))
+        kernels.register(environment)
     runs = api.run(
-        paths.notebooks() / "blas.ipynb",
+        notebook(),
         kernels=[environment.name for environment in made],
-        parameters={"threads": usable_threads(), "budget": 0.4, **(parameters or {})},
+        parameters={**default_parameters(), **(parameters or {})},
         output=folder,
         resume=True,
         progress=progress,
@@ -100,6 +103,16 @@ def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
         removed.append(name)
     (place.path / _RECORD).unlink(missing_ok=True)
     return removed
+
+
+def notebook() -> Path:
+    """Return the notebook that a demo runs."""
+    return paths.notebooks() / "blas.ipynb"
+
+
+def default_parameters() -> dict[str, Any]:
+    """Return what a demo passes to the notebook: small enough that the slowest library is done in seconds."""
+    return {"sizes": [128, 256, 512], "budget": 0.4, "threads": usable_threads()}
 
 
 def usable_threads() -> int:
@@ -160,12 +173,6 @@ def _libblas(blas: str) -> str:
     return f"libblas=*=*{blas}"
 
 
-def _register(environment: Environment, progress: Progress) -> None:
-    """Register a kernel, unless one that is as it should be is there: a new file would look like a new kernel."""
-    progress(Event("register", environment.name))
-    kernels.register(environment)
-
-
 def _recorded(root: Root) -> list[str]:
     try:
         names: list[str] = json.loads((root.path / _RECORD).read_text(encoding="utf-8"))
@@ -183,13 +190,13 @@ def _remember(root: Root, name: str) -> None:
 
 
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
-    """Write results, plot and report."""
+    """Write results, report and, if a rate was measured at all, the plot."""
     from mambakernels import plots, report
     from mambakernels.runs import results
     from mambakernels.runs.files import write_atomically
 
-    files = {"results": folder / "results.csv", "plot": folder / "gflops.png", "report": folder / "report.html"}
-    results.save(frame, files["results"])
-    write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))
-    report.write_report(frame, runs, files["report"])
-    return files
+    files = {"results": results.save(frame, folder / "results.csv")}
+    if frame["gflops"].notna().any():
+        files["plot"] = folder / "gflops.png"
+        write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))
+    return {**files, "report": report.write_report(frame, runs, folder / "report.html")}

@@ -39,6 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def root(home: Path) -> Root:
     """The root with the `wheels` channel of every BLAS that can be had here, built from nothing."""
     place = Root(home / "root")
+    place.packages.mkdir(parents=True)
     wheels.ensure(place, [f"libblas=*=*{name}" for name in BLAS])
     return place
 

@@ -97,7 +97,7 @@ HOSTILE = {
     "parameters and traps": "set -- x y z; trap 'echo bye' EXIT DEBUG; export A=$#",
     "redefines commands": "env() { echo no; }; printf() { echo no; }; alias env=no; export A=1",
     "names the driver could use": "export script=1 said=2 statuses=3 folder=4 bash=5 dump=6",
-    "leaves something running": "sleep 300 & export A=$(( $! > 0 )); disown; trap '' TERM",
+    "leaves something running": "sleep 100 & export A=$(( $! > 0 )); disown; trap '' TERM",
     "builds on the session": 'export KEPT="$KEPT:more" NEW="${NEW}:x" FROM_HOME="$HOME/x"',
     "sets what is set alike": "export KEPT='as it was $HOME' LANG=C.UTF-8",
     "only if not set": ': "${SECRET:=other}"; export SECRET',

@@ -168,7 +168,7 @@ def evaluate(client: BlockingKernelClient, expression: str) -> Any:
 
 
 def plain_kernel(environment: Environment, data_dir: Path) -> KernelManager:
-    """Return a manager of a kernel that is not activated: the environment's Python starts ipykernel, and that is all."""
+    """Return a manager of a kernel that is not activated: Python starts ipykernel, and that is all."""
     folder = data_dir / "kernels" / "plain"
     folder.mkdir(parents=True)
     argv = [str(environment.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -121,12 +122,16 @@ def save(root: Root, state: State) -> None:
 
 
 def clean(root: Root) -> int:
-    """Remove the channels of all interpreters and return how many bytes that freed; environments keep working."""
+    """Remove the channels of all interpreters and the package cache; return how many bytes that freed.
+
+    Environments keep working: they hold files that are in the cache as well by links of their own.
+    """
     freed = 0
-    for channel in root.channels.glob("wheels-*"):
-        with locked(root, channel.name):
-            freed += sum(path.stat().st_size for path in channel.rglob("*") if path.is_file())
-            shutil.rmtree(channel)
+    for folder in (*root.channels.glob("wheels-*"), *root.path.glob(root.packages.name)):
+        with locked(root, folder.name):
+            files = (path.lstat() for path in folder.rglob("*"))
+            freed += sum(state.st_size for state in files if state.st_nlink == 1 and stat.S_ISREG(state.st_mode))
+            shutil.rmtree(folder)
     return freed
 
 

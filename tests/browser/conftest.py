@@ -1,0 +1,43 @@
+"""A browser and a page; where there is none, CI fails and other machines skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="session")
+def tools() -> None:
+    """What no test here can do without."""
+    from browser import driving
+
+    if lacking := driving.lacking():
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop(f"This machine lacks {' and '.join(lacking)}.")
+
+
+@pytest.fixture(scope="module")
+def browser(tools: None) -> Iterator[Browser]:
+    """One browser per module: it must be gone before tests elsewhere start event loops of their own."""
+    from browser import driving
+
+    with driving.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A page that knows nothing of earlier ones; what it showed last is kept beside the test's files."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    try:
+        yield page
+    finally:
+        page.screenshot(path=tmp_path / "last.png")
+        page.context.close()

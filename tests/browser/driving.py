@@ -1,0 +1,179 @@
+"""A real JupyterLab and a real browser: each there for a block of code, and gone after it whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+START_SECONDS = 60
+STOP_SECONDS = 15
+RUN_MILLISECONDS = 60_000
+CHROMIUM = (
+    "--no-sandbox",  # root, as containers and CI machines often are
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Neither news nor updates are looked for on the network; every cell is in the page, in view or not.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+ERRORS = ("application/vnd.jupyter.error", "application/vnd.jupyter.stderr")
+
+
+def lacking() -> list[str]:
+    """Return what driving JupyterLab needs and this machine does not have."""
+    programs = [name for name in ("chromium",) if shutil.which(name) is None]
+    return programs + [name for name in ("jupyterlab",) if find_spec(name) is None]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the system's browser, without a window.
+
+    While it is there, an event loop runs in this thread: `mambakernels.run` has to come before or after.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def jupyterlab(folder: Path, *, state: Path) -> Iterator[Lab]:
+    """Serve `folder` with this Python's JupyterLab; settings, connection files and the log go to `state`."""
+    _write_settings(state / "config" / "lab" / "user-settings" / "@jupyterlab")
+    token = os.urandom(16).hex()
+    argv = ["--no-browser", "--allow-root", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}"]
+    places = {"JUPYTER_CONFIG_DIR": str(state / "config"), "JUPYTER_RUNTIME_DIR": str(state / "runtime")}
+    with (state / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *argv],
+            env={**os.environ, **places, "JUPYTER_TOKEN": token},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield Lab(_address(server, state), token)
+        finally:
+            _stop(server)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A server that answers."""
+
+    url: str
+    token: str
+
+    def launcher(self, page: Page) -> Locator:
+        """Open JupyterLab as for the first time; return the launcher's cards for new notebooks."""
+        page.goto(f"{self.url}lab?token={self.token}&reset")
+        cards = page.locator(".jp-LauncherCard[data-category=Notebook]")
+        cards.first.wait_for()
+        return cards
+
+    def open(self, page: Page, name: str) -> Notebook:
+        """Open a notebook of the served folder, and wait until it has the kernel that it names."""
+        page.goto(f"{self.url}lab/tree/{name}?token={self.token}&reset")
+        notebook = Notebook(page)
+        notebook.wait_until_idle()
+        return notebook
+
+
+class Notebook:
+    """The one notebook that is open in a page, used as a student uses it: with mouse and keyboard."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.cells = page.locator(".jp-Notebook .jp-CodeCell")
+        self.outputs = page.locator(".jp-Notebook .jp-OutputArea-output")
+        self.errors = page.locator(", ".join(f".jp-Notebook [data-mime-type='{kind}']" for kind in ERRORS))
+        self.kernel_name = page.locator(".jp-NotebookPanel-toolbar [data-jp-item-name=kernelName]")
+
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel is there and has nothing to do."""
+        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+
+    def choose_kernel(self, display_name: str) -> None:
+        """Switch to another kernel with the kernel picker, and wait for it."""
+        self.kernel_name.click()
+        dialog = self.page.locator(".jp-Dialog")
+        dialog.locator("select").select_option(label=display_name)
+        dialog.get_by_role("button", name="Select Kernel").click()
+        self.kernel_name.filter(has_text=display_name).wait_for()
+        self.wait_until_idle()
+
+    def write(self, cell: Locator, code: str) -> None:
+        """Replace what a code cell says."""
+        cell.locator(".cm-content").fill(code)
+
+    def run_all(self) -> None:
+        """Run every cell from the menu, and wait until the last has run or one has failed."""
+        self._choose("Edit", "Clear Outputs of All Cells")
+        self._choose("Run", "Run All Cells")
+        last = self.cells.last.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]"))
+        last.or_(self.errors).first.wait_for(timeout=RUN_MILLISECONDS)
+        self.wait_until_idle()
+
+    def run(self, cell: Locator) -> None:
+        """Run one cell and do not wait."""
+        cell.locator(".cm-content").press("Control+Enter")
+
+    def interrupt(self) -> None:
+        """Press the toolbar's square."""
+        self.page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
+
+    def _choose(self, menu: str, item: str) -> None:
+        self.page.locator(".lm-MenuBar-item").filter(has_text=re.compile(f"^{menu}$")).click()
+        self.page.locator(".lm-Menu-item").filter(has_text=re.compile(f"^{item}")).click()
+
+
+def _write_settings(folder: Path) -> None:
+    for name, values in SETTINGS.items():
+        file = folder / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _address(server: subprocess.Popen[bytes], state: Path) -> str:
+    """Wait for the file in which a running server says where it listens."""
+    file = state / "runtime" / f"jpserver-{server.pid}.json"
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            return str(json.loads(file.read_text(encoding="utf-8"))["url"])
+        except (FileNotFoundError, json.JSONDecodeError):
+            time.sleep(0.05)
+    log = (state / "server.log").read_text(encoding="utf-8", errors="replace")
+    raise RuntimeError(f"JupyterLab did not start (status {server.poll()}):\n{log}")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Let the server shut its kernels down; if it does not, end it: kernels leave when their parent has gone."""
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

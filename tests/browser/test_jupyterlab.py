@@ -1,0 +1,96 @@
+"""What a student sees: our kernels in JupyterLab, and the notebook running on the one that was picked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import driving
+from browser.driving import Lab
+from conftest import BLAS
+from playwright.sync_api import Page
+
+import mambakernels
+from mambakernels import paths
+from mambakernels.environments import Environment
+
+pytestmark = pytest.mark.browser
+
+OPERATIONS = ("gemm", "dot", "cholesky", "fft")
+SIZES = (32, 64)
+SMALL = f"""\
+operations = {list(OPERATIONS)}
+sizes = {list(SIZES)}
+dtypes = ["float64"]
+repeats = 3
+budget = 0.1
+threads = 1
+"""
+# Two libraries as different as can be had.
+CHOSEN = [name for name in ("openblas", "mkl", "netlib", "blis") if name in BLAS][:2]
+
+
+@pytest.fixture(scope="module")
+def lab(
+    tools: None, environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    assert environments
+    folder = tmp_path_factory.mktemp("lessons")
+    shutil.copy(paths.notebooks() / "blas.ipynb", folder)
+    with driving.jupyterlab(folder, state=tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def titles(environments: dict[str, Environment]) -> dict[str, str]:
+    """What each environment's kernel is called in JupyterLab, by its BLAS."""
+    shown = {spec.name: spec.display_name for spec in mambakernels.list_kernels()}
+    return {blas: shown[environment.name] for blas, environment in environments.items()}
+
+
+def test_the_launcher_shows_every_kernel(lab: Lab, page: Page) -> None:
+    shown = [card.text_content() for card in lab.launcher(page).all()]
+    assert {spec.display_name for spec in mambakernels.list_kernels()} <= set(shown)
+    assert len(shown) == len(set(shown)), "two kernels that nobody could tell apart"
+
+
+def test_the_notebook_runs_on_the_kernel_that_was_picked(lab: Lab, page: Page, titles: dict[str, str]) -> None:
+    notebook = lab.open(page, "blas.ipynb")
+    notebook.write(notebook.cells.first, SMALL)
+    for blas in CHOSEN:
+        notebook.choose_kernel(titles[blas])
+        notebook.run_all()
+        assert notebook.errors.all_text_contents() == []
+        table = page.locator(".jp-RenderedHTMLCommon table").filter(has_text="GFLOP/s")
+        assert f" on {blas} " in table.locator("caption").inner_text()
+        rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+        assert {(row[0], int(row[1])) for row in rows} == {(name, size) for name in OPERATIONS for size in SIZES}
+        assert {row[-1] for row in rows} == {"right"}
+
+
+def test_a_cell_finds_the_environments_own_programs(
+    lab: Lab, page: Page, titles: dict[str, str], environments: dict[str, Environment]
+) -> None:
+    lab.launcher(page).filter(has_text=titles[CHOSEN[0]]).click()
+    notebook = driving.Notebook(page)
+    notebook.wait_until_idle()
+    notebook.write(notebook.cells.first, "!which python\n!pip --version")
+    notebook.run_all()
+    prefix = environments[CHOSEN[0]].prefix
+    python, pip = "".join(notebook.outputs.all_text_contents()).split("\n")[:2]
+    assert python.strip() == str(prefix / "bin" / "python")
+    assert f" from {prefix / 'lib'}" in pip
+
+
+def test_the_toolbar_interrupts_a_cell(lab: Lab, page: Page, titles: dict[str, str]) -> None:
+    lab.launcher(page).filter(has_text=titles[CHOSEN[-1]]).click()
+    notebook = driving.Notebook(page)
+    notebook.wait_until_idle()
+    notebook.write(notebook.cells.first, "import time\nprint('asleep', flush=True)\ntime.sleep(60)\nprint('woken')")
+    notebook.run(notebook.cells.first)
+    notebook.outputs.filter(has_text="asleep").wait_for()
+    notebook.interrupt()
+    notebook.errors.filter(has_text="KeyboardInterrupt").wait_for()
+    assert "woken" not in notebook.outputs.first.inner_text()
