@@ -373,11 +373,9 @@ def _show_frame(frame: Any) -> None:
     from mambakernels import compare
 
     ran = compare.libraries(frame)
-    rows = [
-        [_shown(value) for value in row]
-        for row in ran.assign(library=ran["library"].map(_file)).itertuples(index=False)
-    ]
-    _print_table(["code path" if name == "architecture" else name.replace("_", " ") for name in ran], rows, empty="")
+    columns = [str(name) for name in ran]
+    libraries = [[_shown(row[name], file=name == "library") for name in columns] for _, row in ran.iterrows()]
+    _print_table([name.replace("architecture", "code path").replace("_", " ") for name in columns], libraries, empty="")
     kernels = list(dict.fromkeys(frame["kernel"]))
     rows = [
         (f"{operation} {dtype}", str(size), *(_cell(group, kernel) for kernel in kernels))
@@ -389,13 +387,11 @@ def _show_frame(frame: Any) -> None:
     typer.echo(compare.check_controls(frame).text)
 
 
-def _shown(value: Any) -> str:
-    """Return a value as a person reads it; what is not known is a dash."""
-    return "-" if value is None or value != value else str(value)  # noqa: PLR0124 (NaN)
-
-
-def _file(path: Any) -> Any:
-    return Path(path).name if isinstance(path, str) else path
+def _shown(value: Any, *, file: bool) -> str:
+    """Return a value as a person reads it: of a file its name, and a dash for what is not known."""
+    if value is None or value != value:  # noqa: PLR0124 (NaN is not equal to itself)
+        return "-"
+    return Path(value).name if file else str(value)
 
 
 def _cell(group: Any, kernel: str) -> str:

@@ -11,6 +11,9 @@ from typing import Any, Literal, Protocol
 from mambakernels import errors
 from mambakernels.progress import Progress
 
+# Below this many files a pool of processes takes longer to start than it saves.
+_WORTH_A_POOL = 200
+
 EngineName = Literal["auto", "rattler", "micromamba"]
 
 
@@ -102,13 +105,16 @@ def installed(prefix: Path) -> tuple[Package, ...]:
 
 
 def compile_missing(prefix: Path, files: Iterable[str], *, final: Path) -> None:
-    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python, on all processors."""
+    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python."""
     from mambakernels import process
+
+    files = list(files)
+    workers = "0" if len(files) > _WORTH_A_POOL else "1"
 
     listing = prefix / "conda-meta" / "to-compile.txt"
     listing.write_text("".join(f"{prefix / name}\n" for name in files), encoding="utf-8")
     try:
-        command = [str(prefix / "bin" / "python"), "-I", "-m", "compileall", "-qq", "-j", "0"]
+        command = [str(prefix / "bin" / "python"), "-I", "-m", "compileall", "-qq", "-j", workers]
         process.stream([*command, "-i", listing, "-s", prefix, "-p", final], own_session=False)
     finally:
         listing.unlink()

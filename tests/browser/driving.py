@@ -93,11 +93,18 @@ class Lab:
         cards.first.wait_for()
         return cards
 
+    def new(self, page: Page, display_name: str) -> Notebook:
+        """Make a notebook by a click on a kernel's card in the launcher, and wait for the kernel."""
+        self.launcher(page).filter(has_text=display_name).click()
+        notebook = Notebook(page)
+        notebook.wait_for_kernel(display_name)
+        return notebook
+
     def open(self, page: Page, name: str) -> Notebook:
         """Open a notebook of the served folder, and wait until it has the kernel that it names."""
         page.goto(f"{self.url}lab/tree/{name}?token={self.token}&reset")
         notebook = Notebook(page)
-        notebook.wait_until_idle()
+        notebook.wait_for_kernel()
         return notebook
 
 
@@ -111,9 +118,10 @@ class Notebook:
         self.errors = page.locator(", ".join(f".jp-Notebook [data-mime-type='{kind}']" for kind in ERRORS))
         self.kernel_name = page.locator(".jp-NotebookPanel-toolbar [data-jp-item-name=kernelName]")
 
-    def wait_until_idle(self) -> None:
-        """Wait until the kernel is there and has nothing to do."""
-        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    def wait_for_kernel(self, display_name: str = "") -> None:
+        """Wait until the status bar says that the kernel (that one, if named) is connected and has nothing to do."""
+        status = re.compile(f"{re.escape(display_name)} [|] Idle$")
+        self.page.locator("#jp-main-statusbar").get_by_text(status).wait_for()
 
     def choose_kernel(self, display_name: str) -> None:
         """Switch to another kernel with the kernel picker, and wait for it."""
@@ -121,8 +129,7 @@ class Notebook:
         dialog = self.page.locator(".jp-Dialog")
         dialog.locator("select").select_option(label=display_name)
         dialog.get_by_role("button", name="Select Kernel").click()
-        self.kernel_name.filter(has_text=display_name).wait_for()
-        self.wait_until_idle()
+        self.wait_for_kernel(display_name)
 
     def write(self, cell: Locator, code: str) -> None:
         """Replace what a code cell says."""
@@ -134,7 +141,6 @@ class Notebook:
         self._choose("Run", "Run All Cells")
         last = self.cells.last.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]"))
         last.or_(self.errors).first.wait_for(timeout=RUN_MILLISECONDS)
-        self.wait_until_idle()
 
     def run(self, cell: Locator) -> None:
         """Run one cell and do not wait."""

@@ -73,9 +73,7 @@ def test_the_notebook_runs_on_the_kernel_that_was_picked(lab: Lab, page: Page, t
 def test_a_cell_finds_the_environments_own_programs(
     lab: Lab, page: Page, titles: dict[str, str], environments: dict[str, Environment]
 ) -> None:
-    lab.launcher(page).filter(has_text=titles[CHOSEN[0]]).click()
-    notebook = driving.Notebook(page)
-    notebook.wait_until_idle()
+    notebook = lab.new(page, titles[CHOSEN[0]])
     notebook.write(notebook.cells.first, "!which python\n!pip --version")
     notebook.run_all()
     prefix = environments[CHOSEN[0]].prefix
@@ -85,9 +83,7 @@ def test_a_cell_finds_the_environments_own_programs(
 
 
 def test_the_toolbar_interrupts_a_cell(lab: Lab, page: Page, titles: dict[str, str]) -> None:
-    lab.launcher(page).filter(has_text=titles[CHOSEN[-1]]).click()
-    notebook = driving.Notebook(page)
-    notebook.wait_until_idle()
+    notebook = lab.new(page, titles[CHOSEN[-1]])
     notebook.write(notebook.cells.first, "import time\nprint('asleep', flush=True)\ntime.sleep(60)\nprint('woken')")
     notebook.run(notebook.cells.first)
     notebook.outputs.filter(has_text="asleep").wait_for()
