@@ -374,6 +374,7 @@ def _show_frame(frame: Any) -> None:
 
     ran = compare.libraries(frame)
     columns = [str(name) for name in ran]
+    ran = ran.astype(object).where(ran.notna(), None)
     libraries = [[_shown(row[name], file=name == "library") for name in columns] for _, row in ran.iterrows()]
     _print_table([name.replace("architecture", "code path").replace("_", " ") for name in columns], libraries, empty="")
     kernels = list(dict.fromkeys(frame["kernel"]))
@@ -389,7 +390,7 @@ def _show_frame(frame: Any) -> None:
 
 def _shown(value: Any, *, file: bool) -> str:
     """Return a value as a person reads it: of a file its name, and a dash for what is not known."""
-    if value is None or value != value:  # noqa: PLR0124 (NaN is not equal to itself)
+    if value is None:
         return "-"
     return Path(value).name if file else str(value)
 

@@ -23,6 +23,7 @@ _LINES_KEPT = 400
 _GRACE_SECONDS = 3.0
 
 Json = dict[str, Any]
+TimeoutExpired = subprocess.TimeoutExpired  # for those who call capture() with a time-out
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def capture(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a short command and return its status, stdout and stderr as bytes; `subprocess.TimeoutExpired` if late."""
+    """Run a short command and return its status, stdout and stderr as bytes; TimeoutExpired if late."""
     words = [os.fspath(word) for word in argv]
     with subprocess.Popen(
         words,

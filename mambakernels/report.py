@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,9 +19,10 @@ from mambakernels.runs.records import Run
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from mambakernels.plots import Theme
+    from mambakernels.plots import SheetName, Theme
 
 Row = Mapping[str, Any]
+Cells = Sequence[str]
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
@@ -42,22 +45,36 @@ _LIBRARY = {
     "lapack": "LAPACK",
     "library": "File",
 }
+_LOOKS = {"threads": "number", "library": "path"}
+_NUMBERS = frozenset({"n", "Threads", "Time", "GFLOP/s", "Ratio", "Took"})
+_NARROW = "(max-width: 600px)"
+_DARK = "(prefers-color-scheme: dark)"
+# The first that fits is shown; else the light, wide one.
+_SOURCES: tuple[tuple[str, Theme, SheetName], ...] = (
+    (f"{_DARK} and {_NARROW}", "dark", "narrow"),
+    (_DARK, "dark", "wide"),
+    (_NARROW, "light", "narrow"),
+)
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --paper: #fff; --faint: #d5d9df; --soft: #f5f6f8; --bad: #b3261e;
-  --good: #00694d; --link: #0b57a4; }
+  --good: #00694d; --link: #0b57a4; --line: #8c959f; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #15191e; --faint: #3a424c; --soft: #1d232a;
-  --bad: #ff8a80; --good: #2fd6a8; --link: #7cc0ff; } }
+  --bad: #ff8a80; --good: #2fd6a8; --link: #7cc0ff; --line: #6e7781; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
   margin: 2rem auto; padding: 0 1rem; }
 a { color: var(--link); }
 h1 { line-height: 1.2; }
 h2 { margin-top: 2.5rem; }
 .scroll { overflow-x: auto; }
+.scroll th, .scroll td { white-space: nowrap; }
+@media (min-width: 601px) { .scroll td.path { white-space: normal; overflow-wrap: anywhere; min-width: 16rem; } }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--faint); vertical-align: top; }
 th { background: var(--soft); }
 td.number, th.number { text-align: right; }
-td.best { font-weight: 700; }
+tbody + tbody { border-top: 2px solid var(--line); }
+td.best { font-weight: 700; color: var(--good); }
+summary { cursor: pointer; margin-bottom: .5rem; }
 .bad { color: var(--bad); font-weight: 600; }
 .good { color: var(--good); font-weight: 600; }
 img { max-width: 100%; height: auto; }
@@ -96,9 +113,9 @@ def _machine(frame: DataFrame) -> str:
 
 
 def _libraries(frame: DataFrame) -> str:
-    rows = [[_td(_text(row[name])) for name in _LIBRARY] for row in _records(libraries(frame))]
+    rows = [[_td(_text(row[name]), _LOOKS.get(name, "")) for name in _LIBRARY] for row in _records(libraries(frame))]
     intro = "<p>Read from the running kernel: the libraries it had mapped into memory.</p>"
-    return _section("What really ran", intro + _table(_LIBRARY.values(), rows))
+    return _section("What really ran", intro + _table(_LIBRARY.values(), [rows]))
 
 
 def _controls(frame: DataFrame) -> str:
@@ -111,18 +128,19 @@ def _plot(frame: DataFrame) -> str:
     rated = frame[frame["gflops"].notna()]
     if not len(rated):
         return ""
-    dark, light = _picture(rated, "dark"), _picture(rated, "light")
-    picture = (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="GFLOP/s against n, a panel per operation, a line per kernel"></picture>'
+    sources = "".join(
+        f'<source media="{media}" srcset="{_picture(rated, theme, sheet)}">' for media, theme, sheet in _SOURCES
     )
+    alt = "GFLOP/s against n, a panel per operation, a line per kernel"
+    picture = f'<picture>{sources}<img src="{_picture(rated, "light", "wide")}" alt="{alt}"></picture>'
     return _section("Rates", picture)
 
 
-def _picture(frame: DataFrame, theme: Theme) -> str:
+def _picture(frame: DataFrame, theme: Theme, sheet: SheetName) -> str:
     from mambakernels.plots import gflops_by_size, png
 
-    return f"data:image/png;base64,{base64.b64encode(png(gflops_by_size(frame, theme=theme))).decode()}"
+    picture = png(gflops_by_size(frame, theme=theme, sheet=sheet))
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def _ratios(frame: DataFrame) -> str:
@@ -130,7 +148,9 @@ def _ratios(frame: DataFrame) -> str:
     kernels = list(table.columns[3:])
     rows = [[*_key(row), *(_ratio(row[kernel]) for kernel in kernels)] for row in _records(table)]
     intro = "<p>Time over that of the fastest kernel with a right result: 1.00 is the best.</p>"
-    return _section("Ratio to the best", intro + _table(["Operation", "dtype", "n", *kernels], rows))
+    return _section(
+        "Ratio to the best", intro + _table(["Operation", "dtype", "n", *kernels], _grouped(rows), numbers=kernels)
+    )
 
 
 def _figures(frame: DataFrame) -> str:
@@ -147,7 +167,9 @@ def _figures(frame: DataFrame) -> str:
         ]
         for row in _records(summary(frame))
     ]
-    return _section("All figures", f"<details><summary>{len(rows)} rows</summary>{_table(head, rows)}</details>")
+    return _section(
+        "All figures", f"<details><summary>{len(rows)} rows</summary>{_table(head, _grouped(rows))}</details>"
+    )
 
 
 def _runs(runs: Sequence[Run], folder: Path) -> str:
@@ -156,13 +178,13 @@ def _runs(runs: Sequence[Run], folder: Path) -> str:
             _td(run.kernel),
             _td(run.status, "good" if run.status == "ok" else "bad"),
             _td(f"{run.seconds:.1f} s", "number"),
-            _td(run.started),
+            _td(_moment(run.started)),
             f'<td><a href="{_link(run.path, folder)}">{escape(run.path.name)}</a></td>',
         ]
         for run in runs
     ]
     head = ["Kernel", "Status", "Took", "Started (UTC)", "Executed notebook"]
-    return _section("Runs", _table(head, rows)) if rows else ""
+    return _section("Runs", _table(head, [rows])) if rows else ""
 
 
 def _failures(runs: Sequence[Run]) -> str:
@@ -181,10 +203,24 @@ def _section(title: str, content: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
 
 
-def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(f"<tr>{''.join(row)}</tr>\n" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
+def _table(head: Iterable[str], groups: Iterable[Sequence[Cells]], *, numbers: Collection[str] = ()) -> str:
+    """Return a table with a line between groups of rows; the columns titled `numbers` are to the right, too."""
+    titles = "".join(_th(title, number=title in _NUMBERS or title in numbers) for title in head)
+    body = "\n".join(f"<tbody>\n{''.join(map(_tr, rows))}</tbody>" for rows in groups)
+    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>\n{body}</table></div>'
+
+
+def _grouped(rows: Iterable[Cells]) -> list[list[Cells]]:
+    """Return the rows in groups with the same first cell."""
+    return [list(group) for _, group in groupby(rows, key=lambda cells: cells[0])]
+
+
+def _tr(cells: Cells) -> str:
+    return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _th(title: str, *, number: bool) -> str:
+    return f'<th class="number">{escape(title)}</th>' if number else f"<th>{escape(title)}</th>"
 
 
 def _key(row: Row) -> list[str]:
@@ -209,6 +245,11 @@ def _records(table: DataFrame) -> list[dict[str, Any]]:
     objects = table.astype(object)
     rows = objects.where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _moment(started: str) -> str:
+    """Return a time in ISO 8601 as people write it, in UTC."""
+    return f"{dt.datetime.fromisoformat(started).astimezone(dt.timezone.utc):%Y-%m-%d %H:%M:%S}"
 
 
 def _text(value: object) -> str:

@@ -112,7 +112,7 @@ def _run(
     clean = {name: value for name, value in environ.items() if not _steers(name)}
     try:
         ended = process.capture(argv, env=clean, timeout=timeout)
-    except process.subprocess.TimeoutExpired:  # type: ignore[attr-defined]
+    except process.TimeoutExpired:
         raise _failure(scripts, notes, f"did not finish within {timeout:g} seconds") from None
     if len(notes.finished()) < len(scripts):
         raise _failure(scripts, notes, f"ended the shell ({_status(ended.returncode)})")

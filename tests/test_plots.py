@@ -86,6 +86,29 @@ def test_a_blas_nobody_knows_and_a_missing_code_path_can_be_drawn(frame: pd.Data
     assert "np-openblas (unknown)" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def test_a_narrow_sheet_has_the_panels_below_one_another(frame: pd.DataFrame) -> None:
+    wide, narrow = gflops_by_size(frame), gflops_by_size(frame, sheet="narrow")
+    wide.draw_without_rendering()
+    narrow.draw_without_rendering()
+    assert narrow.get_figwidth() < 0.7 * wide.get_figwidth()
+    assert len({round(panel.get_position().x0, 2) for panel in narrow.axes}) == 1
+    assert len({round(panel.get_position().x0, 2) for panel in wide.axes}) == 2
+    assert len(narrow.get_supxlabel().splitlines()) > len(wide.get_supxlabel().splitlines())
+    assert narrow.get_supxlabel().split() == wide.get_supxlabel().split()
+
+
+@pytest.mark.parametrize("sheet", ["wide", "narrow"])
+def test_nothing_written_reaches_past_the_edge(sheet: str, frame: pd.DataFrame) -> None:
+    figure = gflops_by_size(frame, sheet=sheet)  # type: ignore[arg-type]
+    figure.draw_without_rendering()
+    edge = figure.bbox
+    for text in (*figure.legends, *figure.texts, *figure.axes):
+        box = text.get_tightbbox()
+        assert box is not None
+        assert edge.x0 <= box.x0 < box.x1 <= edge.x1
+        assert edge.y0 <= box.y0 < box.y1 <= edge.y1
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_picture_is_a_png_of_the_themes_paper(theme: str, frame: pd.DataFrame) -> None:
     picture = imread(BytesIO(png(gflops_by_size(frame, theme=theme), dpi=60)))  # type: ignore[arg-type]

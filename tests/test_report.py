@@ -73,7 +73,7 @@ def test_the_report_tells_everything_and_loads_nothing(frame: pd.DataFrame, runs
     ):  # fmt: skip
         assert told in page.text, told
     assert page.links == ["blas.np-mkl.ipynb", "blas.np-%3Cbad%3E.ipynb"]
-    assert len(page.loaded) == 2
+    assert len(page.loaded) == 4
     assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
     assert base64.b64decode(page.loaded[0].partition(",")[2]).startswith(b"\x89PNG")
     assert not re.search(r"<script|https?://|@import|url\(", html)

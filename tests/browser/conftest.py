@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def tools() -> None:
     """What no test here can do without."""
     from browser import driving
@@ -24,7 +24,7 @@ def tools() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tools: None) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """One browser per module: it must be gone before tests elsewhere start event loops of their own."""
     from browser import driving
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser import driving
@@ -33,9 +32,7 @@ CHOSEN = [name for name in ("openblas", "mkl", "netlib", "blis") if name in BLAS
 
 
 @pytest.fixture(scope="module")
-def lab(
-    tools: None, environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Lab]:
+def lab(environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     assert environments
     folder = tmp_path_factory.mktemp("lessons")
     shutil.copy(paths.notebooks() / "blas.ipynb", folder)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import BLAS
@@ -17,12 +18,120 @@ from mambakernels.report import write_report
 pytestmark = pytest.mark.browser
 
 TINY = {"operations": ["gemm", "dot", "cholesky", "svd", "fft"], "sizes": [16, 32, 48], "repeats": 3, "budget": 0.05}
-SCREENS = [
-    pytest.param(scheme, width, id=f"{scheme}-{width}") for scheme in ("light", "dark") for width in (360, 1280)
-]
-# A sum of how light a colour is, 0 to 255; good enough to tell ink from paper.
-LIGHTNESS = """element => {
-    const colors = getComputedStyle(element)
-    const light = color => color.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3
-    return [light(colors.color), light(getComputedStyle(document.body).backgroundColor)]
+FAILING = {**TINY, "operations": ["no-such-operation"]}
+READABLE_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3
+READABLE_PIXELS = 12
+
+# The contrast between an element's ink and what is painted behind it, after WCAG 2.2.
+LOOKS = """elements => {
+    const parse = color => color.match(/[\\d.]+/g).map(Number)
+    const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+    const luminance = color => {
+        const [red, green, blue] = parse(color).map(part => linear(part / 255))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+    const paper = element => {
+        const color = getComputedStyle(element).backgroundColor
+        return parse(color)[3] === 0 && element.parentElement ? paper(element.parentElement) : color
+    }
+    return elements.map(element => {
+        const style = getComputedStyle(element)
+        const [dark, light] = [luminance(style.color), luminance(paper(element))].sort((one, other) => one - other)
+        return {
+            text: element.textContent.slice(0, 40),
+            contrast: (light + 0.05) / (dark + 0.05),
+            pixels: parseFloat(style.fontSize),
+        }
+    })
 }"""
+# The pixels a picture has, those it is given, and how light its corner is.
+PICTURE = """image => {
+    const pen = document.createElement("canvas").getContext("2d")
+    pen.drawImage(image, 0, 0, 1, 1, 0, 0, 1, 1)
+    return [image.naturalWidth, image.clientWidth, pen.getImageData(0, 0, 1, 1).data[0]]
+}"""
+# What reaches past the right edge of the page and cannot be scrolled to within a part of it.
+SPILLED = """() => [...document.body.querySelectorAll("*")]
+    .filter(element => !element.parentElement.closest(".scroll, pre"))
+    .filter(element => element.getBoundingClientRect().right > document.documentElement.clientWidth)
+    .map(element => element.outerHTML.slice(0, 80))
+"""
+
+
+@pytest.fixture(scope="module")
+def report(environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on real runs on every kernel, and on one that failed."""
+    folder = tmp_path_factory.mktemp("bericht & mehr")
+    notebook, names = paths.notebooks() / "blas.ipynb", [environment.name for environment in environments.values()]
+    runs = mambakernels.run(notebook, kernels=names, parameters=TINY, output=folder)
+    failed = mambakernels.run(notebook, kernels=names[0], parameters=FAILING, output=folder)
+    assert [run.status for run in (*runs, *failed)] == ["ok"] * len(names) + ["failed"]
+    frame = mambakernels.collect(*(run.path for run in runs))
+    return write_report(frame, [*runs, *failed], folder / "report.html")
+
+
+class Watched:
+    """A page and everything it complained about or asked for."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[360, 1280])
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def shown(report: Path, browser: Browser, scheme: Literal["light", "dark"], width: int, tmp_path: Path) -> Any:
+    """The report in a window, everything unfolded."""
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    watched = Watched(page)
+    try:
+        page.goto(report.as_uri())
+        for summary in page.locator("summary").all():
+            summary.click()
+        page.screenshot(path=tmp_path / "report.png", full_page=True)
+        yield watched
+    finally:
+        page.context.close()
+
+
+def test_the_report_is_readable(shown: Watched, report: Path, scheme: str, width: int) -> None:
+    page = shown.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(SPILLED) == []
+    looks = page.locator("h1, h2, h3, p, th, td, a, pre, summary").evaluate_all(LOOKS)
+    assert len(looks) > 100
+    assert [look for look in looks if look["contrast"] < READABLE_CONTRAST] == []
+    assert [look for look in looks if look["pixels"] < READABLE_PIXELS] == []
+    for name in BLAS:
+        assert page.locator("td").filter(has_text=f"np-{name}").first.is_visible()
+    assert page.locator("h2").filter(has_text="Failed").count() == 1
+    plot = page.locator("img")
+    assert plot.is_visible()
+    drawn, given, corner = plot.evaluate(PICTURE)
+    assert drawn >= given > 0.8 * min(width, 800)
+    assert drawn < 2 * width, "too large a picture to read its letters"
+    assert corner > 240 if scheme == "light" else corner < 40
+    assert shown.complaints == []
+    assert {url for url in shown.requests if not url.startswith("data:")} == {report.as_uri()}
+
+
+def test_links_lead_to_the_executed_notebooks(report: Path, page: Page) -> None:
+    page.goto(report.as_uri())
+    targets = [
+        Path(unquote(urlsplit(link).path)) for link in page.locator("a").evaluate_all("all => all.map(a => a.href)")
+    ]
+    assert len(targets) == len(BLAS) + 1
+    assert all(target.is_file() and target.parent == report.parent for target in targets)

@@ -1,0 +1,100 @@
+"""Makes the README's pictures again, from a real demo.
+
+Run in `tests`, on a quiet machine: `python -m browser.pictures /tmp/demo-home`. That folder is taken for the home of
+somebody who starts from nothing; what is there from an earlier time is used. The pictures show no path but those in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from browser import driving
+from PIL import Image
+from playwright.sync_api import Browser
+
+if TYPE_CHECKING:
+    from mambakernels.showcase import Demo
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+LAB = {"width": 1100, "height": 620}
+PAPER = {"width": 1000, "height": 1180}
+SHOWN = "mkl"  # whose kernel the notebook runs on
+COLORS = 256
+
+
+def main() -> None:
+    """Read the command line and make every picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path, help="a folder whose path may be seen")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="where the pictures go")
+    asked = parser.parse_args()
+    images = asked.images.absolute()
+    images.mkdir(parents=True, exist_ok=True)
+    make(asked.home.absolute(), images)
+
+
+def make(home: Path, images: Path) -> None:
+    """Run the demo as if `home` were the user's, and take the pictures of what it made."""
+    demo = _demo(home)
+    save(demo.files["plot"].read_bytes(), images / "gflops.png")
+    with driving.chromium() as browser:
+        save(report(browser, demo.files["report"]), images / "report.png")
+        _picture_lab(browser, home, images, kernels=len(demo.environments))
+
+
+def report(browser: Browser, file: Path) -> bytes:
+    """Return a picture of the report's beginning."""
+    page = browser.new_page(viewport=PAPER, color_scheme="light")
+    page.goto(file.as_uri())
+    return page.screenshot()
+
+
+def _demo(home: Path) -> Demo:
+    home.mkdir(parents=True, exist_ok=True)
+    for name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_", "OPENBLAS_"))]:
+        del os.environ[name]
+    os.environ["HOME"] = str(home)
+    os.chdir(home)
+    import mambakernels
+
+    demo = mambakernels.demo()
+    demo.check()
+    return demo
+
+
+def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) -> None:
+    import mambakernels
+    from mambakernels import showcase
+
+    titles = {spec.environment: spec.display_name for spec in mambakernels.list_kernels()}
+    assert len(titles) == kernels
+    shutil.copy(showcase.notebook(), home)
+    state = home / ".cache" / "pictures"
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    with driving.jupyterlab(home, state=state) as lab:
+        page = browser.new_page(viewport=LAB)
+        lab.launcher(page)
+        save(page.screenshot(), images / "launcher.png")
+        notebook = lab.open(page, "blas.ipynb")
+        notebook.choose_kernel(titles[f"np-{SHOWN}"])
+        notebook.run_all()
+        assert notebook.errors.count() == 0
+        page.locator(".jp-RenderedHTMLCommon table").filter(has_text="GFLOP/s").scroll_into_view_if_needed()
+        save(page.screenshot(), images / "notebook.png")
+
+
+def save(picture: bytes, file: Path) -> None:
+    """Write a PNG with a palette, which is small."""
+    with Image.open(BytesIO(picture)) as full:
+        few = full.convert("RGB").quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
