@@ -82,9 +82,7 @@ def list_environments(*, root: PathLike | None = None) -> list[Environment]:
 def remove(name: str, *, root: PathLike | None = None) -> None:
     """Remove an environment and the kernelspecs that point to it, those first."""
     found = environments.get(name, Root.find(root))
-    for spec in kernels.list_kernels():
-        if Path(spec.prefix) == found.prefix:
-            kernels.unregister([spec.name])
+    kernels.unregister(environment=found)
     environments.remove(name, found.root)
 
 

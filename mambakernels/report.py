@@ -45,7 +45,6 @@ _LIBRARY = {
     "lapack": "LAPACK",
     "library": "File",
 }
-_LOOKS = {"threads": "number", "library": "path"}
 _NUMBERS = frozenset({"n", "Threads", "Time", "GFLOP/s", "Ratio", "Took"})
 _NARROW = "(max-width: 600px)"
 _DARK = "(prefers-color-scheme: dark)"
@@ -57,9 +56,9 @@ _SOURCES: tuple[tuple[str, Theme, SheetName], ...] = (
 )
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --paper: #fff; --faint: #d5d9df; --soft: #f5f6f8; --bad: #b3261e;
-  --good: #00694d; --link: #0b57a4; --line: #8c959f; }
+  --good: #00694d; --link: #0b57a4; --line: #8c959f; --muted: #59636e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #15191e; --faint: #3a424c; --soft: #1d232a;
-  --bad: #ff8a80; --good: #2fd6a8; --link: #7cc0ff; --line: #6e7781; } }
+  --bad: #ff8a80; --good: #2fd6a8; --link: #7cc0ff; --line: #6e7781; --muted: #9da7b3; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
   margin: 2rem auto; padding: 0 1rem; }
 a { color: var(--link); }
@@ -67,7 +66,11 @@ h1 { line-height: 1.2; }
 h2 { margin-top: 2.5rem; }
 .scroll { overflow-x: auto; }
 .scroll th, .scroll td { white-space: nowrap; }
-@media (min-width: 601px) { .scroll td.path { white-space: normal; overflow-wrap: anywhere; min-width: 16rem; } }
+.scroll td.path { font-size: .875rem; }
+@media (max-width: 600px) { wbr { display: none; } }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .9rem 1.5rem; }
+dt { font-size: .875rem; color: var(--muted); }
+dd { margin: 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--faint); vertical-align: top; }
 th { background: var(--soft); }
@@ -108,14 +111,22 @@ def render(frame: DataFrame, runs: Sequence[Run], *, folder: Path) -> str:
 
 def _machine(frame: DataFrame) -> str:
     facts = {label: ", ".join(map(str, frame[column].dropna().unique())) for column, label in _FACTS.items()}
-    rows = "".join(f"<tr><th>{label}</th><td>{escape(value)}</td></tr>" for label, value in facts.items() if value)
-    return _section("Machine", f"<table>{rows}</table>")
+    known = {label: value for label, value in facts.items() if value}
+    items = "".join(f"<div><dt>{label}</dt><dd>{escape(value)}</dd></div>" for label, value in known.items())
+    return _section("Machine", f"<dl>{items}</dl>")
 
 
 def _libraries(frame: DataFrame) -> str:
-    rows = [[_td(_text(row[name]), _LOOKS.get(name, "")) for name in _LIBRARY] for row in _records(libraries(frame))]
+    rows = [[_fact(name, _text(row[name])) for name in _LIBRARY] for row in _records(libraries(frame))]
     intro = "<p>Read from the running kernel: the libraries it had mapped into memory.</p>"
     return _section("What really ran", intro + _table(_LIBRARY.values(), [rows]))
+
+
+def _fact(name: str, text: str) -> str:
+    """Return a cell; a path may be broken after a slash."""
+    if name == "library":
+        return f'<td class="path">{escape(text).replace("/", "/<wbr>")}</td>'
+    return _td(text, "number" if name == "threads" else "")
 
 
 def _controls(frame: DataFrame) -> str:

@@ -32,7 +32,7 @@ class Page(HTMLParser):
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in {"meta", "img", "source", "link"}:
+        if tag not in {"meta", "img", "source", "link", "wbr"}:
             self._open.append(tag)
         for name, value in attrs:
             if name == "href":

@@ -159,8 +159,10 @@ def _conda_version(specifier: Specifier) -> str:
 
 
 def _relocate(script: Path) -> None:
+    """Make a script executable, as pip does whatever its wheel says, and let it find its Python by itself."""
     if script.is_symlink():
         return
+    script.chmod(0o755)
     content = script.read_bytes()
     if _SHEBANG.match(content):
         script.write_bytes(_SHEBANG.sub(lambda _: _RELOCATABLE, content, count=1))

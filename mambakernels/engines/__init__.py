@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any, Literal, Protocol
 from mambakernels import errors
 from mambakernels.progress import Progress
 
-# Below this many files a pool of processes takes longer to start than it saves.
-_WORTH_A_POOL = 200
+# Below this many files, more processes take longer to start than they save.
+_WORTH_PROCESSES = 200
 
 EngineName = Literal["auto", "rattler", "micromamba"]
 
@@ -105,16 +106,24 @@ def installed(prefix: Path) -> tuple[Package, ...]:
 
 
 def compile_missing(prefix: Path, files: Iterable[str], *, final: Path) -> None:
-    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python."""
+    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python.
+
+    A few files for the very version we run are compiled right here: starting another Python takes longer.
+    """
+    sources = [prefix / name for name in files]
+    our_version = "python{}.{}".format(*sys.version_info)
+    if len(sources) < _WORTH_PROCESSES and (prefix / "lib" / our_version).is_dir():
+        import compileall
+
+        for source in sources:
+            compileall.compile_file(source, quiet=2, stripdir=str(prefix), prependdir=str(final))
+        return
     from mambakernels import process
 
-    files = list(files)
-    workers = "0" if len(files) > _WORTH_A_POOL else "1"
-
     listing = prefix / "conda-meta" / "to-compile.txt"
-    listing.write_text("".join(f"{prefix / name}\n" for name in files), encoding="utf-8")
+    listing.write_text("".join(f"{source}\n" for source in sources), encoding="utf-8")
     try:
-        command = [str(prefix / "bin" / "python"), "-I", "-m", "compileall", "-qq", "-j", workers]
+        command = [str(prefix / "bin" / "python"), "-I", "-m", "compileall", "-qq", "-j", "0"]
         process.stream([*command, "-i", listing, "-s", prefix, "-p", final], own_session=False)
     finally:
         listing.unlink()

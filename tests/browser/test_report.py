@@ -111,7 +111,7 @@ def test_the_report_is_readable(shown: Watched, report: Path, scheme: str, width
     page = shown.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(SPILLED) == []
-    looks = page.locator("h1, h2, h3, p, th, td, a, pre, summary").evaluate_all(LOOKS)
+    looks = page.locator("h1, h2, h3, p, dt, dd, th, td, a, pre, summary").evaluate_all(LOOKS)
     assert len(looks) > 100
     assert [look for look in looks if look["contrast"] < READABLE_CONTRAST] == []
     assert [look for look in looks if look["pixels"] < READABLE_PIXELS] == []
