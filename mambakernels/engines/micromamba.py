@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mambakernels import errors, process
 from mambakernels.engines import Package, Request, installed
@@ -58,8 +62,9 @@ class Micromamba:
         """Return the packages that satisfy the request, by a dry run; SolveError if none do."""
         progress(Event("solve", " ".join(request.specs)))
         prefix = cache.parent / "envs" / ".solve"
-        answer = self._json(["create", "--dry-run", *_arguments(request, cache.parent, prefix)])
-        linked: list[dict[str, Any]] = answer.get("actions", {}).get("LINK", [])
+        with _readable(request) as (readable, original):
+            answer = self._json(["create", "--dry-run", *_arguments(readable, cache.parent, prefix)])
+        linked: list[dict[str, Any]] = json.loads(original(json.dumps(answer.get("actions", {}).get("LINK", []))))
         return tuple(sorted(map(Package.from_record, linked), key=lambda package: package.name))
 
     def create(
@@ -67,11 +72,14 @@ class Micromamba:
     ) -> tuple[Package, ...]:
         """Solve and link into `prefix` as if it were `final`; micromamba compiles the bytecode itself."""
         progress(Event("solve", " ".join(request.specs)))
-        words = ["create", "--relocate-prefix", str(final), *_arguments(request, cache.parent, prefix)]
-        completed = process.stream([self.executable, *words], env=_environment(cache), on_line=_Lines(progress))
-        if completed.returncode != 0:
-            raise _explain(completed.text)
-        _forget(prefix / "conda-meta" / "history", prefix, final)
+        with _readable(request) as (readable, original):
+            words = ["create", "--relocate-prefix", str(final), *_arguments(readable, cache.parent, prefix)]
+            completed = process.stream([self.executable, *words], env=_environment(cache), on_line=_Lines(progress))
+            if completed.returncode != 0:
+                raise _explain(original(completed.text))
+        for record in (prefix / "conda-meta").iterdir():
+            text = record.read_text(encoding="utf-8")
+            record.write_text(original(text).replace(str(prefix), str(final)), encoding="utf-8")
         return installed(prefix)
 
     def _json(self, words: Sequence[str]) -> dict[str, Any]:
@@ -103,11 +111,29 @@ def _environment(cache: Path) -> dict[str, str]:
     return {**kept, **overrides, "MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache)}
 
 
-def _forget(history: Path, staged: Path, final: Path) -> None:
-    """Have the history name the place an environment is at, not where it was put together."""
-    if history.exists():
-        text = history.read_text(encoding="utf-8")
-        history.write_text(text.replace(str(staged), str(final)), encoding="utf-8")
+@contextmanager
+def _readable(request: Request) -> Iterator[tuple[Request, Callable[[str], str]]]:
+    """Yield the request with channels micromamba can read, and what puts their own names back into its words.
+
+    micromamba 2.8 refuses a local channel with a space or a letter that is not ASCII in its path, however it is
+    written ("Bad path"). Such a one is shown to it through a link in a private folder.
+    """
+    with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+        shown: dict[str, str] = {}
+        for number, url in enumerate(request.channels):
+            path = unquote(urlsplit(url).path)
+            if url.startswith("file:") and not re.fullmatch(r"[\w./+-]*", path, re.ASCII):
+                link = Path(folder) / str(number)
+                link.symlink_to(path)
+                shown[url] = link.as_uri()
+
+        def original(text: str) -> str:
+            for url, link in shown.items():
+                text = text.replace(link, url).replace(urlsplit(link).path, urlsplit(url).path)
+            return text
+
+        channels = tuple(shown.get(url, url) for url in request.channels)
+        yield dataclasses.replace(request, channels=channels), original
 
 
 class _Lines:
