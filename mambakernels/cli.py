@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from mambakernels import tables
 
 if TYPE_CHECKING:
     from mambakernels.runs.records import Run
@@ -140,7 +141,9 @@ def list_(*, as_json: AsJson = False, root: RootOption = None) -> None:
         _print_json([{**_plain(item), "blas": item.blas} for item in found])
         return
     rows = [(item.name, item.blas or "", str(len(item.packages)), item.engine, str(item.prefix)) for item in found]
-    _print_table(("environment", "blas", "packages", "engine", "prefix"), rows, empty="There are no environments yet.")
+    tables.print_table(
+        ("environment", "blas", "packages", "engine", "prefix"), rows, empty="There are no environments yet."
+    )
 
 
 @app.command()
@@ -163,7 +166,7 @@ def kernels(*, as_json: AsJson = False) -> None:
         _print_json([_plain(item) for item in found])
         return
     rows = [(item.name, item.display_name, item.environment, "yes" if item.working else "NO") for item in found]
-    _print_table(("kernel", "display name", "environment", "working"), rows, empty="There are no kernels yet.")
+    tables.print_table(("kernel", "display name", "environment", "working"), rows, empty="There are no kernels yet.")
 
 
 @app.command()
@@ -245,7 +248,7 @@ def collect(
     elif as_json:
         typer.echo(frame.to_json(orient="records"))
     else:
-        _show_frame(frame)
+        tables.print_results(frame)
 
 
 @app.command()
@@ -292,7 +295,9 @@ def channel_list(*, as_json: AsJson = False, root: RootOption = None) -> None:
     rows = [
         (item["name"], item["version"], item["build"], item.get("license") or "", _size(item["size"])) for item in found
     ]
-    _print_table(("package", "version", "build", "licence", "size"), rows, empty="The wheels channel is not built yet.")
+    tables.print_table(
+        ("package", "version", "build", "licence", "size"), rows, empty="The wheels channel is not built yet."
+    )
 
 
 @channel_app.command("clean")
@@ -324,31 +329,6 @@ def _print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Print aligned columns that are whole where nobody looks (a pipe), and fit the terminal where somebody does."""
-    rows = list(rows)
-    if not rows:
-        typer.echo(empty)
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*map(_literal, row))
-    console = Console()
-    if not sys.stdout.isatty():
-        console = Console(width=10_000)
-    console.print(table)
-
-
-def _literal(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(str(text))
-
-
 def _size(count: int) -> str:
     size = float(count)
     for unit in ("B", "kB", "MB"):
@@ -360,7 +340,7 @@ def _size(count: int) -> str:
 
 def _show_runs(runs: Sequence[Run]) -> None:
     rows = [(item.kernel, item.status, f"{item.seconds:.1f} s", str(item.path)) for item in runs]
-    _print_table(("kernel", "status", "time", "executed notebook"), rows, empty="")
+    tables.print_table(("kernel", "status", "time", "executed notebook"), rows, empty="")
     for item in runs:
         if item.error is not None:
             typer.echo(f"{item.kernel}: {item.error}", err=True)
@@ -368,52 +348,8 @@ def _show_runs(runs: Sequence[Run]) -> None:
                 typer.echo(f"{item.kernel} said on stderr:\n{item.error.stderr}", err=True)
 
 
-def _show_frame(frame: Any) -> None:
-    """Show which library really ran in each kernel, and how fast each operation was."""
-    from mambakernels import compare
-
-    ran = compare.libraries(frame)
-    columns = [str(name) for name in ran]
-    ran = ran.astype(object).where(ran.notna(), None)
-    libraries = [[_shown(row[name], file=name == "library") for name in columns] for _, row in ran.iterrows()]
-    _print_table([name.replace("architecture", "code path").replace("_", " ") for name in columns], libraries, empty="")
-    kernels = list(dict.fromkeys(frame["kernel"]))
-    rows = [
-        (f"{operation} {dtype}", str(size), *(_cell(group, kernel) for kernel in kernels))
-        for (operation, dtype, size), group in compare.summary(frame).groupby(
-            ["operation", "dtype", "size"], sort=False
-        )
-    ]
-    _print_table(("operation", "n", *kernels), rows, empty="")
-    typer.echo(compare.check_controls(frame).text)
-
-
-def _shown(value: Any, *, file: bool) -> str:
-    """Return a value as a person reads it: of a file its name, and a dash for what is not known."""
-    if value is None:
-        return "-"
-    return Path(value).name if file else str(value)
-
-
-def _cell(group: Any, kernel: str) -> str:
-    """Return a kernel's time, rate and ratio to the best, for one operation and size."""
-    found = group[group["kernel"] == kernel]
-    if found.empty:
-        return "-"
-    row = found.iloc[0]
-    rate = f"{row['gflops']:7.1f} GFLOP/s" if row["gflops"] == row["gflops"] else " " * 15
-    return f"{_time(row['seconds'])} {rate} {row['ratio']:6.2f}" + ("" if row["correct"] else " WRONG")
-
-
-def _time(seconds: float) -> str:
-    for unit, factor in (("s ", 1.0), ("ms", 1e3)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:6.2f} {unit}"
-    return f"{seconds * 1e6:6.2f} µs"
-
-
 def _show_demo(result: Demo, clock: Any) -> None:
-    _show_frame(result.frame)
+    tables.print_results(result.frame)
     for name, reason in result.missing.items():
         typer.echo(f"Without {name}: {reason}.")
     typer.echo(f"Done in {clock}. Notebooks and results are in {next(iter(result.files.values())).parent}:")
