@@ -121,7 +121,7 @@ def png(figure: Figure, *, dpi: int = 144) -> bytes:
     drawn, compact = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", dpi=dpi)
     with Image.open(drawn) as picture:
-        few = picture.convert("RGB").quantize(_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(_COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(compact, format="png", optimize=True, dpi=(dpi, dpi))
     return compact.getvalue()
 

@@ -4,6 +4,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
@@ -115,6 +116,15 @@ def test_the_picture_is_a_png_of_the_themes_paper(theme: str, frame: pd.DataFram
     corner = picture[0, 0, :3].mean()
     assert corner > 0.9 if theme == "light" else corner < 0.2
     assert picture.std() > 0.05, "something is drawn"
+
+
+def test_the_picture_is_small_and_keeps_its_colours(frame: pd.DataFrame) -> None:
+    figure, full = gflops_by_size(frame), BytesIO()
+    compact = png(figure, dpi=144)
+    figure.savefig(full, format="png", dpi=144)
+    assert len(compact) < len(full.getvalue()) / 2
+    full.seek(0)
+    assert np.abs(imread(BytesIO(compact))[..., :3] - imread(full)[..., :3]).max() < 20 / 255
 
 
 def test_nothing_to_draw_is_said(frame: pd.DataFrame) -> None:

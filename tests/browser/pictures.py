@@ -95,7 +95,7 @@ def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) ->
 def save(picture: bytes, file: Path) -> None:
     """Write a PNG with a palette, which is small."""
     with Image.open(BytesIO(picture)) as full:
-        few = full.convert("RGB").quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = full.convert("RGB").quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(file, optimize=True)
 
 
