@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LAUNCHER = {"width": 1100, "height": 500}
 LAB = {"width": 1100, "height": 680}
-PAPER = {"width": 1000, "height": 1180}
 SHOWN = "mkl"  # whose kernel the notebook runs on
 COLORS = 256
 
@@ -44,15 +43,7 @@ def make(home: Path, images: Path) -> None:
     demo = _demo(home)
     save(demo.files["plot"].read_bytes(), images / "gflops.png")
     with driving.chromium() as browser:
-        save(report(browser, demo.files["report"]), images / "report.png")
         _picture_lab(browser, home, images, kernels=len(demo.environments))
-
-
-def report(browser: Browser, file: Path) -> bytes:
-    """Return a picture of the report's beginning."""
-    page = browser.new_page(viewport=PAPER, color_scheme="light")
-    page.goto(file.as_uri())
-    return page.screenshot()
 
 
 def _demo(home: Path) -> Demo:
