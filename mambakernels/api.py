@@ -51,7 +51,7 @@ def create(
     register: bool = True,
     progress: Progress = silent,
 ) -> Environment:
-    """Make an environment from match specs, or from an `environment.yml`, and register it as Jupyter kernels.
+    """Make an environment from match specs, an `environment.yml` or both, and register it as Jupyter kernels.
 
     An environment of that name made from the same specs is returned as it is. `channel` is `auto`, `wheels`,
     `conda-forge`, a URL or a folder, or several of these, the first one first. Raises InvalidRequestError,
@@ -59,7 +59,7 @@ def create(
     """
     given = environments.read_file(Path(file)) if file is not None else EnvironmentSpec(name, ())
     asked = (channel,) if isinstance(channel, str) else tuple(channel)
-    spec = EnvironmentSpec(name, (*given.specs, *specs), asked or given.channels, engine)
+    spec = EnvironmentSpec(name or given.name, (*given.specs, *specs), asked or given.channels, engine)
     environment = environments.create(spec, root=Root.find(root), progress=progress)
     if register:
         kernels.register(environment)

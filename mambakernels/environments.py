@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -55,7 +56,7 @@ class Environment:
     @property
     def python(self) -> Path:
         """The environment's own Python (which need not exist: not every environment has one)."""
-        return self.prefix / "bin" / "python"
+        return self.prefix / ("python.exe" if os.name == "nt" else "bin/python")
 
     @property
     def blas(self) -> str | None:
@@ -219,9 +220,11 @@ def _link(
             channels.provide(channel, root, specs, insist=insist, progress=progress)
         try:
             return engine.create(request, staged, final=final, cache=root.packages, progress=progress), urls
-        except errors.SolveError:
-            if insist or not any(channel.is_wheels for channel in chosen):
+        except errors.SolveError as error:
+            if not any(channel.is_wheels for channel in chosen):
                 raise
+            if insist:
+                raise errors.SolveError(error.what, next_step=channels.what_wheels_offer()) from error
     raise AssertionError
 
 

@@ -243,7 +243,7 @@ def _stop(child: subprocess.Popen[Any], *, own_session: bool) -> None:
         try:
             child.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            _signal(child, signal.SIGKILL, own_session=own_session)
+            _signal(child, getattr(signal, "SIGKILL", signal.SIGTERM), own_session=own_session)
             child.wait()
 
 

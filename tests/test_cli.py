@@ -75,6 +75,14 @@ def test_create_registers_and_remove_takes_both(cli: Cli, borrowed_root: Root) -
     assert not (borrowed_root.environments / "cli-made").exists()
 
 
+def test_an_environment_file_names_the_environment(cli: Cli, borrowed_root: Root, tmp_path: Path) -> None:
+    path = tmp_path / "environment.yml"
+    path.write_text("name: from-a-file\ndependencies: [python]\n")
+    made = cli("create", "--file", path, "-c", "wheels", "--no-kernel", "--root", borrowed_root.path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("from-a-file:")
+
+
 def test_the_channel_can_be_listed(cli: Cli, root: Root) -> None:
     listed = json.loads(cli("channel", "list", "--json", "--root", root.path).stdout)
     assert {"python", "numpy"} <= {item["name"] for item in listed}

@@ -140,6 +140,14 @@ def test_an_unsolvable_request_carries_the_solvers_reason(borrowed_root: Root, r
     assert left_behind(borrowed_root) == []
 
 
+def test_another_python_than_the_channel_has_is_told_with_what_there_is(borrowed_root: Root) -> None:
+    spec = EnvironmentSpec("x", ("python=3.9", "numpy"), ("wheels",), "rattler")
+    with pytest.raises(errors.SolveError) as caught:
+        environments_module.create(spec, root=borrowed_root)
+    assert f"The wheels channel has Python {sys.version_info[0]}.{sys.version_info[1]}" in str(caught.value)
+    assert left_behind(borrowed_root) == []
+
+
 def test_a_channel_that_refuses_is_an_error_with_its_address(borrowed_root: Root) -> None:
     spec = EnvironmentSpec("x", ("python",), ("http://127.0.0.1:9/nothing",), "rattler")
     with pytest.raises(errors.ChannelError, match=r"127\.0\.0\.1:9"):

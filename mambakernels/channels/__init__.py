@@ -69,6 +69,16 @@ def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
     return own.ensure(root, progress=progress)
 
 
+def what_wheels_offer() -> str:
+    """Say what a request must fit if the `wheels` channel is to satisfy it."""
+    from mambakernels.channels import interpreter
+
+    return (
+        f"The wheels channel has Python {interpreter.version()}, which mambakernels runs on, and what has wheels "
+        "for it; conda-forge has more: --channel conda-forge."
+    )
+
+
 def _auto(root: Root) -> Channel:
     from mambakernels.channels import wheels
 

@@ -10,7 +10,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from mambakernels import errors
 from mambakernels.channels import elf
 from mambakernels.channels.packages import Recipe
 
@@ -70,10 +69,6 @@ def recipe(subdir: str) -> Recipe:
 
 def stage(prefix: Path) -> None:
     """Copy the interpreter into `prefix`: executable, standard library, and the libraries it brought along."""
-    if sys.platform == "win32":
-        raise errors.ChannelError(
-            "The wheels channel cannot be built on Windows yet.", next_step="Use --channel conda-forge."
-        )
     (prefix / "bin").mkdir(parents=True)
     executable = prefix / "bin" / f"python{minor()}"
     shutil.copy2(_executable(), executable)

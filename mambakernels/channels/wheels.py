@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,6 +87,8 @@ def ensure(
     `insist` asks the index for these specs with their versions although packages of these names are there;
     `update` looks for newer versions of everything. Raises ChannelError; the channel then stays as it was.
     """
+    if sys.platform != "linux":
+        raise errors.ChannelError("The wheels channel is built on Linux only.", next_step="Use --channel conda-forge.")
     request = Request.of(specs)
     if not (update or insist) and (known := _sufficient(root, request)):
         return known
