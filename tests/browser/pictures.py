@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from browser import driving
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
 if TYPE_CHECKING:
     from mambakernels.showcase import Demo
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-LAUNCHER = {"width": 1100, "height": 500}
-LAB = {"width": 1100, "height": 680}
+LAUNCHER = ViewportSize(width=1100, height=500)
+LAB = ViewportSize(width=1100, height=680)
 SHOWN = "mkl"  # whose kernel the notebook runs on
 COLORS = 256
 
