@@ -60,9 +60,11 @@ def create(
     given = environments.read_file(Path(file)) if file is not None else EnvironmentSpec(name, ())
     asked = (channel,) if isinstance(channel, str) else tuple(channel)
     spec = EnvironmentSpec(name or given.name, (*given.specs, *specs), asked or given.channels, engine)
-    environment = environments.create(spec, root=Root.find(root), progress=progress)
+    place = Root.find(root)
+    environment = environments.create(spec, root=place, progress=progress)
     if register:
-        kernels.register(environment)
+        with environments.held(environment.name, place) as environment:
+            kernels.register(environment)
     return environment
 
 
@@ -81,9 +83,9 @@ def list_environments(*, root: PathLike | None = None) -> list[Environment]:
 @_translated
 def remove(name: str, *, root: PathLike | None = None) -> None:
     """Remove an environment and the kernelspecs that point to it, those first."""
-    found = environments.get(name, Root.find(root))
-    kernels.unregister(environment=found)
-    environments.remove(name, found.root)
+    with environments.held(name, Root.find(root)) as environment:
+        kernels.unregister(environment=environment)
+        environments.discard(environment)
 
 
 @_translated
@@ -99,7 +101,8 @@ def register(
 
     `kernel` is the kernelspec's name, by default the environment's; `env` are variables set on top.
     """
-    return kernels.register(environments.get(name, Root.find(root)), name=kernel, display_name=display_name, env=env)
+    with environments.held(name, Root.find(root)) as environment:
+        return kernels.register(environment, name=kernel, display_name=display_name, env=env)
 
 
 @_translated

@@ -152,6 +152,8 @@ def remove(names: list[str], *, root: RootOption = None) -> None:
     import mambakernels
 
     for name in names:
+        mambakernels.get(name, root=root)  # a name that is wrong removes nothing
+    for name in names:
         mambakernels.remove(name, root=root)
         typer.echo(f"Removed {name}.")
 

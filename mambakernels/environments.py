@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -84,9 +85,12 @@ def create(spec: EnvironmentSpec, *, root: Root, progress: Progress = silent) ->
 
 
 def list_environments(root: Root) -> list[Environment]:
-    """Return the environments under a root, by name; what has no manifest was not made here and is left out."""
+    """Return the environments under a root, by name.
+
+    What has no manifest was not made here and is left out; so is what has a damaged one, which `get` explains.
+    """
     folders = sorted(root.environments.iterdir()) if root.environments.is_dir() else []
-    found = (_read(folder, root) for folder in folders if not folder.name.startswith("."))
+    found = (_read_if_whole(folder, root) for folder in folders if not folder.name.startswith("."))
     return [environment for environment in found if environment is not None]
 
 
@@ -104,15 +108,28 @@ def get(name: str, root: Root) -> Environment:
     return environment
 
 
-def remove(name: str, root: Root) -> None:
-    """Remove an environment: it is gone from sight in one step, then its files are deleted."""
-    environment = get(name, root)
+@contextmanager
+def held(name: str, root: Root) -> Iterator[Environment]:
+    """Yield an environment that nobody else makes, registers or removes meanwhile."""
+    get(name, root)
     with locked(root, f"env-{name}"):
-        root.trash.mkdir(parents=True, exist_ok=True)
-        doomed = root.trash / f"{name}.{secrets.token_hex(4)}"
-        environment.prefix.rename(doomed)
-    for left in root.trash.iterdir():  # what a killed process left goes too
-        shutil.rmtree(left, ignore_errors=left != doomed)
+        yield get(name, root)
+
+
+def remove(name: str, root: Root) -> None:
+    """Remove an environment; kernelspecs that point to it are for the caller to remove first."""
+    with held(name, root) as environment:
+        discard(environment)
+
+
+def discard(environment: Environment) -> None:
+    """Take an environment that is held out of sight in one step, then delete its files."""
+    trash = environment.root.trash
+    trash.mkdir(parents=True, exist_ok=True)
+    environment.prefix.rename(trash / f"{environment.name}.{secrets.token_hex(4)}")
+    with locked(environment.root, "trash"):
+        for left in trash.iterdir():  # what a killed process left goes too
+            shutil.rmtree(left)
 
 
 def check_name(name: str) -> None:
@@ -145,7 +162,17 @@ def read_file(path: Path) -> EnvironmentSpec:
             if isinstance(dependencies, list)
             else None,
         )
-    named = tuple(item for item in content.get("channels") or () if item != "nodefaults")
+    if unknown := sorted(map(str, set(content) - {"name", "channels", "dependencies", "prefix"})):
+        raise errors.InvalidRequestError(
+            f"An environment file's {', '.join(map(repr, unknown))} is not supported yet.",
+            where=str(path),
+            next_step="Variables can be set in the kernel: mambakernels register NAME --env NAME=VALUE",
+        )
+    given = content.get("channels") or []
+    given = [given] if isinstance(given, str) else given
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise errors.InvalidRequestError("An environment file's `channels` are a list of names.", where=str(path))
+    named = tuple(item for item in given if item != "nodefaults")
     return EnvironmentSpec(str(content.get("name") or path.stem), tuple(dependencies), named or ("auto",))
 
 
@@ -179,7 +206,6 @@ def _existing(name: str, specs: tuple[str, ...], root: Root) -> Environment | No
 
 def _make(spec: EnvironmentSpec, specs: tuple[str, ...], root: Root, progress: Progress) -> Environment:
     engine, why = engines.choose(spec.engine)
-    engine.warm_up()
     progress(Event("engine", why))
     chosen = [channels.choose(name, root) for name in spec.channels]
     for channel in chosen:
@@ -211,7 +237,7 @@ def _link(
 ) -> tuple[tuple[Package, ...], tuple[str, ...]]:
     """Solve and link; if a channel that grows on demand had no solution, it is asked for these very versions."""
     wanted, urls = specs, tuple(channel.url for channel in chosen)
-    if any(spec.startswith(_NUMERIC_WITH) for spec in specs):
+    if _is_numeric(specs):
         url, numeric = channels.own_package(root, progress=progress)
         wanted, urls = (*specs, numeric), (url, *urls)
     request = engines.Request(wanted, urls, paths.subdir())
@@ -228,6 +254,12 @@ def _link(
     raise AssertionError
 
 
+def _is_numeric(specs: Sequence[str]) -> bool:
+    """Whether NumPy or a BLAS is asked for by name, for a Python kernel."""
+    names = {re.split(r"[^A-Za-z0-9_.-]", spec.rpartition("::")[2])[0] for spec in specs}
+    return not names.isdisjoint(_NUMERIC_WITH) and "ipykernel" in names
+
+
 def _manifest(
     name: str, specs: tuple[str, ...], urls: tuple[str, ...], engine: Engine, packages: tuple[Package, ...]
 ) -> dict[str, object]:
@@ -242,17 +274,22 @@ def _manifest(
     }
 
 
+def _read_if_whole(prefix: Path, root: Root) -> Environment | None:
+    try:
+        return _read(prefix, root)
+    except errors.EngineError:
+        return None
+
+
 def _read(prefix: Path, root: Root) -> Environment | None:
     try:
         content = json.loads((prefix / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except json.JSONDecodeError as error:
-        raise errors.EngineError(
-            "The environment's manifest is damaged.",
-            where=str(prefix / MANIFEST),
-            next_step=f"Delete the folder and make it again: {prefix}",
-        ) from error
+        raise _damaged(prefix) from error
+    if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
+        raise _damaged(prefix)
     return Environment(
         name=prefix.name,
         prefix=prefix,
@@ -262,6 +299,14 @@ def _read(prefix: Path, root: Root) -> Environment | None:
         engine=content["engine"],
         packages=tuple(Package(**package) for package in content["packages"]),
         created=content["created"],
+    )
+
+
+def _damaged(prefix: Path) -> errors.EngineError:
+    return errors.EngineError(
+        "The environment's manifest is damaged, or of another version of mambakernels.",
+        where=str(prefix / MANIFEST),
+        next_step=f"Delete the folder and make it again: {prefix}",
     )
 
 

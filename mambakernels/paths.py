@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mambakernels.errors import InvalidRequestError
+
 ROOT_VARIABLE = "MAMBAKERNELS_ROOT"
 
 
@@ -20,7 +22,12 @@ class Root:
     def find(cls, given: str | os.PathLike[str] | None = None) -> Root:
         """Take the given folder, else `MAMBAKERNELS_ROOT`, else the platform's data folder."""
         chosen = given or os.environ.get(ROOT_VARIABLE) or _data_folder()
-        return cls(Path(chosen).expanduser().absolute())
+        try:
+            return cls(Path(chosen).expanduser().absolute())
+        except RuntimeError as error:  # "~" with no home to be found
+            raise InvalidRequestError(
+                f"There is no such home folder: {chosen}.", next_step=f"Name a folder with --root or {ROOT_VARIABLE}."
+            ) from error
 
     @property
     def environments(self) -> Path:

@@ -22,6 +22,14 @@ from mambakernels.progress import Event, Progress, silent
 _LINES_KEPT = 400
 _GRACE_SECONDS = 3.0
 
+# The folder somebody stands in is not searched: a random.py there would take the place of Python's own.
+_ALONE = "import sys; sys.path[:] = [path for path in sys.path if path]; "
+_SERVE = (
+    _ALONE + "from importlib import import_module; from mambakernels import process; "
+    "process.serve(import_module(sys.argv[1]).work)"
+)
+_RUN = _ALONE + "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+
 Json = dict[str, Any]
 TimeoutExpired = subprocess.TimeoutExpired  # for those who call capture() with a time-out
 
@@ -91,7 +99,7 @@ def capture(
 
 
 class Worker:
-    """A child Python that runs one of our modules: one JSON request in, progress events and one result out.
+    """A child Python that answers with a module's `work`: one JSON request in, progress events and one result out.
 
     It starts at once, so that its imports go on while the caller does something else. It ends with us, even if
     we are killed: its standard input then closes. How it exits after its result does not matter.
@@ -100,7 +108,8 @@ class Worker:
     def __init__(self, module: str) -> None:
         self._module = module
         self._child = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-c", _SERVE, module],
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -262,6 +271,11 @@ def _close(pipe: IO[Any]) -> None:
         pipe.close()
     except BrokenPipeError:
         return  # the worker left first; there is nothing to deliver
+
+
+def module(name: str, *arguments: str | os.PathLike[str]) -> list[str]:
+    """Return the command that runs a module of this Python, as `-m` does but for the present folder."""
+    return [sys.executable, "-c", _RUN, name, *(os.fspath(argument) for argument in arguments)]
 
 
 def which(name: str, *, path: str | None = None) -> Path | None:

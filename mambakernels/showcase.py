@@ -70,14 +70,14 @@ def demo(
     chosen = channels.choose(channel, place)
     progress(Event("channel", chosen.why))
     names, missing = _choose(blas, chosen.is_wheels)
-    if chosen.is_wheels:
+    if chosen.is_wheels and names:
         missing = {**missing, **_provide(names, place, progress)}
     made = [_create(name, chosen, engine, place, progress) for name in names if name not in missing]
     if not made:
         raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
     for environment in made:
         progress(Event("register", environment.name))
-        kernels.register(environment)
+        api.register(environment.name, root=place.path)
     runs = api.run(
         notebook(),
         kernels=[environment.name for environment in made],
@@ -96,10 +96,13 @@ def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
     place = Root.find(root)
     removed = []
     for name in _recorded(place):
+        prefix = place.environments / name
         try:
+            if api.get(name, root=place.path).specs != _specs(name.removeprefix("np-")):
+                continue  # somebody made another one of that name
             api.remove(name, root=place.path)
-        except errors.NotFoundError:
-            continue  # somebody removed it by hand
+        except errors.NotFoundError:  # somebody removed it by hand, and perhaps not its kernels
+            kernels.unregister([spec.name for spec in kernels.list_kernels() if Path(spec.prefix) == prefix])
         removed.append(name)
     (place.path / _RECORD).unlink(missing_ok=True)
     return removed
@@ -162,11 +165,26 @@ def _provide(names: Sequence[str], root: Root, progress: Progress) -> dict[str, 
 def _create(blas: str, channel: channels.Channel, engine: EngineName, root: Root, progress: Progress) -> Environment:
     """Make one environment; remember that it was us who made it, before it is there."""
     name = f"np-{blas}"
-    specs = ("python", "numpy", _libblas(blas), "threadpoolctl", "ipykernel")
     if not (root.environments / name).exists():
         _remember(root, name)
-    spec = environments.EnvironmentSpec(name, specs, (channel.name,), engine)
-    return environments.create(spec, root=root, progress=progress)
+    spec = environments.EnvironmentSpec(name, _specs(blas), (channel.name,), engine)
+    made = environments.create(spec, root=root, progress=_without_choices(progress))
+    if channel.url not in made.channels:
+        raise errors.InvalidRequestError(
+            f"{name} was made from another channel than {channel.name}, so the comparison would not be fair.",
+            where=", ".join(made.channels),
+            next_step=f"First: mambakernels remove {name}",
+        )
+    return made
+
+
+def _specs(blas: str) -> tuple[str, ...]:
+    return ("python", "numpy", _libblas(blas), "threadpoolctl", "ipykernel")
+
+
+def _without_choices(progress: Progress) -> Progress:
+    """Leave out what was said for all environments already."""
+    return lambda event: None if event.step in {"engine", "channel"} else progress(event)
 
 
 def _libblas(blas: str) -> str:

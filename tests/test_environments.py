@@ -168,6 +168,8 @@ def test_environment_files_are_read(tmp_path: Path) -> None:
         ("name: x", "needs a list"),
         ("- python", "needs a list"),
         ("dependencies: [python, {pip: [x]}]", "`pip:` part is not supported"),
+        ("dependencies: [python]\nvariables: {A: 1}", "'variables' is not supported"),
+        ("dependencies: [python]\nchannels: [5]", "list of names"),
     ],
 )
 def test_environment_files_that_cannot_be_read_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -176,6 +178,20 @@ def test_environment_files_that_cannot_be_read_are_refused(tmp_path: Path, conte
     with pytest.raises(errors.InvalidRequestError) as caught:
         environments_module.read_file(path)
     assert message in str(caught.value)
+
+
+def test_several_removed_at_once_are_all_removed(borrowed_root: Root) -> None:
+    names = [f"small-{number}" for number in range(4)]
+    for name in names:
+        environments_module.create(EnvironmentSpec(name, SMALL.specs, SMALL.channels, SMALL.engine), root=borrowed_root)
+    code = (
+        "import sys; from pathlib import Path; from mambakernels.environments import remove;"
+        "from mambakernels.paths import Root; remove(sys.argv[2], Root(Path(sys.argv[1])))"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", code, str(borrowed_root.path), name]) for name in names]
+    assert [child.wait() for child in children] == [0, 0, 0, 0]
+    assert left_behind(borrowed_root) == []
+    assert list(borrowed_root.trash.iterdir()) == []
 
 
 def test_two_at_once_one_works_and_the_other_finds_it_done(borrowed_root: Root) -> None:
@@ -214,5 +230,9 @@ def test_interrupted_nothing_is_left(borrowed_root: Root) -> None:
 def test_a_damaged_manifest_says_which_and_what_to_do(borrowed_root: Root) -> None:
     made = environments_module.create(SMALL, root=borrowed_root)
     (made.prefix / environments_module.MANIFEST).write_text("{")
+    assert environments_module.list_environments(borrowed_root) == []
     with pytest.raises(errors.EngineError, match="manifest is damaged"):
-        environments_module.list_environments(borrowed_root)
+        environments_module.get("small", borrowed_root)
+    (made.prefix / environments_module.MANIFEST).write_text('{"schema": 99}')
+    with pytest.raises(errors.EngineError, match="manifest is damaged"):
+        environments_module.get("small", borrowed_root)

@@ -36,9 +36,6 @@ def work(message, progress):
             raise ZeroDivisionError("what was that")
         case "sleep":
             time.sleep(600)
-
-if __name__ == "__main__":
-    process.serve(work)
 """
 
 

@@ -97,23 +97,29 @@ def conda_forge() -> str:
 def _problem(address: str) -> str | None:
     """Return why a channel does not answer, in a few words; None if it does. It takes two seconds at most."""
     from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import TimeoutError as Late  # its own class before Python 3.11
 
     if address.startswith("file://"):
         return None
     asking = ThreadPoolExecutor(1)
     try:
-        return asking.submit(_ask, f"{address}/noarch/repodata.json.zst").result(_ANSWER_WITHIN)
-    except TimeoutError:
+        return asking.submit(_ask, address).result(_ANSWER_WITHIN)
+    except Late:
         return f"nothing came within {_ANSWER_WITHIN:.0f} s"
     finally:
         asking.shutdown(wait=False, cancel_futures=True)
 
 
-def _ask(url: str) -> str | None:
+def _ask(address: str) -> str | None:
+    """Ask for the compressed index, and where that is not known or not answered to HEAD, for the plain one."""
     import requests
 
     try:
-        answer = requests.head(url, timeout=_ANSWER_WITHIN, allow_redirects=True)
+        url = f"{address}/noarch/repodata.json"
+        answer = requests.head(f"{url}.zst", timeout=_ANSWER_WITHIN, allow_redirects=True)
+        if answer.status_code in {requests.codes.not_found, requests.codes.method_not_allowed}:
+            with requests.get(url, timeout=_ANSWER_WITHIN, stream=True) as answer:
+                return None if answer.ok else f"status {answer.status_code}"
     except requests.RequestException as error:
         return type(error).__name__
     return None if answer.ok else f"status {answer.status_code}"

@@ -20,7 +20,7 @@ from mambakernels import errors, paths, process
 from mambakernels.channels import blas as blas_table
 from mambakernels.channels import downloads, interpreter, packages, relink, wheel, wheels
 from mambakernels.channels.blas import Blas, Provider
-from mambakernels.channels.names import wheel_name
+from mambakernels.channels.names import conda_name, wheel_name
 from mambakernels.channels.packages import Recipe
 from mambakernels.channels.wheels import Request, State
 from mambakernels.paths import Root
@@ -81,15 +81,11 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     root = Root(Path(message["root"]))
     request = Request(**{key: tuple(value) for key, value in message["request"].items()})
     known = wheels.load(root) or State(interpreter.fingerprint(), wheels.code())
-    scratch = wheels.folder(root) / ".build"
-    shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
-    scratch.mkdir(parents=True)
-    try:
-        build = Build(root, scratch, known, progress)
-        state = _build(build, request, update=message["update"], insist=message["insist"])
-        wheels.save(root, state)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(wheels.scratch(root), ignore_errors=True)  # left by a process that was killed
+    wheels.scratch(root).mkdir(parents=True)
+    build = Build(root, wheels.scratch(root), known, progress)
+    state = _build(build, request, update=message["update"], insist=message["insist"])
+    wheels.save(root, state)
     return {"packages": len(state.files)}
 
 
@@ -99,20 +95,23 @@ def _build(build: Build, request: Request, *, update: bool, insist: bool) -> Sta
         build.sources.update(build.known.sources)
     have = () if update else build.known.blas
     wanted = tuple(name for name in dict.fromkeys((*build.known.blas, *request.blas)) if name not in have)
+    asked = [wheels.name_of(spec) for spec in request.wheels]
     requirements = _requirements(build.known, request, update=update, insist=insist)
     packages.seed_index(wheels.folder(build.root), build.scratch / "index", subdir=paths.subdir())
     with ThreadPoolExecutor(3) as pool:
         blas_track = pool.submit(_blas_track, build, wanted)
-        wheels_track = pool.submit(_wheels_track, build, requirements, update=update)
+        wheels_track = pool.submit(_wheels_track, build, requirements, asked, update=update)
         pool.submit(_interpreter_track, build).result()
         found, (added, missing) = wheels_track.result(), blas_track.result()
     _refuse_missing(request, missing)
     ready = tuple(blas_table.BY_NAME[name] for name in dict.fromkeys((*have, *added)))
-    _finish(build, _stage_numpy(build, found, ready))
+    numpys = _numpys(build, found, update=update)
+    _finish(build, _stage_numpy(build, numpys, ready, found))
     build.progress(Event("index"))
     packages.publish(
         build.scratch / "index", wheels.folder(build.root), members=build.sources.values(), subdir=paths.subdir()
     )
+    _keep(build, numpys)
     return replace(
         build.known,
         requirements=tuple(dict.fromkeys((*wheels.BASE, *build.known.requirements, *request.wheels))),
@@ -135,9 +134,12 @@ def _interpreter_track(build: Build) -> None:
     _finish(build, staged)
 
 
-def _wheels_track(build: Build, requirements: Sequence[str], *, update: bool) -> dict[str, wheel.Wheel]:
+def _wheels_track(
+    build: Build, requirements: Sequence[str], asked: Sequence[str], *, update: bool
+) -> dict[str, wheel.Wheel]:
     found = _download_wheels(build, requirements, update=update)
     staged = [package for item in found.values() for package in _stage_wheel(build, item, found)]
+    staged += [package for name in asked for package in _stage_alias(build, name, found)]
     _compile(build, staged)
     _finish(build, staged)
     return found
@@ -245,6 +247,22 @@ def _stage_wheel(build: Build, item: wheel.Wheel, found: dict[str, wheel.Wheel])
     return build.add(recipe, item.sha256, fill)
 
 
+def _stage_alias(build: Build, name: str, found: dict[str, wheel.Wheel]) -> list[Staged]:
+    """Stage an empty package for a name that conda-forge uses and wheels do not, such as `matplotlib-base`."""
+    item, actual = found.get(wheel_name(name)), conda_name(wheel_name(name))
+    if item is None or name == actual:
+        return []
+    recipe = Recipe(
+        name=name,
+        version=item.version,
+        subdir=paths.subdir(),
+        depends=(f"{actual} =={item.version}",),
+        license=wheel.licence(item.metadata),
+        summary=f"What conda-forge calls {name} is {actual} here",
+    )
+    return build.add(recipe, "", lambda _files: None)
+
+
 def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
     return wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
 
@@ -297,16 +315,43 @@ def _interface_recipe(blas: Blas, name: str) -> Recipe:
     )
 
 
-def _stage_numpy(build: Build, found: dict[str, wheel.Wheel], ready: Sequence[Blas]) -> list[Staged]:
-    """Stage one NumPy per BLAS, from every NumPy wheel the channel has; the wheels are kept for a later BLAS."""
-    kept = wheels.folder(build.root) / "sources"
-    kept.mkdir(exist_ok=True)
+def _numpys(build: Build, found: dict[str, wheel.Wheel], *, update: bool) -> list[wheel.Wheel]:
+    """Return every NumPy wheel of the channel: those of earlier builds, unless this is an update, and a new one."""
+    paths_by_name = {} if update else {path.name: path for path in _kept(build).glob("numpy-*.whl")}
     if "numpy" in found:
-        shutil.copy2(found["numpy"].path, kept)
-    plain = [
-        _Plain(wheel.Wheel(path), build.scratch / "numpy" / path.stem) for path in sorted(kept.glob("numpy-*.whl"))
-    ]
-    return [package for numpy in plain for blas in ready for package in _stage_numpy_on(build, numpy, blas, found)]
+        paths_by_name[found["numpy"].path.name] = found["numpy"].path
+    return [wheel.Wheel(path) for _, path in sorted(paths_by_name.items())]
+
+
+def _keep(build: Build, numpys: Sequence[wheel.Wheel]) -> None:
+    """Keep these NumPy wheels for a BLAS that is added later, and no others."""
+    kept = _kept(build)
+    kept.mkdir(exist_ok=True)
+    for item in numpys:
+        if item.path.parent != kept:
+            item.path.replace(kept / item.path.name)
+    for path in kept.iterdir():
+        if path.name not in {item.path.name for item in numpys}:
+            path.unlink()
+
+
+def _kept(build: Build) -> Path:
+    return wheels.folder(build.root) / "sources"
+
+
+def _stage_numpy(
+    build: Build, numpys: Sequence[wheel.Wheel], ready: Sequence[Blas], found: dict[str, wheel.Wheel]
+) -> list[Staged]:
+    """Stage each NumPy on each BLAS, but for those that cannot be pointed at another than their own (before 2.0)."""
+    staged: list[Staged] = []
+    for item in numpys:
+        numpy = _Plain(item, build.scratch / "numpy" / item.path.stem)
+        for blas in ready:
+            try:
+                staged += _stage_numpy_on(build, numpy, blas, found)
+            except relink.FixedBlasError:
+                build.progress(Event("stage", f"{item.path.name} only runs on its own OpenBLAS"))
+    return staged
 
 
 @dataclass
@@ -355,7 +400,7 @@ def compile_all(folders: Sequence[Path]) -> None:
     """
     if not folders:
         return
-    command = [sys.executable, "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command = [sys.executable, "-I", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(folders[0].parent), "-p", "/"]
     process.stream([*command, *folders], own_session=False)
     unwritten = [folder for folder in folders if any(folder.rglob("*.py")) and not any(folder.rglob("*.pyc"))]
@@ -375,7 +420,3 @@ def _finish(build: Build, staged: Sequence[Staged]) -> None:
     if staged:
         with build.indexing:
             packages.write_index(build.scratch / "index")
-
-
-if __name__ == "__main__":
-    process.serve(work)

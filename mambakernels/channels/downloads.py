@@ -10,7 +10,11 @@ from pathlib import Path
 from mambakernels import errors, process
 from mambakernels.progress import Event, Progress
 
-_UNREACHABLE = re.compile(r"NewConnectionError|NameResolutionError|ProxyError|ConnectTimeout|Temporary failure")
+_UNREACHABLE = re.compile(
+    r"NewConnectionError|NameResolutionError|ProxyError|(Connect|Read)Timeout|Connection(Reset|Aborted)"
+    r"|Temporary failure"
+)
+_REFUSED = re.compile(r"[^\n]*(SSLError|confirming the ssl certificate|40[137] (Client )?Error)[^\n]*")
 _NOTHING = re.compile(r"No matching distribution found for (?P<what>[^\n]+)")
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _FILE = re.compile(r"(?:Downloading|Using cached) (\S+)")
@@ -19,7 +23,7 @@ _ANOTHER_SOURCE = "Check the name and version, or take it from conda-forge: --ch
 
 def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] = (), progress: Progress) -> list[Path]:
     """Download wheels and all they need with pip: its configuration, its indexes, its cache."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-input"]
+    command = process.module("pip", "--disable-pip-version-check", "download", "--no-input")
     command += ["--only-binary", ":all:", "--progress-bar", "raw", "--dest", str(folder), *options, *requirements]
     completed = process.stream(command, on_line=_PipLines(progress), own_session=False)
     if completed.returncode != 0:
@@ -81,6 +85,11 @@ def _explain(said: str, requirements: Sequence[str]) -> errors.ChannelError:
         return errors.ChannelError(
             "No Python package index can be reached.",
             next_step="Check the network, or name your mirror with PIP_INDEX_URL or `pip config set global.index-url`.",
+        )
+    if match := _REFUSED.search(said):
+        return errors.ChannelError(
+            f"The package index refuses: {match[0].strip()}",
+            next_step="Check the credentials and certificates that pip is configured with: pip config list",
         )
     if match := _NOTHING.search(said):
         return errors.ChannelError(

@@ -79,7 +79,3 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     packages.publish(scratch / "index", folder(root), members=members, subdir=_SUBDIR)
     shutil.rmtree(scratch)
     return {}
-
-
-if __name__ == "__main__":
-    process.serve(work)

@@ -13,6 +13,10 @@ from mambakernels.channels import elf, interpreter
 from mambakernels.channels.blas import Blas, Provider
 
 
+class FixedBlasError(errors.ChannelError):
+    """A NumPy runs on the library its wheel brings along, and on no other."""
+
+
 def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
     """Bring a provider's shared libraries from its unpacked distribution into `prefix`/lib.
 
@@ -38,10 +42,7 @@ def relink(numpy: Path, blas: Blas, libraries: Iterable[Path]) -> None:
     offered = frozenset().union(*(elf.exported(given[name]) for name in needed))
     modules = [module for module in _modules(numpy) if _calls(module)]
     if not modules:
-        raise errors.ChannelError(
-            f"This NumPy does not call BLAS through names that can be pointed at {blas.title}.",
-            next_step="Use the openblas build, or conda-forge.",
-        )
+        raise FixedBlasError(f"This NumPy does not call BLAS through names that can be pointed at {blas.title}.")
     for module in modules:
         _relink_module(module, numpy, blas, needed=needed, offered=offered)
     _drop_unneeded(numpy)

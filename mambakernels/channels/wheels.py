@@ -69,6 +69,11 @@ def folder(root: Root) -> Path:
     return root.channels / f"wheels-{interpreter.minor()}"
 
 
+def scratch(root: Root) -> Path:
+    """Return where a build works; it is gone when the build has ended, however that was."""
+    return folder(root) / ".build"
+
+
 def url(root: Root) -> str:
     """Return the channel as engines take it."""
     return folder(root).as_uri()
@@ -92,14 +97,22 @@ def ensure(
     request = Request.of(specs)
     if not (update or insist) and (known := _sufficient(root, request)):
         return known
-    with locked(root, folder(root).name):
+    with locked(root, folder(root).name, progress=progress):
         if not (update or insist) and (known := _sufficient(root, request)):
             return known  # another process built it while this one waited
         message = {"root": str(root.path), "request": asdict(request), "update": update, "insist": insist}
-        process.Worker("mambakernels.channels.build").call(message, progress=progress)
+        try:
+            process.Worker("mambakernels.channels.build").call(message, progress=progress)
+        finally:
+            shutil.rmtree(scratch(root), ignore_errors=True)  # a worker that was stopped could not
         built = load(root)
-        assert built is not None
-        return built
+    if built is None:
+        raise errors.ChannelError(
+            "The channel was built by another mambakernels or Python than this one.",
+            where=str(folder(root)),
+            next_step="An upgrade went on meanwhile? Run it again.",
+        )
+    return built
 
 
 def load(root: Root) -> State | None:

@@ -65,9 +65,6 @@ class Engine(Protocol):
     def version(self) -> str:
         """The engine's own version."""
 
-    def warm_up(self) -> None:
-        """Start what takes time to start; optional, and harmless to call twice."""
-
     def solve(self, request: Request, *, cache: Path, progress: Progress = ...) -> tuple[Package, ...]:
         """Return the packages that satisfy the request; SolveError with the solver's explanation if none do."""
 

@@ -55,15 +55,12 @@ class Micromamba:
         """What `micromamba --version` says."""
         return process.stream([self.executable, "--version"]).text.strip()
 
-    def warm_up(self) -> None:
-        """Do nothing: it is one quick process."""
-
     def solve(self, request: Request, *, cache: Path, progress: Progress = silent) -> tuple[Package, ...]:
         """Return the packages that satisfy the request, by a dry run; SolveError if none do."""
         progress(Event("solve", " ".join(request.specs)))
         prefix = cache.parent / "envs" / ".solve"
         with _readable(request) as (readable, original):
-            answer = self._json(["create", "--dry-run", *_arguments(readable, cache.parent, prefix)])
+            answer = self._json(["create", "--dry-run", *_arguments(readable, cache.parent, prefix)], cache)
         linked: list[dict[str, Any]] = json.loads(original(json.dumps(answer.get("actions", {}).get("LINK", []))))
         return tuple(sorted(map(Package.from_record, linked), key=lambda package: package.name))
 
@@ -82,15 +79,16 @@ class Micromamba:
             record.write_text(original(text).replace(str(prefix), str(final)), encoding="utf-8")
         return installed(prefix)
 
-    def _json(self, words: Sequence[str]) -> dict[str, Any]:
-        completed = process.capture([self.executable, *words[:1], "--json", *words[1:]])
+    def _json(self, words: Sequence[str], cache: Path) -> dict[str, Any]:
+        variables = _environment(cache)
+        completed = process.capture([self.executable, *words[:1], "--json", *words[1:]], env=variables)
         try:
             answer: dict[str, Any] = json.loads(completed.stdout)
         except json.JSONDecodeError:
             answer = {"success": False}
         if completed.returncode != 0 or not answer.get("success"):
             # the explanation is only in what it says without --json
-            plain = process.stream([self.executable, *words])
+            plain = process.stream([self.executable, *words], env=variables)
             raise _explain(plain.text)
         return answer
 

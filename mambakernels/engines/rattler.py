@@ -1,6 +1,6 @@
 """The embedded engine: py-rattler in a child process, which may be stopped and may crash when it leaves.
 
-The parent's side is `Rattler`; the child is this module run as `python -m mambakernels.engines.rattler`.
+The parent's side is `Rattler`; the child answers with `work`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,10 @@ class Rattler:
 
     name = "rattler"
 
-    def __init__(self) -> None:
-        self._worker: process.Worker | None = None
-
     @property
     def version(self) -> str:
         """The version of py-rattler."""
         return importlib.metadata.version("py-rattler")
-
-    def warm_up(self) -> None:
-        """Start the child now, so that its imports go on while the caller does something else."""
-        if self._worker is None:
-            self._worker = process.Worker(__name__)
 
     def solve(self, request: Request, *, cache: Path, progress: Progress = silent) -> tuple[Package, ...]:
         """Return the packages that satisfy the request; SolveError if none do."""
@@ -47,10 +39,7 @@ class Rattler:
         return self._call({**message, "cache": str(cache)}, progress)
 
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
-        self.warm_up()
-        worker, self._worker = self._worker, None
-        assert worker is not None
-        answer = worker.call(message, progress=progress)
+        answer = process.Worker(__name__).call(message, progress=progress)
         return tuple(Package(**package) for package in answer["packages"])
 
 
@@ -191,7 +180,3 @@ def _explanation(text: str) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
-
-
-if __name__ == "__main__":
-    process.serve(work)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mambakernels import errors, paths
-from mambakernels.channels import blas, interpreter, packages, wheels
+from mambakernels.channels import blas, downloads, interpreter, packages, wheels
 from mambakernels.paths import Root
 from mambakernels.progress import Event
 
@@ -123,6 +123,49 @@ def test_a_wheel_the_channel_lacks_is_added_on_demand_and_stays(root: Root, tmp_
     assert before < after
     wheels.ensure(copy, ["tabulate=0.9.0"], insist=True)
     assert any(name.startswith("tabulate-0.9.0-") for name in packages.records(wheels.folder(copy), SUBDIR))
+
+
+def test_a_name_only_conda_forge_uses_is_there_too(root: Root, tmp_path: Path) -> None:
+    copy = Root(tmp_path / "root")
+    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    wheels.ensure(copy, ["typing_extensions"])
+    found = {record["name"]: record for record in packages.records(wheels.folder(copy), SUBDIR).values()}
+    assert found["typing_extensions"]["depends"] == [f"typing-extensions =={found['typing-extensions']['version']}"]
+
+
+def test_a_numpy_that_cannot_be_relinked_is_there_on_its_own_library(root: Root, tmp_path: Path) -> None:
+    """NumPy 1.26's modules call their OpenBLAS by other names; the other libraries keep the newer NumPy."""
+    if sys.version_info >= (3, 13):
+        pytest.skip("there is no wheel of NumPy 1.26 for this Python")
+    copy = Root(tmp_path / "root")
+    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    wheels.ensure(copy, ["numpy=1.26"], insist=True)
+    wheels.ensure(copy, ["tabulate"])
+    found = [record for record in packages.records(wheels.folder(copy), SUBDIR).values() if record["name"] == "numpy"]
+    old = [record["build"].rpartition("_")[2] for record in found if record["version"].startswith("1.26")]
+    assert old == ["openblas"]
+    assert len(found) == len(blas.available()) + 1
+
+
+def test_what_a_mirror_refuses_is_not_called_a_missing_package() -> None:
+    """The words are pip's for a certificate it does not trust."""
+    said = (
+        "WARNING: Could not fetch URL https://mirror/simple/x/: There was a problem confirming the ssl certificate\n"
+        "ERROR: No matching distribution found for x\n"
+    )
+    assert "refuses" in downloads._explain(said, ["x"]).what
+
+
+def test_a_file_of_the_users_does_not_take_the_place_of_pythons_own(
+    root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('this is the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "elsewhere"))
+    copy = Root(tmp_path / "root")
+    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    wheels.ensure(copy, ["tabulate"])
+    assert any(name.startswith("tabulate-") for name in packages.records(wheels.folder(copy), SUBDIR))
 
 
 def test_an_unknown_package_is_an_error_and_leaves_the_channel_as_it_was(root: Root) -> None:
