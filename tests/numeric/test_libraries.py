@@ -21,9 +21,9 @@ NAMES = {
         "accelerate"
     ),
     "/e/lib/libblas.so.3.9.0": None,
-    "/root/envs/np-blis/lib/liblapack64.so.3.11.0": None,
-    "/root/envs/np-openblas/lib/libblas64.so.3": None,
-    "/root/envs/np-mkl/lib/libcblas.so.3": None,
+    "/somewhere/envs/np-blis/lib/liblapack64.so.3.11.0": None,
+    "/somewhere/envs/np-openblas/lib/libblas64.so.3": None,
+    "/somewhere/envs/np-mkl/lib/libcblas.so.3": None,
 }
 
 
@@ -36,7 +36,7 @@ def test_a_file_is_known_by_its_own_name_never_by_the_environments(file: str, na
 @pytest.mark.parametrize(
     ("file", "is_netlib"),
     [
-        ("/root/envs/np-blis/lib/liblapack64.so.3.11.0", True),
+        ("/somewhere/envs/np-blis/lib/liblapack64.so.3.11.0", True),
         ("/e/lib/libblas.so.3.9.0", True),
         ("/e/lib/libcblas.so.3", True),
         ("/e/lib/libflexiblas.so.3", False),
