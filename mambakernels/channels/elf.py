@@ -10,16 +10,6 @@ from pathlib import Path
 
 from mambakernels import errors, process
 
-_MAGIC = b"\x7fELF"
-
-
-def is_elf(path: Path) -> bool:
-    """Say whether a file is an ELF object, by its first bytes."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return stream.read(4) == _MAGIC
-
 
 def needed(path: Path) -> list[str]:
     """Return the names of the libraries a file asks the loader for (DT_NEEDED); none for a static one."""

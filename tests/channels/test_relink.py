@@ -34,7 +34,7 @@ def test_symbols_are_called_as_the_library_calls_them(name: str, cblas: str, lap
 @pytest.mark.parametrize("name", [name for name in BLAS if blas.BY_NAME[name].needed])
 def test_a_relinked_numpy_has_no_trace_of_its_wheels_library(environments: dict[str, Environment], name: str) -> None:
     site = next(environments[name].prefix.glob("lib/python3*/site-packages"))
-    modules = [path for path in (site / "numpy").rglob("*.so") if elf.is_elf(path)]
+    modules = list((site / "numpy").rglob("*.so"))
     assert modules
     assert not any(symbol.startswith("scipy_") for path in modules for symbol in elf.imported(path))
     assert not (site / "numpy.libs").exists()
