@@ -49,7 +49,7 @@ ONLY = {
         "tables.py",
     },
     "matplotlib": {"plots.py"},
-    "typer": {"cli.py"},
+    "typer": {"cli"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

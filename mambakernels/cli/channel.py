@@ -1,0 +1,63 @@
+"""Commands for the `wheels` channel: build, list, clean."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mambakernels import tables
+from mambakernels.cli.app import (
+    AsJson,
+    Quiet,
+    RootOption,
+    app,
+    print_json,
+    size,
+)
+
+channel_app = typer.Typer(no_args_is_help=True, help="The wheels channel: conda packages built here from wheels.")
+app.add_typer(channel_app, name="channel")
+
+
+@channel_app.command("build")
+def channel_build(
+    specs: Annotated[list[str] | None, typer.Argument(help="Packages to add: pandas 'libblas=*=*mkl'")] = None,
+    *,
+    update: Annotated[bool, typer.Option("--update", help="Look for newer versions.")] = False,
+    root: RootOption = None,
+    quiet: Quiet = False,
+) -> None:
+    """Build the wheels channel, or add packages to it."""
+    import mambakernels
+    from mambakernels import display
+
+    clock = display.Clock()
+    with display.progress(quiet=quiet) as progress:
+        url = mambakernels.build_channel(specs or (), update=update, root=root, progress=progress)
+    typer.echo(f"{len(mambakernels.list_channel(root=root))} packages in {clock}\n{url}")
+
+
+@channel_app.command("list")
+def channel_list(*, as_json: AsJson = False, root: RootOption = None) -> None:
+    """List the packages of the wheels channel."""
+    import mambakernels
+
+    found = mambakernels.list_channel(root=root)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (item["name"], item["version"], item["build"], item.get("license") or "", size(item["size"])) for item in found
+    ]
+    tables.print_table(
+        ("package", "version", "build", "licence", "size"), rows, empty="The wheels channel is not built yet."
+    )
+
+
+@channel_app.command("clean")
+def channel_clean(*, root: RootOption = None) -> None:
+    """Remove the wheels channel and the package cache; environments keep working."""
+    import mambakernels
+
+    typer.echo(f"Freed {size(mambakernels.clean_channel(root=root))}.")
