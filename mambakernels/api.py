@@ -6,12 +6,14 @@ import functools
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mambakernels import channels, engines, environments, errors, kernels, paths
 from mambakernels.engines import EngineName
-from mambakernels.environments import Environment, EnvironmentSpec
+from mambakernels.engines.lockfile import Locked
+from mambakernels.environments import Change, Cleaned, Environment, EnvironmentSpec, Format, Verification
 from mambakernels.kernels import KernelSpec
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
@@ -19,7 +21,10 @@ from mambakernels.progress import Progress, silent
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mambakernels.engines.bootstrap import Installed
+    from mambakernels.process import Completed
     from mambakernels.runs.records import Run
+    from mambakernels.shell_init import Initialization
 
 PathLike = str | os.PathLike[str]
 P = ParamSpec("P")
@@ -41,36 +46,40 @@ def _translated(function: Callable[P, R]) -> Callable[P, R]:
 
 @_translated
 def create(
-    name: str,
+    name: str = "",
     specs: Sequence[str] = (),
     *,
     file: PathLike | None = None,
+    locked: PathLike | None = None,
+    prefix: PathLike | None = None,
     engine: EngineName = "auto",
     channel: str | Sequence[str] = (),
     root: PathLike | None = None,
     register: bool = True,
     progress: Progress = silent,
 ) -> Environment:
-    """Make an environment from match specs, an `environment.yml` or both, and register it as Jupyter kernels.
+    """Make an environment from match specs, a file or both, and register it as Jupyter kernels.
 
-    An environment of that name made from the same specs is returned as it is. `channel` is `auto`, `wheels`,
+    `file` is an `environment.yml` (also with a `pip:` part and `variables`), a list of specs, an `@EXPLICIT` file or
+    a lockfile; `locked` is a lockfile whose packages are to be linked exactly. `prefix` is where to make it, if not
+    at its name under the root. An environment made from the same is returned as it is. `channel` is `auto`, `wheels`,
     `conda-forge`, a URL or a folder, or several of these, the first one first. Raises InvalidRequestError,
     SolveError, ChannelError, EngineError, ActivationError or KernelError; nothing half-made is left then.
     """
-    given = environments.read_file(Path(file)) if file is not None else EnvironmentSpec(name, ())
-    asked = (channel,) if isinstance(channel, str) else tuple(channel)
-    spec = EnvironmentSpec(name or given.name, (*given.specs, *specs), asked or given.channels, engine)
     place = Root.find(root)
-    environment = environments.create(spec, root=place, progress=progress)
+    spec = _spec(name or (Path(prefix).name if prefix is not None else ""), specs, file, locked)
+    spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
+    target = None if prefix is None else Path(prefix)
+    environment = environments.create(spec, root=place, prefix=target, progress=progress)
     if register:
-        with environments.held(environment.name, place) as environment:
+        with environments.held(target or environment.name, place) as environment:
             kernels.register(environment)
     return environment
 
 
 @_translated
-def get(name: str, *, root: PathLike | None = None) -> Environment:
-    """Return the environment of that name; NotFoundError if there is none."""
+def get(name: PathLike, *, root: PathLike | None = None) -> Environment:
+    """Return the environment of that name, or at that path (also one that others made); NotFoundError if none is."""
     return environments.get(name, Root.find(root))
 
 
@@ -81,16 +90,195 @@ def list_environments(*, root: PathLike | None = None) -> list[Environment]:
 
 
 @_translated
-def remove(name: str, *, root: PathLike | None = None) -> None:
+def remove(name: PathLike, *, root: PathLike | None = None) -> None:
     """Remove an environment and the kernelspecs that point to it, those first."""
     with environments.held(name, Root.find(root)) as environment:
+        environments.owned(environment)
         kernels.unregister(environment=environment)
         environments.discard(environment)
 
 
 @_translated
+def install(
+    name: PathLike,
+    specs: Sequence[str],
+    *,
+    channel: str | Sequence[str] = (),
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Change:
+    """Add match specs to an environment, changing as little else as can be; its kernels are activated anew.
+
+    `channel` is where to look, by default where the environment came from. Raises as `create` does; the environment
+    is then as it was, as it is after an interruption.
+    """
+    place = Root.find(root)
+    change = environments.install(
+        name, specs, root=place, channel=_several(channel), engine=engine, dry_run=dry_run, progress=progress
+    )
+    return change if dry_run else _refreshed(change, name, place)
+
+
+@_translated
+def update(
+    name: PathLike,
+    names: Sequence[str] = (),
+    *,
+    channel: str | Sequence[str] = (),
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Change:
+    """Bring packages (by default all) and what they depend on to the newest versions that the specs allow.
+
+    Python stays at its minor version unless it is named. Raises as `install` does.
+    """
+    place = Root.find(root)
+    change = environments.update(
+        name, names, root=place, channel=_several(channel), engine=engine, dry_run=dry_run, progress=progress
+    )
+    return change if dry_run else _refreshed(change, name, place)
+
+
+@_translated
+def uninstall(
+    name: PathLike,
+    names: Sequence[str],
+    *,
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Change:
+    """Take packages out of an environment, with what only they needed; InvalidRequestError if others need them."""
+    place = Root.find(root)
+    change = environments.uninstall(name, names, root=place, engine=engine, dry_run=dry_run, progress=progress)
+    return change if dry_run else _refreshed(change, name, place)
+
+
+@_translated
+def clone(
+    name: PathLike,
+    target: str,
+    *,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Environment:
+    """Make another environment of the same packages and files, with kernels of its own like those of the first."""
+    place = Root.find(root)
+    source = environments.get(name, place)
+    environments.clone(name, target, root=place, engine=engine, progress=progress)
+    with environments.held(target, place) as made:
+        kernels.copy(source, made)
+    return made
+
+
+@_translated
+def rename(
+    name: PathLike,
+    target: str,
+    *,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Environment:
+    """Give an environment another name: its files are linked anew for their new place, its kernels go with it.
+
+    Interrupted, it is there under both names, and doing it again completes it.
+    """
+    made = clone(name, target, engine=engine, root=root, progress=progress)
+    remove(name, root=root)
+    return made
+
+
+@_translated
+def verify(
+    name: PathLike,
+    *,
+    repair: bool = False,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Verification:
+    """Compare an environment's files with what its packages brought; `repair` links them anew where they differ."""
+    place = Root.find(root)
+    with environments.held(name, place, progress=progress) as environment:
+        found = environments.verify(environment, progress=progress)
+    if not (repair and found.damage):
+        return found
+    environments.repair(name, root=place, engine=engine, progress=progress)
+    return verify(name, root=root, progress=progress)
+
+
+@_translated
+def export(name: PathLike, *, form: Format = "yml", root: PathLike | None = None) -> str:
+    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit` as addresses."""
+    return environments.export(environments.get(name, Root.find(root)), form=form)
+
+
+@_translated
+def lock(
+    name: PathLike = "",
+    specs: Sequence[str] = (),
+    *,
+    output: PathLike,
+    file: PathLike | None = None,
+    subdirs: Sequence[str] = (),
+    engine: EngineName = "auto",
+    channel: str | Sequence[str] = (),
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Locked:
+    """Write a lockfile: of an environment as it is, or of specs or a file, solved for each of `subdirs`.
+
+    An environment is solved anew, from its specs, where another subdir than this one is named.
+    """
+    place, path = Root.find(root), Path(output)
+    if file is None and not specs:
+        environment = environments.get(name, place)
+        if set(subdirs) <= {paths.subdir()}:
+            return environments.lock_environment(environment, path)
+        spec = EnvironmentSpec(environment.name, environments.owned(environment).specs, environment.channels)
+    else:
+        spec = _spec(os.fspath(name), specs, file, None)
+    spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
+    return environments.lock_spec(spec, path, root=place, subdirs=subdirs, progress=progress)
+
+
+@_translated
+def clean(*, dry_run: bool = False, root: PathLike | None = None, progress: Progress = silent) -> list[Cleaned]:
+    """Delete the package cache and what killed processes left; environments keep working. Return what it was."""
+    return environments.clean(Root.find(root), dry_run=dry_run, progress=progress)
+
+
+@_translated
+def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
+    """Return what is known of an environment: its manifest, what pip added, its kernels."""
+    environment = environments.get(name, Root.find(root))
+    own = [item.name for item in kernels.list_kernels() if item.prefix == environment.prefix]
+    return {
+        "name": environment.name,
+        "prefix": str(environment.prefix),
+        "managed": environment.managed,
+        "engine": environment.engine,
+        "created": environment.created,
+        "blas": environment.blas,
+        "specs": list(environment.specs),
+        "channels": list(environment.channels),
+        "variables": dict(environment.variables),
+        "kernels": own,
+        "pip": sorted(environments.pip_installed(environment.prefix)),
+        "packages": [package.identity for package in environment.packages],
+    }
+
+
+@_translated
 def register(
-    name: str,
+    name: PathLike,
     *,
     kernel: str | None = None,
     display_name: str | None = None,
@@ -99,10 +287,38 @@ def register(
 ) -> list[KernelSpec]:
     """Register an environment's kernels with Jupyter, activated; again after its activation changed.
 
-    `kernel` is the kernelspec's name, by default the environment's; `env` are variables set on top.
+    `name` is an environment's, or the path of one that conda, mamba or pixi made. `kernel` is the kernelspec's name,
+    by default the environment's; `env` are variables set on top.
     """
     with environments.held(name, Root.find(root)) as environment:
         return kernels.register(environment, name=kernel, display_name=display_name, env=env)
+
+
+def _spec(name: str, specs: Sequence[str], file: PathLike | None, locked: PathLike | None) -> EnvironmentSpec:
+    """Put together what was asked for in words and in a file."""
+    if locked is not None:
+        if specs or file is not None:
+            raise errors.InvalidRequestError(
+                "A lockfile says exactly what is installed; specs beside it would not be heeded.",
+                next_step="Leave one of them out, or install the specs afterwards.",
+            )
+        return replace(environments.read_file(Path(locked)), name=name or Path(locked).stem)
+    given = EnvironmentSpec(name, ()) if file is None else environments.read_file(Path(file))
+    if given.packages and specs:
+        raise errors.InvalidRequestError("A file of exact packages cannot be combined with specs.", where=str(file))
+    return replace(given, name=name or given.name, specs=(*given.specs, *specs))
+
+
+def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
+    """Activate the kernels of a changed environment anew."""
+    if change:
+        with environments.held(name, root) as environment:
+            kernels.refresh(environment)
+    return change
 
 
 @_translated
@@ -196,7 +412,7 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
     from mambakernels.channels import blas, wheels
 
     place = Root.find(root)
-    engine, why = engines.choose()
+    engine, why = engines.choose(root=place, fetch=False)
     state = wheels.load(place)
     return {
         "version": importlib.metadata.version("mambakernels"),
@@ -211,3 +427,92 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
         "blas": {item.name: blas.why_not(item) or "available" for item in blas.TABLE},
         "environments": len(environments.list_environments(place)),
     }
+
+
+@_translated
+def execute(name: str, argv: Sequence[str], *, root: PathLike | None = None) -> int:
+    """Run a command in an activated environment in place of this program; see `mambakernels.activated.execute`."""
+    from mambakernels import activated
+
+    return activated.execute(name, argv, root=Root.find(root))
+
+
+@_translated
+def call(
+    name: str,
+    argv: Sequence[str],
+    *,
+    on_line: Callable[[str], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: PathLike | None = None,
+    root: PathLike | None = None,
+) -> Completed:
+    """Run a command in an activated environment to its end, and return its exit status and last lines.
+
+    Each line of its output goes to `on_line` as it comes; `name` may be a path to any conda environment.
+    """
+    from mambakernels import activated
+
+    return activated.call(name, argv, root=Root.find(root), on_line=on_line, env=env, cwd=Path(cwd) if cwd else None)
+
+
+@_translated
+def open_shell(name: str, shell: str | None = None, *, root: PathLike | None = None) -> int:
+    """Become an interactive shell in an activated environment; see `mambakernels.activated.open_shell`."""
+    from mambakernels import activated
+
+    return activated.open_shell(name, shell, root=Root.find(root))
+
+
+@_translated
+def init_shell(
+    shell: str | None = None, *, root: PathLike | None = None, reverse: bool = False, dry_run: bool = False
+) -> Initialization:
+    """Have micromamba initialise a shell for the root prefix, or undo that; return what changes."""
+    from mambakernels import shell_init
+
+    return shell_init.initialize(shell, root=Root.find(root), reverse=reverse, dry_run=dry_run)
+
+
+@_translated
+def bootstrap(
+    *,
+    source: PathLike | None = None,
+    version: str | None = None,
+    subdir: str | None = None,
+    sha256: str | None = None,
+    output: PathLike | None = None,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Installed:
+    """Return the verified micromamba of the root, fetched first if it is not there; see `engines.bootstrap.ensure`.
+
+    `source` is a file, folder or address; `version` is `2.9.0`, `latest` or None, which is any that is there.
+    """
+    from mambakernels.engines import bootstrap
+
+    return bootstrap.ensure(
+        Root.find(root),
+        version=version,
+        source=source,
+        subdir=subdir,
+        sha256=sha256,
+        output=output,
+        progress=progress,
+    )
+
+
+@_translated
+def check_bootstrap(*, subdir: str | None = None, root: PathLike | None = None) -> Installed:
+    """Verify the micromamba of the root, offline; NotFoundError, HashMismatchError or EngineError if it fails."""
+    from mambakernels.engines import bootstrap
+
+    return bootstrap.check(Root.find(root), subdir=subdir)
+
+
+@_translated
+def remove_bootstrap(*, subdir: str | None = None, root: PathLike | None = None) -> bool:
+    """Remove the micromamba of the root and say whether there was one; environments stay."""
+    from mambakernels.engines import bootstrap
+
+    return bootstrap.remove(Root.find(root), subdir=subdir)

@@ -94,6 +94,7 @@ def register(
                     display_name=_unique(jupyter, kernel, _display_name(environment, spec, display_name)),
                     env=variables | _composed(spec, variables) | extra,
                     fingerprint=activation.fingerprint,
+                    asked={"base": _base(environment, name), "title": display_name, "variables": dict(env or {})},
                 ),
                 resources=spec.resources(),
             )
@@ -104,6 +105,32 @@ def register(
 def list_kernels(*, data_dir: Path | None = None) -> list[KernelSpec]:
     """Return the kernelspecs that mambakernels wrote, by name."""
     return _jupyter(data_dir).specs()
+
+
+def refresh(environment: Environment, *, data_dir: Path | None = None) -> list[KernelSpec]:
+    """Register an environment again in every way it is registered: what is in it, or its activation, has changed."""
+    return copy(environment, environment, data_dir=data_dir)
+
+
+def copy(source: Environment, target: Environment, *, data_dir: Path | None = None) -> list[KernelSpec]:
+    """Register an environment in every way that another is: kernels called after that one are called after this."""
+    was, now = _base(source, None), _base(target, None)
+    asked = {spec.base: spec for spec in list_kernels(data_dir=data_dir) if _belongs(spec, source)}
+    return [
+        written
+        for base, spec in asked.items()
+        for written in register(
+            target,
+            name=base
+            if source.prefix == target.prefix
+            else now + base[len(was) :]
+            if base.startswith(was)
+            else f"{now}-{base}",
+            display_name=spec.title,
+            env=spec.variables,
+            data_dir=data_dir,
+        )
+    ]
 
 
 def unregister(
@@ -151,11 +178,11 @@ def _shipped(environment: Environment) -> list[_Shipped]:
     folder = environment.prefix / "share" / "jupyter" / "kernels"
     files = sorted(folder.glob("*/kernel.json"), key=lambda file: (file.parent.name != _PYTHON_SPEC, file.parent.name))
     if not files:
-        specs = shlex.join([*environment.specs, "ipykernel"])
+        advice = f"For Python: mambakernels install {shlex.quote(environment.name)} ipykernel"
         raise KernelError(
             f"The environment {environment.name!r} brings no kernel: no package in it has a kernelspec.",
             where=str(folder),
-            next_step=f"Make one that does, for Python: mambakernels create {shlex.quote(environment.name)} {specs}",
+            next_step=advice if environment.managed else "Install ipykernel with the program that made it.",
         )
     return [_Shipped(file.parent.name, file.parent, _read_shipped(file)) for file in files]
 
@@ -183,7 +210,7 @@ def _unusable(file: Path, why: str) -> KernelError:
 
 def _names(environment: Environment, shipped: Sequence[_Shipped], name: str | None) -> list[str]:
     """Name the kernels: a name that was asked for is checked, one that is derived is made valid."""
-    base = name.lower() if name is not None else _INVALID.sub("-", environment.name.lower()).lstrip("-.")
+    base = _base(environment, name)
     if not _NAME.fullmatch(base):
         raise InvalidRequestError(
             f"{(name or environment.name)[:80]!r} cannot be a kernel's name.",
@@ -191,6 +218,11 @@ def _names(environment: Environment, shipped: Sequence[_Shipped], name: str | No
         )
     alone = name is not None and len(shipped) == 1
     return [base if alone or spec.name == _PYTHON_SPEC else _suffixed(base, spec.name) for spec in shipped]
+
+
+def _base(environment: Environment, name: str | None) -> str:
+    """Return the name that the names of all of an environment's kernels begin with."""
+    return name.lower() if name is not None else _INVALID.sub("-", environment.name.lower()).lstrip("-.")
 
 
 def _suffixed(base: str, name: str) -> str:
@@ -214,10 +246,17 @@ def _check_free(jupyter: JupyterFolder, name: str, environment: Environment) -> 
 
 
 def _document(
-    environment: Environment, spec: _Shipped, *, display_name: str, env: Mapping[str, str], fingerprint: str
+    environment: Environment,
+    spec: _Shipped,
+    *,
+    display_name: str,
+    env: Mapping[str, str],
+    fingerprint: str,
+    asked: Json,
 ) -> Json:
     mark = {
         "schema": SCHEMA,
+        **asked,
         "environment": environment.name,
         "prefix": str(environment.prefix),
         "root": str(environment.root.path),

@@ -10,9 +10,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ Json = dict[str, Any]
 class KernelSpec:
     """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
 
-    `spec` is the name of the kernelspec that the environment ships, `fingerprint` that of the captured activation.
+    `spec` is the name of the kernelspec that the environment ships, `fingerprint` that of the captured activation;
+    `base`, `title` and `variables` are the name, display name and variables that its registration asked for.
     """
 
     name: str
@@ -45,6 +46,9 @@ class KernelSpec:
     spec: str
     fingerprint: str
     working: bool
+    base: str = ""
+    title: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def read(folder: Path) -> KernelSpec | None:
             "language": str(language),
             "metadata": {"mambakernels": {"schema": int(), "environment": str(name), "prefix": str(prefix), **mark}},
         }:
-            blas = mark.get("blas")
+            blas, title, variables = mark.get("blas"), mark.get("title"), mark.get("variables")
             return KernelSpec(
                 name=folder.name,
                 display_name=display_name,
@@ -162,6 +166,9 @@ def read(folder: Path) -> KernelSpec | None:
                 spec=str(mark.get("spec", "")),
                 fingerprint=str(mark.get("fingerprint", "")),
                 working=Path(prefix).is_dir() and os.access(argv[0], os.X_OK),
+                base=str(mark.get("base", folder.name)),
+                title=title if isinstance(title, str) else None,
+                variables=variables if isinstance(variables, dict) else {},
             )
         case _:
             return None

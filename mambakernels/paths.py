@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ class Root:
         return self.path / "locks"
 
     @property
+    def verdicts(self) -> Path:
+        """What could be reached a moment ago (see `verdicts.py`)."""
+        return self.path / ".verdicts.json"
+
+    @property
     def trash(self) -> Path:
         """Where folders go at once when they are removed, before their files are deleted."""
         return self.path / ".trash"
@@ -69,6 +75,12 @@ def notebooks() -> Path:
     return installed if installed.is_dir() else package.parent / "notebooks"
 
 
+def size_on_disk(folder: Path) -> int:
+    """Return the bytes that deleting a folder frees: what no link elsewhere holds."""
+    states = (path.lstat() for path in folder.rglob("*"))
+    return sum(state.st_size for state in states if state.st_nlink == 1 and stat.S_ISREG(state.st_mode))
+
+
 def _data_folder() -> Path:
     import platformdirs
 
@@ -76,11 +88,44 @@ def _data_folder() -> Path:
 
 
 def subdir() -> str:
-    """Return conda's name for the platform this Python runs on, such as `linux-64`."""
+    """Return conda's name for the platform this Python runs on, such as `linux-64`: what environments are made for."""
     import platform
 
-    system = {"linux": "linux", "darwin": "osx", "win32": "win"}.get(sys.platform, sys.platform)
-    machine = platform.machine().lower()
-    names = {"x86_64": "64", "amd64": "64", "arm64": "arm64", "ppc64le": "ppc64le"}
-    names["aarch64"] = "aarch64" if system == "linux" else "arm64"
-    return f"{system}-{names.get(machine, machine)}"
+    return name_subdir(sys.platform, platform.machine(), bits=_pointer_bits())
+
+
+def machine_subdir() -> str:
+    """Return conda's name for the machine itself: another than `subdir()` for an x86 Python on an ARM Mac."""
+    import platform
+
+    return name_subdir(sys.platform, platform.machine(), bits=_pointer_bits(), translated=_is_translated())
+
+
+def name_subdir(system: str, machine: str, *, bits: int = 64, translated: bool = False) -> str:
+    """Name a platform as conda does, from `sys.platform`, `platform.machine()`, the pointer's size and Rosetta's flag.
+
+    A 32-bit Python on Windows runs beside 64-bit programs, so the machine counts; on Linux it mostly means that
+    nothing but the kernel has 64 bits, and no 64-bit environment would start.
+    """
+    family = {"linux": "linux", "darwin": "osx", "win32": "win"}.get(system, system)
+    machine = "arm64" if translated else machine.lower()
+    names = {"x86_64": "64", "amd64": "64", "arm64": "arm64", "i386": "32", "i686": "32", "x86": "32"}
+    names["aarch64"] = "aarch64" if family == "linux" else "arm64"
+    if family == "linux" and bits == 32:  # noqa: PLR2004 (bits)
+        names |= {"x86_64": "32", "aarch64": "armv7l"}
+    return f"{family}-{names.get(machine, machine)}"
+
+
+def _pointer_bits() -> int:
+    return 64 if sys.maxsize > 2**32 else 32
+
+
+def _is_translated() -> bool:
+    """Whether Rosetta runs this x86 Python on an ARM Mac."""
+    if sys.platform != "darwin":
+        return False
+    import ctypes
+
+    flag, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
+    found = ctypes.CDLL(None).sysctlbyname(b"sysctl.proc_translated", ctypes.byref(flag), ctypes.byref(size), None, 0)
+    return found == 0 and flag.value == 1

@@ -24,16 +24,20 @@ LAYERS = (
     {"compare"},
     {"runs"},
     {"kernels"},
+    {"activated", "shell_init"},
+    {"shells"},
     {"kernelspecs", "activation", "environments"},
     {"engines", "channels", "shell"},
-    {"locks", "process"},
+    {"download"},
+    {"locks", "process", "transport"},
+    {"credentials", "verdicts"},
     {"paths", "progress"},
     {"errors"},
 )
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 # Who may import what of others; everything else may not.
 ONLY = {
-    "rattler": {"engines/rattler.py", "channels/packages.py", "channels/build.py"},
+    "rattler": {"engines/rattler.py", "engines/lockfile.py", "channels/packages.py", "channels/build.py"},
     "rattler_build": {"channels/packages.py"},
     "subprocess": {"process.py"},
     "nbclient": {"runs"},
@@ -50,6 +54,9 @@ ONLY = {
     },
     "matplotlib": {"plots.py"},
     "typer": {"cli"},
+    "requests": {"transport.py", "download.py", "channels/__init__.py"},
+    "urllib3": {"transport.py"},
+    "zstandard": {"engines/unpacking.py"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mambakernels import errors
+from mambakernels import errors, verdicts
+from mambakernels.credentials import public
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 
@@ -40,9 +42,9 @@ def choose(name: str, root: Root) -> Channel:
     if name == "wheels":
         return Channel(name, wheels.url(root), "wheels, built here, as asked")
     if name == "conda-forge":
-        return Channel(name, conda_forge(), f"conda-forge at {conda_forge()}, as asked")
+        return Channel(name, conda_forge(), f"conda-forge at {public(conda_forge())}, as asked")
     if re.match(r"(https?|file)://", name):
-        return Channel(name, name.rstrip("/"), f"{name}, as asked")
+        return Channel(public(name), name.rstrip("/"), f"{public(name)}, as asked")
     folder = Path(name).expanduser().absolute()
     if not any((folder / part / "repodata.json").exists() for part in ("noarch", *_subdirs(folder))):
         raise errors.ChannelError(
@@ -52,14 +54,34 @@ def choose(name: str, root: Root) -> Channel:
     return Channel(name, folder.as_uri(), f"{folder}, as asked")
 
 
+def reopen(url: str, root: Root) -> Channel:
+    """Return the channel an environment was made from, by the address in its manifest (without credentials)."""
+    from mambakernels.channels import wheels
+
+    if url == wheels.url(root):
+        return choose("wheels", root)
+    if url == public(conda_forge()):
+        return choose("conda-forge", root)
+    return Channel(url, url, f"{url}, as before")
+
+
 def provide(
-    channel: Channel, root: Root, specs: Sequence[str], *, insist: bool = False, progress: Progress = silent
+    channel: Channel,
+    root: Root,
+    specs: Sequence[str],
+    *,
+    insist: bool = False,
+    update: bool = False,
+    progress: Progress = silent,
 ) -> None:
-    """Make sure that a channel that is built here has what a request names; any other is as it is."""
+    """Make sure that a channel that is built here has what a request names; any other is as it is.
+
+    `insist` asks for these very versions although packages of these names are there, `update` for newer ones of all.
+    """
     from mambakernels.channels import wheels
 
     if channel.is_wheels:
-        wheels.ensure(root, specs, insist=insist, progress=progress)
+        wheels.ensure(root, specs, insist=insist, update=update, progress=progress)
 
 
 def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
@@ -67,6 +89,21 @@ def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
     from mambakernels.channels import own
 
     return own.ensure(root, progress=progress)
+
+
+def own_url(root: Root) -> str:
+    """Return the address of the channel that `mambakernels-numeric` comes from."""
+    from mambakernels.channels import own
+
+    return own.folder(root).as_uri()
+
+
+def own_record(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
+    """Make sure `mambakernels-numeric` can be installed; return its record, with its address."""
+    from mambakernels.channels import own
+
+    own.ensure(root, progress=progress)
+    return own.record(root)
 
 
 def what_wheels_offer() -> str:
@@ -83,9 +120,9 @@ def _auto(root: Root) -> Channel:
     from mambakernels.channels import wheels
 
     address = conda_forge()
-    problem = _problem(address)
+    problem = verdicts.remembered(root, f"channel {address}", lambda: _problem(address))
     if problem is None:
-        return Channel("conda-forge", address, f"conda-forge at {address}, which answers")
+        return Channel("conda-forge", address, f"conda-forge at {public(address)}, which answers")
     return Channel("wheels", wheels.url(root), f"wheels, built here, as conda-forge does not answer ({problem})")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mambakernels import process
 from mambakernels.channels import packages
@@ -30,6 +31,17 @@ def ensure(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
             if not _has(root, mark):
                 process.Worker(__name__).call({"root": str(root.path)}, progress=progress)
     return folder(root).as_uri(), spec
+
+
+def record(root: Root) -> dict[str, Any]:
+    """Return the record of the present source's package, which `ensure` has made sure of."""
+    mark = source_hash()[:8]
+    name, found = next(
+        (name, found)
+        for name, found in packages.records(folder(root), _SUBDIR).items()
+        if found["build"].startswith(f"s{mark}")
+    )
+    return {**found, "url": f"{folder(root).as_uri()}/{_SUBDIR}/{name}"}
 
 
 def source_hash() -> str:

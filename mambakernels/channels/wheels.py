@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import shutil
-import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from mambakernels import errors, paths, process
 from mambakernels.channels import blas as blas_table
 from mambakernels.channels import interpreter
 from mambakernels.channels.blas import Blas
-from mambakernels.locks import locked
+from mambakernels.locks import locked, nobody_using_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 
@@ -143,11 +142,11 @@ def clean(root: Root) -> int:
     Environments keep working: they hold files that are in the cache as well by links of their own.
     """
     freed = 0
-    for folder in (*root.channels.glob("wheels-*"), *root.path.glob(root.packages.name)):
-        with locked(root, folder.name):
-            files = (path.lstat() for path in folder.rglob("*"))
-            freed += sum(state.st_size for state in files if state.st_nlink == 1 and stat.S_ISREG(state.st_mode))
-            shutil.rmtree(folder)
+    with nobody_using_packages(root):
+        for folder in (*root.channels.glob("wheels-*"), *root.path.glob(root.packages.name)):
+            with locked(root, folder.name):
+                freed += paths.size_on_disk(folder)
+                shutil.rmtree(folder)
     return freed
 
 

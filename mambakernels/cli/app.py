@@ -30,9 +30,15 @@ class EngineChoice(str, Enum):
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RootOption = Annotated[
-    Path | None, typer.Option("--root", help="Where environments live (or MAMBAKERNELS_ROOT).", show_default=False)
+    Path | None,
+    typer.Option("--root", "-r", help="Where environments live (or MAMBAKERNELS_ROOT).", show_default=False),
 ]
 EngineOption = Annotated[EngineChoice, typer.Option(help="What solves and links packages.")]
+NameArgument = Annotated[str, typer.Argument(help="The environment, or the path of one.", metavar="NAME")]
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--file", "-f", help="environment.yml, a list of specs, an @EXPLICIT file or a lockfile."),
+]
 ChannelOption = Annotated[
     list[str] | None,
     typer.Option("--channel", "-c", help="auto, wheels, conda-forge, a URL or a folder; may be given again."),
@@ -40,6 +46,8 @@ ChannelOption = Annotated[
 ParameterOption = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", help="key=value of the notebook; may be given again.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accepted for micromamba's sake: nothing is ever asked.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 

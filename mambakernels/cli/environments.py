@@ -1,4 +1,4 @@
-"""Commands for environments: create, list, remove, info."""
+"""Commands for whole environments: create, list, remove, clone, rename, verify, clean, info."""
 
 from __future__ import annotations
 
@@ -11,38 +11,49 @@ from mambakernels import tables
 from mambakernels.cli.app import (
     AsJson,
     ChannelOption,
+    DryRun,
     EngineChoice,
     EngineOption,
+    FileOption,
+    NameArgument,
     Quiet,
     RootOption,
+    Yes,
     app,
     plain,
     print_json,
+    size,
 )
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="The environment's name, and its kernel's.")] = "",
+    name: Annotated[str, typer.Argument(help="Its name, and its kernel's; with --prefix, the first spec.")] = "",
     specs: Annotated[list[str] | None, typer.Argument(help="Match specs: python=3.11 numpy 'libblas=*=*mkl'")] = None,
     *,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="An environment.yml.")] = None,
+    file: FileOption = None,
+    locked: Annotated[Path | None, typer.Option(help="A lockfile, whose packages are linked exactly.")] = None,
+    prefix: Annotated[Path | None, typer.Option("--prefix", "-p", help="Where to make it, if not by name.")] = None,
     engine: EngineOption = EngineChoice.auto,
     channel: ChannelOption = None,
     root: RootOption = None,
     kernel: Annotated[bool, typer.Option(help="Register it as a Jupyter kernel.")] = True,
+    yes: Yes = False,  # noqa: ARG001 (nothing is ever asked)
     quiet: Quiet = False,
 ) -> None:
     """Make an environment and register it as a Jupyter kernel; one that is there already is left as it is."""
     import mambakernels
     from mambakernels import display
 
+    words = [word for word in (name, *(specs or ())) if word]
     clock = display.Clock()
     with display.progress(quiet=quiet) as progress:
         made = mambakernels.create(
-            name,
-            specs or (),
+            words.pop(0) if words and prefix is None else "",
+            words,
             file=file,
+            locked=locked,
+            prefix=prefix,
             engine=engine.value,
             channel=channel or (),
             root=root,
@@ -80,14 +91,107 @@ def remove(names: list[str], *, root: RootOption = None) -> None:
 
 
 @app.command()
-def info(*, as_json: AsJson = False, root: RootOption = None) -> None:
-    """Show what mambakernels would use here: places, engine, channels, BLAS libraries."""
+def clone(
+    name: NameArgument,
+    target: Annotated[str, typer.Argument(help="The new environment's name.")],
+    *,
+    engine: EngineOption = EngineChoice.auto,
+    root: RootOption = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make another environment with the same packages, files and kernels."""
+    import mambakernels
+    from mambakernels import display
+
+    with display.progress(quiet=quiet) as progress:
+        made = mambakernels.clone(name, target, engine=engine.value, root=root, progress=progress)
+    typer.echo(f"{made.name}: {len(made.packages)} packages\n{made.prefix}")
+
+
+@app.command()
+def rename(
+    name: NameArgument,
+    target: Annotated[str, typer.Argument(help="The new name.")],
+    *,
+    engine: EngineOption = EngineChoice.auto,
+    root: RootOption = None,
+    quiet: Quiet = False,
+) -> None:
+    """Give an environment another name; its kernels go with it."""
+    import mambakernels
+    from mambakernels import display
+
+    with display.progress(quiet=quiet) as progress:
+        made = mambakernels.rename(name, target, engine=engine.value, root=root, progress=progress)
+    typer.echo(f"{made.name}: {len(made.packages)} packages\n{made.prefix}")
+
+
+@app.command()
+def verify(
+    name: NameArgument,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Link its packages anew if anything differs.")] = False,
+    engine: EngineOption = EngineChoice.auto,
+    root: RootOption = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare an environment's files with the hashes its packages have of them."""
+    import mambakernels
+    from mambakernels import display
+
+    with display.progress(quiet=quiet or as_json) as progress:
+        found = mambakernels.verify(name, repair=repair, engine=engine.value, root=root, progress=progress)
+    if as_json:
+        print_json(plain(found))
+    else:
+        rows = [(item.path, item.package, item.kind) for item in found.damage]
+        tables.print_table(("file", "package", "is"), rows, empty=f"All {found.files} files are as they should be.")
+        if rows:
+            typer.echo(f"To mend them: mambakernels verify {name} --repair")
+    if found.damage:
+        raise typer.Exit(1)
+
+
+@app.command()
+def clean(*, dry_run: DryRun = False, root: RootOption = None, quiet: Quiet = False) -> None:
+    """Delete the package cache and what killed processes left; environments keep working."""
+    import mambakernels
+    from mambakernels import display
+
+    with display.progress(quiet=quiet) as progress:
+        found = mambakernels.clean(dry_run=dry_run, root=root, progress=progress)
+    for item in found:
+        typer.echo(f"{size(item.size):>8}  {item.path}")
+    total = size(sum(item.size for item in found))
+    typer.echo(f"{total} would be freed." if dry_run else f"Freed {total}.")
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="An environment, or the path of one.")] = "",
+    *,
+    as_json: AsJson = False,
+    root: RootOption = None,
+) -> None:
+    """Show what is known of an environment; without one, what mambakernels would use here."""
     import mambakernels
 
-    facts = mambakernels.info(root=root)
+    facts = mambakernels.describe(name, root=root) if name else mambakernels.info(root=root)
     if as_json:
         print_json(facts)
         return
+    packages = facts.pop("packages", [])
     for key, value in facts.items():
-        shown = "; ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{key.replace('_', ' ') + ':':18}{shown if shown is not None else '-'}")
+        typer.echo(f"{key.replace('_', ' ') + ':':18}{_shown(value)}")
+    if packages:
+        rows = [(item["name"], item["version"], item["build"]) for item in packages]
+        tables.print_table(("package", "version", "build"), rows, empty="")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {item}" for key, item in value.items()) or "-"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)

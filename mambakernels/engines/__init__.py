@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mambakernels import errors
-from mambakernels.progress import Progress
+from mambakernels.paths import Root
+from mambakernels.progress import Progress, silent
 
 # Below this many files, more processes take longer to start than they save.
 _WORTH_PROCESSES = 200
 
+# Seconds until something answers, all sources together: `auto` should take five, and the channel asks as well.
+_PATIENCE = 2.5
+
+# What an index says of a package beside its identity; an archive, which is older, may say otherwise.
+_INDEXED = (
+    "build_number",
+    "depends",
+    "constrains",
+    "extra_depends",
+    "features",
+    "license",
+    "license_family",
+    "md5",
+    "noarch",
+    "python_site_packages_path",
+    "size",
+    "timestamp",
+    "track_features",
+)
+
 EngineName = Literal["auto", "rattler", "micromamba"]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Package:
-    """One package: what its channel calls it and the hash of its archive."""
+    """One package: what its channel calls it and the hash of its archive.
+
+    `record` is what the channel's index says of it (`depends`, `license`, `noarch`, …), where that is known.
+    """
 
     name: str
     version: str
@@ -28,10 +54,12 @@ class Package:
     subdir: str
     url: str
     sha256: str
+    record: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Package:
+    def from_record(cls, record: Mapping[str, Any]) -> Package:
         """Read a record of an index, a lockfile or `conda-meta`."""
+        kept = {key: record[key] for key in _INDEXED if record.get(key) is not None}
         return cls(
             name=record["name"],
             version=record["version"],
@@ -39,7 +67,18 @@ class Package:
             subdir=record["subdir"],
             url=record["url"],
             sha256=record.get("sha256") or "",
+            record=kept,
         )
+
+    @property
+    def identity(self) -> Json:
+        """All but the record, as JSON holds it."""
+        return {key: value for key, value in vars(self).items() if key != "record"}
+
+    @property
+    def spec(self) -> str:
+        """The match spec that no other package satisfies."""
+        return f"{self.name}=={self.version}={self.build}"
 
     def __str__(self) -> str:
         return f"{self.name}={self.version}={self.build}"
@@ -47,11 +86,15 @@ class Package:
 
 @dataclass(frozen=True)
 class Request:
-    """What an environment is to hold: match specs, and the channels (URLs) that may serve them, first one first."""
+    """What an environment is to hold: match specs, and the channels (URLs) that may serve them, first one first.
+
+    `virtual` are virtual packages (`__glibc`: `2.28`) to take for granted; those of this machine by default.
+    """
 
     specs: tuple[str, ...]
     channels: tuple[str, ...]
     subdir: str
+    virtual: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -73,24 +116,70 @@ class Engine(Protocol):
     ) -> tuple[Package, ...]:
         """Solve and link into `prefix`, with the path `final` written into the files; return what was linked."""
 
+    def link(
+        self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = ...
+    ) -> tuple[Package, ...]:
+        """Link exactly these packages, by their URLs and hashes, into `prefix` as if it were `final`."""
 
-def choose(name: EngineName = "auto", *, executable: Path | None = None) -> tuple[Engine, str]:
-    """Return the engine and one line that says which it is and why; EngineError if it cannot be had."""
+
+def choose(
+    name: EngineName = "auto",
+    root: Root | None = None,
+    *,
+    executable: Path | None = None,
+    fetch: bool = True,
+    progress: Progress = silent,
+) -> tuple[Engine, str]:
+    """Return the engine and one line that says which it is and why; EngineError if it cannot be had.
+
+    `auto` is a micromamba that is found, else one that can be fetched (unless `fetch` is false), else rattler.
+    """
     from mambakernels.engines import micromamba, rattler
 
+    place = root or Root.find()
     if name == "rattler":
         return rattler.Rattler(), "embedded rattler, as asked"
-    found = micromamba.find(executable)
-    if name == "micromamba":
-        if found is None:
-            raise errors.EngineError(
-                "No micromamba was found: not in MAMBA_EXE, not on PATH.",
-                next_step="Install it and set MAMBA_EXE to it, or use the embedded engine: --engine rattler.",
-            )
+    found = micromamba.find(executable, root=place)
+    if found is not None:
         return micromamba.Micromamba(found.path), f"micromamba at {found.path} ({found.where})"
-    if found is None:
-        return rattler.Rattler(), "embedded rattler, as no micromamba was found"
-    return micromamba.Micromamba(found.path), f"micromamba at {found.path} ({found.where})"
+    if name == "micromamba":
+        return _fetched(place, progress)
+    return _fetched_or_embedded(place, progress) if fetch else _embedded("no micromamba was found")
+
+
+def _fetched(root: Root, progress: Progress) -> tuple[Engine, str]:
+    from mambakernels.engines import bootstrap, micromamba
+
+    ours = bootstrap.ensure(root, progress=progress)
+    return micromamba.Micromamba(ours.path), f"micromamba {ours.version} at {ours.path} (fetched from {ours.source})"
+
+
+def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
+    """Fetch micromamba, unless that was tried in vain a moment ago; one that is wrong is never passed over."""
+    from mambakernels import verdicts
+    from mambakernels.engines import bootstrap
+
+    def ask() -> str | None:
+        try:
+            bootstrap.ensure(root, patience=_PATIENCE, progress=progress)
+        except errors.HashMismatchError:
+            raise
+        except (errors.DownloadError, errors.EngineError) as error:
+            return error.what.splitlines()[0].rstrip(".")
+        return None
+
+    problem = verdicts.remembered(root, f"micromamba {os.environ.get(bootstrap.URL_VARIABLE)}", ask)
+    return (
+        _embedded(f"no micromamba was found, and it cannot be fetched ({problem})")
+        if problem
+        else _fetched(root, progress)
+    )
+
+
+def _embedded(reason: str) -> tuple[Engine, str]:
+    from mambakernels.engines import rattler
+
+    return rattler.Rattler(), f"embedded rattler, as {reason}"
 
 
 def installed(prefix: Path) -> tuple[Package, ...]:

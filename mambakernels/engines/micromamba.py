@@ -1,22 +1,22 @@
-"""The micromamba engine: finds a micromamba, gives it one request, reads its JSON answer."""
+"""The micromamba engine: finds a micromamba, gives it one request, reads its answer."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mambakernels import errors, process
-from mambakernels.engines import Package, Request, installed
+from mambakernels.engines import Package, Request, bootstrap, explicit, installed
+from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 
 
@@ -28,8 +28,8 @@ class Found:
     where: str
 
 
-def find(given: Path | None = None) -> Found | None:
-    """Return the micromamba to use: the one given, `MAMBA_EXE`'s, or the first on `PATH`; None if there is none."""
+def find(given: Path | None = None, *, root: Root | None = None) -> Found | None:
+    """Return the micromamba to use: the one given, `MAMBA_EXE`'s, the root's own, or the first on `PATH`; or None."""
     for path, where in ((given, "as given"), (os.environ.get("MAMBA_EXE"), "MAMBA_EXE")):
         if not path:
             continue
@@ -38,6 +38,8 @@ def find(given: Path | None = None) -> Found | None:
                 "This is not an executable micromamba.", where=f"{path} ({where})", next_step="Correct or unset it."
             )
         return Found(Path(path).absolute(), where)
+    if root is not None and (ours := bootstrap.find(root)):
+        return Found(ours, "ours")
     on_path = process.which("micromamba")
     return Found(on_path, "PATH") if on_path else None
 
@@ -59,79 +61,134 @@ class Micromamba:
         """Return the packages that satisfy the request, by a dry run; SolveError if none do."""
         progress(Event("solve", " ".join(request.specs)))
         prefix = cache.parent / "envs" / ".solve"
-        with _readable(request) as (readable, original):
-            answer = self._json(["create", "--dry-run", *_arguments(readable, cache.parent, prefix)], cache)
-        linked: list[dict[str, Any]] = json.loads(original(json.dumps(answer.get("actions", {}).get("LINK", []))))
-        return tuple(sorted(map(Package.from_record, linked), key=lambda package: package.name))
+        with _Links.to(request.channels) as links:
+            words = ["create", "--dry-run", "--json", *_arguments(cache.parent, prefix, request.subdir)]
+            answer = self._json(words, _wanted(request, links), _environment(cache, request.virtual))
+            found: list[dict[str, Any]] = json.loads(links.original(json.dumps(answer)))
+        return tuple(sorted(map(Package.from_record, found), key=lambda package: package.name))
 
     def create(
         self, request: Request, prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
     ) -> tuple[Package, ...]:
         """Solve and link into `prefix` as if it were `final`; micromamba compiles the bytecode itself."""
         progress(Event("solve", " ".join(request.specs)))
-        with _readable(request) as (readable, original):
-            words = ["create", "--relocate-prefix", str(final), *_arguments(readable, cache.parent, prefix)]
-            completed = process.stream([self.executable, *words], env=_environment(cache), on_line=_Lines(progress))
-            if completed.returncode != 0:
-                raise _explain(original(completed.text))
-        for record in (prefix / "conda-meta").iterdir():
-            text = record.read_text(encoding="utf-8")
-            record.write_text(original(text).replace(str(prefix), str(final)), encoding="utf-8")
-        return installed(prefix)
+        with _Links.to(request.channels) as links:
+            words = ["create", *_arguments(cache.parent, prefix, request.subdir), "--relocate-prefix", str(final)]
+            self._run([*words, *_wanted(request, links)], _environment(cache, request.virtual), links, progress)
+            return _settled(prefix, final, links)
 
-    def _json(self, words: Sequence[str], cache: Path) -> dict[str, Any]:
-        variables = _environment(cache)
-        completed = process.capture([self.executable, *words[:1], "--json", *words[1:]], env=variables)
+    def link(
+        self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
+    ) -> tuple[Package, ...]:
+        """Link exactly these packages into `prefix` as if it were `final`; the index's word counts, where known."""
+        subdir = next((package.subdir for package in packages if package.subdir != "noarch"), "noarch")
+        channels = dict.fromkeys(package.url.rsplit("/", 2)[0] for package in packages)
+        with _Links.to(channels) as links, tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+            listing = Path(folder) / "explicit.txt"
+            shown = [replace(package, url=links.shown_url(package.url)) for package in packages]
+            listing.write_text(explicit.text(shown, subdir), encoding="utf-8")
+            words = ["create", *_arguments(cache.parent, prefix, subdir), "--relocate-prefix", str(final)]
+            self._run([*words, "--file", str(listing)], _environment(cache, {}), links, progress)
+            _correct(prefix, packages)
+            return _settled(prefix, final, links)
+
+    def _run(
+        self, words: Sequence[str], variables: Mapping[str, str], links: _Links, progress: Progress
+    ) -> process.Completed:
+        completed = process.stream([self.executable, *words], env=variables, on_line=_Lines(progress))
+        if completed.returncode != 0:
+            raise _explain(links.original(completed.text))
+        return completed
+
+    def _json(self, words: Sequence[str], wanted: Sequence[str], variables: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the records of what it would link."""
+        completed = process.capture([self.executable, *words, *wanted], env=variables)
         try:
             answer: dict[str, Any] = json.loads(completed.stdout)
         except json.JSONDecodeError:
             answer = {"success": False}
         if completed.returncode != 0 or not answer.get("success"):
             # the explanation is only in what it says without --json
-            plain = process.stream([self.executable, *words], env=variables)
-            raise _explain(plain.text)
-        return answer
+            plain = [word for word in words if word != "--json"]
+            raise _explain(process.stream([self.executable, *plain, *wanted], env=variables).text)
+        return list(answer.get("actions", {}).get("LINK", []))
 
 
-def _arguments(request: Request, root: Path, prefix: Path) -> list[str]:
-    """Return the arguments both calls share; channels come last, as older versions want them."""
-    words = ["--no-rc", "--override-channels", "--yes", "-r", str(root), "-p", str(prefix)]
-    words += ["--platform", request.subdir, *request.specs]
+def _arguments(root: Path, prefix: Path, subdir: str) -> list[str]:
+    """Return the arguments all calls share."""
+    return ["--no-rc", "--override-channels", "--yes", "-r", str(root), "-p", str(prefix), "--platform", subdir]
+
+
+def _wanted(request: Request, links: _Links) -> list[str]:
+    """Return specs and channels; channels come last, as older versions want them."""
+    words = list(request.specs)
     for channel in request.channels:
-        words += ["-c", channel]
+        words += ["-c", links.shown_url(channel)]
     return words
 
 
-def _environment(cache: Path) -> dict[str, str]:
+def _environment(cache: Path, virtual: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without what an active conda or mamba would change, and with our package cache."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("CONDA_", "MAMBA_", "_CE_"))}
     overrides = {key: value for key, value in os.environ.items() if key.startswith("CONDA_OVERRIDE_")}
+    overrides |= {f"CONDA_OVERRIDE_{name.strip('_').upper()}": version for name, version in virtual.items()}
     return {**kept, **overrides, "MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache)}
 
 
-@contextmanager
-def _readable(request: Request) -> Iterator[tuple[Request, Callable[[str], str]]]:
-    """Yield the request with channels micromamba can read, and what puts their own names back into its words.
+@dataclass(frozen=True)
+class _Links:
+    """Channels shown to micromamba under another address, and the way back.
 
     micromamba 2.8 refuses a local channel with a space or a letter that is not ASCII in its path, however it is
     written ("Bad path"). Such a one is shown to it through a link in a private folder.
     """
-    with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
-        shown: dict[str, str] = {}
-        for number, url in enumerate(request.channels):
-            path = unquote(urlsplit(url).path)
-            if url.startswith("file:") and not re.fullmatch(r"[\w./+-]*", path, re.ASCII):
-                link = Path(folder) / str(number)
-                link.symlink_to(path)
-                shown[url] = link.as_uri()
 
-        def original(text: str) -> str:
-            for url, link in shown.items():
-                text = text.replace(link, url).replace(urlsplit(link).path, urlsplit(url).path)
-            return text
+    shown: Mapping[str, str] = field(default_factory=dict)
 
-        channels = tuple(shown.get(url, url) for url in request.channels)
-        yield dataclasses.replace(request, channels=channels), original
+    @classmethod
+    @contextmanager
+    def to(cls, channels: Sequence[str] | Mapping[str, Any]) -> Iterator[_Links]:
+        with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+            shown: dict[str, str] = {}
+            for number, url in enumerate(channels):
+                path = unquote(urlsplit(url).path)
+                if url.startswith("file:") and not re.fullmatch(r"[\w./+-]*", path, re.ASCII):
+                    link = Path(folder) / str(number)
+                    link.symlink_to(path)
+                    shown[url] = link.as_uri()
+            yield cls(shown)
+
+    def shown_url(self, url: str) -> str:
+        """Return the address that micromamba is given for a channel, or for a package of one."""
+        for own, link in self.shown.items():
+            if url == own or url.startswith(f"{own}/"):
+                return link + url[len(own) :]
+        return url
+
+    def original(self, text: str) -> str:
+        """Put the channels' own names back into micromamba's words."""
+        for url, link in self.shown.items():
+            text = text.replace(link, url).replace(urlsplit(link).path, urlsplit(url).path)
+        return text
+
+
+def _settled(prefix: Path, final: Path, links: _Links) -> tuple[Package, ...]:
+    """Write where the environment will be, and the channels' own names, into `conda-meta`; return what was linked."""
+    for record in (prefix / "conda-meta").iterdir():
+        text = record.read_text(encoding="utf-8")
+        record.write_text(links.original(text).replace(str(prefix), str(final)), encoding="utf-8")
+    return installed(prefix)
+
+
+def _correct(prefix: Path, packages: Sequence[Package]) -> None:
+    """Write what the index said of each package to `conda-meta`: given a URL, micromamba looks into the archive."""
+    known = {package.spec: package.record for package in packages if "depends" in package.record}
+    for path in (prefix / "conda-meta").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        record = known.get(Package.from_record(content).spec)
+        if record is None:
+            continue
+        path.write_text(json.dumps({**content, **record}, indent=4), encoding="utf-8")
 
 
 class _Lines:

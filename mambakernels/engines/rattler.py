@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
+import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from mambakernels import errors, process
 from mambakernels.engines import Package, Request, compile_missing
 from mambakernels.progress import Event, Progress, silent
+
+_RETRIES = 3
 
 
 class Rattler:
@@ -38,9 +42,17 @@ class Rattler:
         message = {"do": "create", "request": asdict(request), "prefix": str(prefix), "final": str(final)}
         return self._call({**message, "cache": str(cache)}, progress)
 
+    def link(
+        self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
+    ) -> tuple[Package, ...]:
+        """Link exactly these packages into `prefix` as if it were `final`; bytecode is complete afterwards."""
+        records = [{**package.record, **package.identity} for package in packages]
+        message = {"do": "link", "records": records, "prefix": str(prefix), "final": str(final), "cache": str(cache)}
+        return self._call(message, progress)
+
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
         answer = process.Worker(__name__).call(message, progress=progress)
-        return tuple(Package(**package) for package in answer["packages"])
+        return tuple(map(Package.from_record, answer["records"]))
 
 
 # ------------------------------------------------------------------------------------------------- in the child
@@ -48,29 +60,32 @@ class Rattler:
 
 def work(message: process.Json, progress: Progress) -> process.Json:
     """Do what one message asks for."""
-    asked = message["request"]
-    request = Request(tuple(asked["specs"]), tuple(asked["channels"]), asked["subdir"])
     cache = Path(message["cache"])
-    records = asyncio.run(_solve(request, cache, progress))
-    if message["do"] == "create":
+    if message["do"] == "link":
+        records = asyncio.run(_as_recorded(message["records"], cache, progress))
+    else:
+        records = asyncio.run(_solve(message["request"], cache, progress))
+    if message["do"] != "solve":
         prefix, final = Path(message["prefix"]), Path(message["final"])
         asyncio.run(_link(records, prefix, final, cache, progress))
         _compile(prefix, final, progress)
-    return {"packages": [asdict(_described(record)) for record in records]}
+    return {"records": [json.loads(record.to_json()) for record in records]}
 
 
-async def _solve(request: Request, cache: Path, progress: Progress) -> list[Any]:
+async def _solve(request: process.Json, cache: Path, progress: Progress) -> list[Any]:
+    """Solve; `request` holds the fields of a Request."""
     import rattler
     from rattler import exceptions
 
-    progress(Event("solve", " ".join(request.specs)))
+    progress(Event("solve", " ".join(request["specs"])))
     try:
         records: list[Any] = await rattler.solve(
-            sources=[rattler.Channel(url) for url in request.channels],
-            specs=[rattler.MatchSpec(spec, strict=False) for spec in request.specs],
-            platforms=[rattler.Subdir(request.subdir), rattler.Subdir("noarch")],
-            gateway=rattler.Gateway(cache_dir=cache / "cache"),
-            virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
+            sources=[rattler.Channel(url) for url in request["channels"]],
+            specs=[rattler.MatchSpec(spec, strict=False) for spec in request["specs"]],
+            platforms=[rattler.Subdir(request["subdir"]), rattler.Subdir("noarch")],
+            gateway=rattler.Gateway(cache_dir=cache / "cache", client=_client()),
+            virtual_packages=_virtual_packages(request["virtual"]),
+            add_pip_as_python_dependency=True,
         )
     except exceptions.InvalidMatchSpecError as error:
         raise errors.InvalidRequestError(
@@ -85,6 +100,52 @@ async def _solve(request: Request, cache: Path, progress: Progress) -> list[Any]
     return sorted(records, key=lambda record: str(record.name.normalized))
 
 
+def _client() -> Any:
+    """Return a client that retries, and that finds credentials where rattler keeps them and in `.netrc`."""
+    import rattler
+
+    return rattler.Client.default_client(max_retries=_RETRIES)
+
+
+def _virtual_packages(given: process.Json) -> list[Any]:
+    import rattler
+
+    if not given:
+        return list(rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()))
+    return [
+        rattler.GenericVirtualPackage(
+            rattler.PackageName(name), rattler.Version("1" if name == "__archspec" else version), version
+        )
+        for name, version in given.items()
+    ]
+
+
+async def _as_recorded(given: list[process.Json], cache: Path, progress: Progress) -> list[Any]:
+    """Return the records as they were written down; what only a URL and a hash say is read from the archive."""
+    bare = [record for record in given if "depends" not in record]
+    if bare:
+        specs = [f"{record['url']}#{record['md5']}" if record.get("md5") else record["url"] for record in bare]
+        asked = {"specs": specs, "channels": [], "subdir": bare[0]["subdir"], "virtual": {}}
+        read = {record.url: json.loads(record.to_json()) for record in await _solve(asked, cache, progress)}
+        given = [{**read.get(record["url"], {}), **record} for record in given]
+    return [from_json(record) for record in given]
+
+
+def from_json(record: process.Json) -> Any:
+    """Return a record as rattler has it; the library reads them from a file only."""
+    import rattler
+
+    known = {key: value for key, value in record.items() if value is not None}
+    with tempfile.NamedTemporaryFile("w", prefix="mambakernels-", suffix=".json", encoding="utf-8") as file:
+        json.dump(known, file)
+        file.flush()
+        described = rattler.PackageRecord.from_index_json(
+            Path(file.name), record.get("size"), record.get("sha256") or None, record.get("md5")
+        )
+    url = record["url"]
+    return rattler.RepoDataRecord(described, url.rpartition("/")[2], url, url.rsplit("/", 2)[0] + "/")
+
+
 async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, progress: Progress) -> None:
     import rattler
     from rattler import exceptions
@@ -97,6 +158,7 @@ async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, prog
             cache_dir=cache,
             installed_packages=[],
             execute_link_scripts=False,
+            client=_client(),
             reporter=_Reporter(progress),
         )
     except (exceptions.InstallerError, exceptions.LinkError, exceptions.TransactionError, exceptions.IoError) as error:
@@ -159,17 +221,6 @@ def _files_without_bytecode(record: dict[str, Any]) -> list[str]:
     names = record.get("files", [])
     sources = [name for name in names if name.endswith(".py") and "site-packages" in name]
     return [] if not sources or any(name.endswith(".pyc") for name in names) else sources
-
-
-def _described(record: Any) -> Package:
-    return Package(
-        name=record.name.normalized,
-        version=str(record.version),
-        build=str(record.build),
-        subdir=str(record.subdir),
-        url=record.url,
-        sha256=record.sha256.hex() if record.sha256 else "",
-    )
 
 
 def _explanation(text: str) -> str:

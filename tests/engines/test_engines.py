@@ -106,7 +106,7 @@ def test_without_micromamba_the_embedded_engine_is_chosen_and_says_why(monkeypat
     engine, why = engines.choose("auto")
     assert engine.name == "rattler"
     assert "no micromamba was found" in why
-    with pytest.raises(errors.EngineError, match="--engine rattler"):
+    with pytest.raises(errors.DownloadError, match="--engine rattler"):
         engines.choose("micromamba")
 
 

@@ -1,0 +1,50 @@
+"""`@EXPLICIT` files: one package a line, by its address and hash, as conda and micromamba write and read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mambakernels import errors
+from mambakernels.engines import Package
+
+_LINE = re.compile(
+    r"(?P<url>.+/(?P<subdir>[a-z0-9-]+)/(?P<name>[^/]+)-(?P<version>[^-/]+)-(?P<build>[^-/]+)\.(?:conda|tar\.bz2))"
+    r"(?:#(?:sha256:)?(?P<hash>[0-9a-f]{64}|[0-9a-f]{32}))?"
+)
+_MD5_DIGITS = 32
+
+
+def parse(line: str, file: Path) -> Package:
+    """Return the package that a line names; InvalidRequestError if it names none, or its hash is none."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise errors.InvalidRequestError(
+            f"This is not the address of a conda package: {line}",
+            where=str(file),
+            next_step="After @EXPLICIT, each line is …/SUBDIR/NAME-VERSION-BUILD.conda#HASH (md5, or sha256:…).",
+        )
+    found = match["hash"] or ""
+    is_md5 = len(found) == _MD5_DIGITS
+    return Package(
+        name=match["name"],
+        version=match["version"],
+        build=match["build"],
+        subdir=match["subdir"],
+        url=match["url"],
+        sha256="" if is_md5 else found,
+        record={"md5": found} if is_md5 else {},
+    )
+
+
+def line(package: Package) -> str:
+    """Return the line for a package, with the best hash that is known of it."""
+    md5 = package.record.get("md5")
+    mark = f"#sha256:{package.sha256}" if package.sha256 else f"#{md5}" if md5 else ""
+    return f"{package.url}{mark}"
+
+
+def text(packages: Iterable[Package], subdir: str) -> str:
+    """Return a whole file."""
+    return "\n".join([f"# platform: {subdir}", "@EXPLICIT", *map(line, packages), ""])

@@ -1,0 +1,111 @@
+"""Lockfiles in rattler's format, which pixi reads as well: exact packages per subdir, written and read in a worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mambakernels import errors, process
+from mambakernels.engines import Package
+from mambakernels.progress import Progress
+
+# What pixi calls the environment of a project that has one only.
+_ENVIRONMENT = "default"
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What a lockfile says: channels, and for each subdir the conda packages and what pip is to add."""
+
+    channels: tuple[str, ...]
+    packages: Mapping[str, tuple[Package, ...]]
+    pip: Mapping[str, tuple[str, ...]]
+
+
+def write(path: Path, locked: Locked) -> None:
+    """Write a lockfile, in one step; the packages need their records."""
+    message = {
+        "do": "write",
+        "path": str(path.absolute()),
+        "channels": locked.channels,
+        "packages": {
+            subdir: [{**package.record, **package.identity} for package in packages]
+            for subdir, packages in locked.packages.items()
+        },
+    }
+    process.Worker(__name__).call(message)
+
+
+def read(path: Path) -> Locked:
+    """Read a lockfile; InvalidRequestError if it is none, or has nothing but what other tools can install."""
+    if not path.is_file():
+        raise errors.NotFoundError("There is no such lockfile.", where=str(path))
+    answer = process.Worker(__name__).call({"do": "read", "path": str(path.absolute())})
+    return Locked(
+        channels=tuple(answer["channels"]),
+        packages={subdir: tuple(map(Package.from_record, records)) for subdir, records in answer["packages"].items()},
+        pip={subdir: tuple(requirements) for subdir, requirements in answer["pip"].items()},
+    )
+
+
+# ------------------------------------------------------------------------------------------------- in the child
+
+
+def work(message: process.Json, progress: Progress) -> process.Json:
+    """Do what one message asks for."""
+    del progress
+    path = Path(message["path"])
+    return _read(path) if message["do"] == "read" else _write(path, message["channels"], message["packages"])
+
+
+def _write(path: Path, channels: Sequence[str], packages: Mapping[str, Sequence[process.Json]]) -> process.Json:
+    import rattler
+
+    from mambakernels.engines.rattler import from_json
+
+    platforms = {subdir: rattler.LockPlatform(subdir) for subdir in packages}
+    lock = rattler.LockFile(list(platforms.values()))
+    lock.set_channels(_ENVIRONMENT, [rattler.LockChannel(url) for url in channels])
+    for subdir, records in packages.items():
+        for record in records:
+            lock.add_conda_package(_ENVIRONMENT, platforms[subdir], from_json(record))
+    staged = path.with_name(f".{path.name}.new")
+    lock.to_path(staged)
+    staged.replace(path)
+    return {}
+
+
+def _read(path: Path) -> process.Json:
+    import rattler
+
+    try:
+        lock = rattler.LockFile.from_path(path)
+    except Exception as error:  # the library has no class of its own for this
+        raise errors.InvalidRequestError(f"This lockfile cannot be read: {error}.", where=str(path)) from error
+    environment = lock.environment(_ENVIRONMENT) or next((item for _, item in lock.environments()), None)
+    if environment is None:
+        raise errors.InvalidRequestError("There is no environment in this lockfile.", where=str(path))
+    found: dict[str, list[Any]] = {}
+    pip: dict[str, list[str]] = {}
+    for platform in environment.platforms():
+        for package in environment.packages(platform) or []:
+            _sort_in(package, found.setdefault(str(platform), []), pip.setdefault(str(platform), []), path)
+    channels = [str(channel) for channel in environment.channels()]
+    return {"channels": channels, "packages": found, "pip": pip}
+
+
+def _sort_in(package: Any, conda: list[Any], pip: list[str], path: Path) -> None:
+    import rattler
+
+    if isinstance(package, rattler.CondaLockedBinaryPackage):
+        conda.append(json.loads(package.repo_data_record().to_json()))
+    elif isinstance(package, rattler.PypiLockedPackage):
+        pip.append(f"{package.name} @ {package.location}")
+    else:
+        raise errors.InvalidRequestError(
+            f"The package {package.name} of this lockfile is to be built from source, which mambakernels does not do.",
+            where=str(path),
+        )

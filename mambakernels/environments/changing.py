@@ -1,0 +1,324 @@
+"""Changing an environment: what it shall hold is decided, linked beside it as a whole, and put in its place.
+
+So a change is there or it is not; what pip or the user added is taken along.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mambakernels import channels, engines, errors
+from mambakernels.channels import Channel
+from mambakernels.engines import EngineName, Package
+from mambakernels.environments import staging
+from mambakernels.environments.environment import (
+    Environment,
+    NameOrPath,
+    Place,
+    held,
+    owned,
+    read,
+    recover,
+    write_manifest,
+)
+from mambakernels.environments.linking import NUMERIC, Linker, linking
+from mambakernels.environments.spec import is_numeric, spec_name
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+from mambakernels.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an environment held before, and what it holds (or, of a dry run, would hold) afterwards."""
+
+    before: Environment
+    after: Environment
+
+    @property
+    def added(self) -> tuple[Package, ...]:
+        """Packages of names that were not there."""
+        return _without(self.after.packages, self.before.packages)
+
+    @property
+    def removed(self) -> tuple[Package, ...]:
+        """Packages of names that are there no more."""
+        return _without(self.before.packages, self.after.packages)
+
+    @property
+    def replaced(self) -> tuple[tuple[Package, Package], ...]:
+        """Packages of which there is another version or build now: before and after."""
+        was = {package.name: package for package in self.before.packages}
+        return tuple((was[new.name], new) for new in self.after.packages if was.get(new.name, new) != new)
+
+    def __bool__(self) -> bool:
+        return self.before != self.after
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What an environment shall be asked to be from now on, and which packages that means."""
+
+    specs: tuple[str, ...]
+    packages: tuple[Package, ...]
+
+
+def install(
+    name: NameOrPath,
+    specs: Sequence[str],
+    *,
+    root: Root,
+    channel: Sequence[str] = (),
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Change:
+    """Add match specs to an environment, changing as little else as can be; again with a name, its spec is replaced.
+
+    Held first is every package as it is, then only those that were asked for, then none. Raises as `create` does,
+    and the environment is then as it was.
+    """
+    given = [spec.strip() for spec in specs]
+    if not given or not all(given):
+        raise errors.InvalidRequestError("There is nothing to install.", next_step="Name a match spec: pandas>=2")
+    named = {spec_name(spec) for spec in given}
+
+    def plan(environment: Environment, link: Linker) -> _Plan:
+        kept = tuple(spec for spec in environment.specs if spec_name(spec) not in named)
+        wanted = (*kept, *given)
+        return _Plan(wanted, link.solved(wanted, _holding(environment, free=named, specs=wanted)))
+
+    return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
+
+
+def update(
+    name: NameOrPath,
+    names: Sequence[str] = (),
+    *,
+    root: Root,
+    channel: Sequence[str] = (),
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Change:
+    """Bring packages, and what they depend on, to the newest versions that the specs allow; by default all.
+
+    Python stays at its minor version unless it is named.
+    """
+
+    def plan(environment: Environment, link: Linker) -> _Plan:
+        _check_installed(environment, names)
+        free = (
+            _closure(_records(environment), names) - {"python"}
+            if names
+            else {item.name for item in environment.packages}
+        )
+        free |= set(names)
+        holding = _holding(environment, free=free - ({"python"} - set(names)), specs=environment.specs)
+        return _Plan(environment.specs, link.solved(environment.specs, holding, update=True))
+
+    return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
+
+
+def uninstall(
+    name: NameOrPath,
+    names: Sequence[str],
+    *,
+    root: Root,
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Change:
+    """Take packages out of an environment, with what only they needed; nothing else changes.
+
+    What something else needs is an InvalidRequestError that says what does.
+    """
+
+    def plan(environment: Environment, link: Linker) -> _Plan:
+        del link
+        _check_installed(environment, names)
+        specs = tuple(spec for spec in environment.specs if spec_name(spec) not in names)
+        records = _records(environment)
+        kept = _needed(environment, records, specs, names)
+        return _Plan(specs, tuple(package for package in records.values() if package.name in kept))
+
+    return _change(name, plan, root=root, channel=(), engine=engine, dry_run=dry_run, progress=progress)
+
+
+def repair(name: NameOrPath, *, root: Root, engine: EngineName = "auto", progress: Progress = silent) -> Environment:
+    """Link an environment's packages anew; files that no package brought stay."""
+    with held(name, root, progress=progress) as environment:
+        records = tuple(_records(owned(environment)).values())
+        with linking(environment.place, _channels(environment, ()), engine, progress) as link:
+            return _put(environment, environment, records, link)
+
+
+def clone(
+    source: NameOrPath, target: str, *, root: Root, engine: EngineName = "auto", progress: Progress = silent
+) -> Environment:
+    """Make another environment with the same packages, and with what pip or the user added; nothing is solved.
+
+    One that is there already, as a clone of the same, is returned as it is.
+    """
+    place = Place.of(target, root)
+    with held(source, root, progress=progress) as environment:
+        if place.prefix == owned(environment).prefix:
+            raise errors.InvalidRequestError("An environment cannot be its own clone.", where=str(place.prefix))
+        with locked(root, place.lock, progress=progress):
+            recover(place)
+            mark = f"{environment.prefix} {environment.created}"
+            if place.prefix.exists():
+                return _same_clone(place, mark)
+            records = tuple(_records(environment).values())
+            with linking(place, _channels(environment, ()), engine, progress) as link:
+                copy = replace(environment, name=place.name, prefix=place.prefix, cloned_from=mark)
+                return _put(environment, copy, records, link)
+
+
+def remove(name: NameOrPath, root: Root) -> None:
+    """Remove an environment; kernelspecs that point to it are for the caller to remove first."""
+    with held(name, root) as environment:
+        discard(environment)
+
+
+def discard(environment: Environment) -> None:
+    """Take an environment that is held out of sight in one step, then delete its files."""
+    staging.discard(owned(environment).prefix, environment.root)
+
+
+def _change(
+    name: NameOrPath,
+    plan: Callable[[Environment, Linker], _Plan],
+    *,
+    root: Root,
+    channel: Sequence[str],
+    engine: EngineName,
+    dry_run: bool,
+    progress: Progress,
+) -> Change:
+    with held(name, root, progress=progress) as environment:
+        chosen = _channels(owned(environment), channel)
+        with linking(environment.place, chosen, engine, progress) as link:
+            planned = plan(environment, link)
+            after = replace(environment, specs=planned.specs, packages=planned.packages, channels=link.urls)
+            if dry_run or after == environment:
+                return Change(environment, after)
+            staging.check_carriable(environment, [package.name for package in planned.packages])
+            return Change(environment, _put(environment, after, planned.packages, link))
+
+
+def _put(old: Environment, new: Environment, packages: Sequence[Package], link: Linker) -> Environment:
+    """Link the packages and put them in the place of `new`, with what no package brought to `old`."""
+    linked = link.exactly(packages)
+    staging.carry_over(old, link.folder, new.place)
+    write_manifest(link.folder, replace(new, packages=linked), link.engine)
+    if old.prefix == new.prefix:
+        staging.replace(link.folder, new.place)
+    else:
+        link.folder.rename(new.prefix)
+    found = read(new.place)
+    assert found is not None
+    return found
+
+
+def _same_clone(place: Place, mark: str) -> Environment:
+    there = read(place)
+    if there is None or there.cloned_from != mark:
+        raise errors.InvalidRequestError(
+            f"There is something called {place.name!r} already.",
+            where=str(place.prefix),
+            next_step="Choose another name, or remove it first.",
+        )
+    return there
+
+
+def _channels(environment: Environment, given: Sequence[str]) -> list[Channel]:
+    """Return the channels that were named now, else those that the environment was made from."""
+    if given:
+        return [channels.choose(name, environment.root) for name in given]
+    return [channels.reopen(url, environment.root) for url in environment.channels]
+
+
+def _records(environment: Environment) -> dict[str, Package]:
+    """Return the packages with their records, which are in `conda-meta`, by name."""
+    return {package.name: package for package in engines.installed(environment.prefix)}
+
+
+def _holding(environment: Environment, *, free: Collection[str], specs: Sequence[str]) -> list[list[str]]:
+    """Return what to hold: all packages but the free ones, else those that were asked for, else Python's minor."""
+    asked = {spec_name(spec) for spec in specs}
+    others = [package for package in environment.packages if package.name not in {*free, NUMERIC}]
+    all_of_them = [package.spec for package in others]
+    asked_for = [package.spec for package in others if package.name in asked]
+    python = environment.package("python")
+    last = [] if python is None or "python" in free else [f"python={'.'.join(python.version.split('.')[:2])}.*"]
+    tiers = [[*all_of_them, *last], [*asked_for, *last], last]
+    return [tier for number, tier in enumerate(tiers) if tier not in tiers[:number]]
+
+
+def _check_installed(environment: Environment, names: Sequence[str]) -> None:
+    there = {package.name for package in environment.packages}
+    for name in names:
+        if name not in there:
+            raise errors.NotFoundError(
+                f"There is no package {name!r} in {environment.name!r}.",
+                where=str(environment.prefix),
+                next_step=f"mambakernels info {environment.name} lists them; names only, without versions.",
+            )
+
+
+def _depends(package: Package) -> set[str]:
+    return {
+        re.split(r"[\s=<>!~\[]", spec.rpartition("::")[2], maxsplit=1)[0] for spec in package.record.get("depends", ())
+    }
+
+
+def _closure(records: Mapping[str, Package], names: Collection[str]) -> set[str]:
+    """Return the names, and all they depend on."""
+    reached: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in records and name not in reached:
+            reached.add(name)
+            waiting += _depends(records[name])
+    return reached
+
+
+def _needed(
+    environment: Environment, records: Mapping[str, Package], specs: Sequence[str], names: Sequence[str]
+) -> set[str]:
+    """Return what stays when packages go; InvalidRequestError if one of them is needed by what stays."""
+    roots = {spec_name(spec) for spec in specs}
+    if not any(name in roots for name in records) or "ipykernel" in names:
+        raise errors.InvalidRequestError(
+            f"Without {', '.join(names)}, {environment.name!r} would be no kernel any more.",
+            next_step=f"Remove the whole environment: mambakernels remove {environment.name}",
+        )
+    if is_numeric([*(_closure(records, roots) - set(names))]):
+        roots.add(NUMERIC)
+    orphans = _closure(records, names) - set(names)
+    independent = records.keys() - orphans - set(names) - {NUMERIC}
+    kept = _closure(records, {*roots, *(independent & _without_parents(records, names))})
+    for name in names:
+        if name in kept:
+            users = sorted(other for other in kept if name in _depends(records[other]))
+            raise errors.InvalidRequestError(
+                f"{name} is needed by {', '.join(users)}.",
+                where=str(environment.prefix),
+                next_step="Take those out as well, or leave it.",
+            )
+    return kept
+
+
+def _without_parents(records: Mapping[str, Package], gone: Sequence[str]) -> set[str]:
+    """Return the packages that nothing depends on, which somebody must have wanted."""
+    children = {child for package in records.values() for child in _depends(package)}
+    return set(records) - children - set(gone)
+
+
+def _without(some: Sequence[Package], others: Sequence[Package]) -> tuple[Package, ...]:
+    names = {package.name for package in others}
+    return tuple(package for package in some if package.name not in names)

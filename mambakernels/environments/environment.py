@@ -1,0 +1,269 @@
+"""An environment as it is on disk: its place, its manifest, and how both are found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from mambakernels import engines, errors
+from mambakernels.engines import Engine, Package
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+from mambakernels.progress import Progress, silent
+
+MANIFEST = ".mambakernels.json"
+_SCHEMA = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OLD = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old")
+_FOREIGN = "another program"
+
+NameOrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A prefix with the packages in it, and what its manifest says of it.
+
+    One that we did not make (`managed` is false) has no specs or channels, and is never changed.
+    """
+
+    name: str
+    prefix: Path
+    root: Root
+    specs: tuple[str, ...]
+    channels: tuple[str, ...]
+    engine: str
+    packages: tuple[Package, ...]
+    created: str
+    pip: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    cloned_from: str | None = None
+    managed: bool = True
+
+    def package(self, name: str) -> Package | None:
+        """Return the installed package of that name, or None."""
+        return next((package for package in self.packages if package.name == name), None)
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return Place(self.name, self.prefix, self.root)
+
+    @property
+    def python(self) -> Path:
+        """The environment's own Python (which need not exist: not every environment has one)."""
+        return self.prefix / self.place.python
+
+    @property
+    def blas(self) -> str | None:
+        """Which BLAS the environment was made with (`mkl`, `openblas`, …), from libblas' build string."""
+        libblas = self.package("libblas")
+        return libblas.build.rpartition("_")[2] if libblas else None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an environment is or will be, and the root whose package cache and locks serve it."""
+
+    name: str
+    prefix: Path
+    root: Root
+
+    @classmethod
+    def named(cls, name: str, root: Root) -> Place:
+        """Return the place of a name under a root; InvalidRequestError if it cannot be one."""
+        check_name(name)
+        return cls(name, root.environments / name, root)
+
+    @classmethod
+    def at(cls, prefix: str | os.PathLike[str], root: Root) -> Place:
+        """Return the place at a path, inside the root or elsewhere; its name is the folder's."""
+        path = Path(os.path.normpath(Path(prefix).expanduser().absolute()))
+        check_name(path.name)
+        return cls(path.name, path, root)
+
+    @classmethod
+    def of(cls, name_or_path: NameOrPath, root: Root) -> Place:
+        """Return the place of a name, or of a path: what has a separator in it."""
+        text = os.fspath(name_or_path)
+        return cls.at(text, root) if is_path(name_or_path) else cls.named(text, root)
+
+    @property
+    def python(self) -> str:
+        """Where Python is in any prefix."""
+        return "python.exe" if os.name == "nt" else "bin/python"
+
+    @property
+    def lock(self) -> str:
+        """The name of the lock that whoever changes the environment holds."""
+        if self.prefix == self.root.environments / self.name:
+            return f"env-{self.name}"
+        return f"prefix-{hashlib.sha256(os.fsencode(self.prefix)).hexdigest()[:16]}"
+
+
+def is_path(name_or_path: NameOrPath) -> bool:
+    """Tell a path from a name: it has a separator in it, or is no plain text."""
+    return not isinstance(name_or_path, str) or "/" in name_or_path or os.sep in name_or_path
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidRequestError unless a name is a plain folder name that every shell and Jupyter accept."""
+    if not _NAME.fullmatch(name):
+        raise errors.InvalidRequestError(
+            f"{name[:80]!r} cannot be an environment's name.",
+            next_step="Use 1 to 64 letters, digits, '-', '_' and '.', the first a letter or digit: np-mkl.",
+        )
+
+
+def list_environments(root: Root) -> list[Environment]:
+    """Return the environments under a root, by name.
+
+    What has no manifest was not made here and is left out; so is what has a damaged one, which `get` explains.
+    """
+    if not root.environments.is_dir():
+        return []
+    for place in _interrupted(root):
+        with locked(root, place.lock):
+            recover(place)
+    folders = sorted(folder for folder in root.environments.iterdir() if not folder.name.startswith("."))
+    found = (_read_if_whole(Place(folder.name, folder, root)) for folder in folders)
+    return [environment for environment in found if environment is not None]
+
+
+def get(name_or_path: NameOrPath, root: Root) -> Environment:
+    """Return the environment of that name, or at that path (also one that others made); NotFoundError."""
+    place = Place.of(name_or_path, root)
+    if not place.prefix.exists() and remains(place):
+        with locked(root, place.lock):
+            recover(place)
+    environment = read(place) or _foreign(place)
+    if environment is None or not (environment.managed or is_path(name_or_path)):
+        raise _not_found(place, name_or_path)
+    return environment
+
+
+@contextmanager
+def held(name_or_path: NameOrPath, root: Root, *, progress: Progress = silent) -> Iterator[Environment]:
+    """Yield an environment that nobody else makes, changes, registers or removes meanwhile."""
+    place = get(name_or_path, root).place
+    with locked(root, place.lock, progress=progress):
+        recover(place)
+        yield get(name_or_path, root)
+
+
+def owned(environment: Environment) -> Environment:
+    """Return the environment if it is ours to change; InvalidRequestError if others made it."""
+    if not environment.managed:
+        raise errors.InvalidRequestError(
+            f"The environment {environment.name!r} was not made by mambakernels, which never changes it.",
+            where=str(environment.prefix),
+            next_step="Change it with the program that made it; registering it as a kernel is possible.",
+        )
+    return environment
+
+
+def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> None:
+    """Write down what an environment is, in the folder where it is being made."""
+    content = {
+        "schema": _SCHEMA,
+        "name": environment.name,
+        "specs": environment.specs,
+        "pip": environment.pip,
+        "variables": dict(environment.variables),
+        "channels": environment.channels,
+        "engine": f"{engine.name} {engine.version}",
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "cloned_from": environment.cloned_from,
+        "packages": [package.identity for package in environment.packages],
+    }
+    (prefix / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read(place: Place) -> Environment | None:
+    """Return the environment that we made at a place; None if there is none, EngineError if its manifest is damaged."""
+    try:
+        content = json.loads((place.prefix / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except json.JSONDecodeError as error:
+        raise _damaged(place.prefix) from error
+    if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
+        raise _damaged(place.prefix)
+    return Environment(
+        name=place.name,
+        prefix=place.prefix,
+        root=place.root,
+        specs=tuple(content["specs"]),
+        channels=tuple(content["channels"]),
+        engine=content["engine"],
+        packages=tuple(Package(**package) for package in content["packages"]),
+        created=content["created"],
+        pip=tuple(content.get("pip", ())),
+        variables=content.get("variables", {}),
+        cloned_from=content.get("cloned_from"),
+    )
+
+
+def remains(place: Place) -> list[Path]:
+    """Return what a change that was killed between its two renames left: the environment as it was before."""
+    return _hidden(place, r"\.[0-9a-f]{8}\.old")
+
+
+def recover(place: Place) -> None:
+    """Put back what a killed change left, and delete what it had begun; the lock is held."""
+    old = remains(place)
+    if old and not place.prefix.exists():
+        old.pop().rename(place.prefix)
+    for left in (*old, *_hidden(place, r"\.[0-9a-f]{8}")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _interrupted(root: Root) -> list[Place]:
+    names = [match[1] for path in root.environments.glob(".*.old") if (match := _OLD.fullmatch(path.name))]
+    return [Place(name, root.environments / name, root) for name in names if not (root.environments / name).exists()]
+
+
+def _hidden(place: Place, suffix: str) -> list[Path]:
+    pattern = re.compile(rf"\.{re.escape(place.name)}{suffix}")
+    folder = place.prefix.parent
+    return [path for path in folder.iterdir() if pattern.fullmatch(path.name)] if folder.is_dir() else []
+
+
+def _foreign(place: Place) -> Environment | None:
+    """Return an environment that another program made: whatever has `conda-meta`."""
+    if not (place.prefix / "conda-meta").is_dir():
+        return None
+    packages = engines.installed(place.prefix)
+    return Environment(place.name, place.prefix, place.root, (), (), _FOREIGN, packages, "", managed=False)
+
+
+def _not_found(place: Place, name_or_path: NameOrPath) -> errors.NotFoundError:
+    names = ", ".join(item.name for item in list_environments(place.root)) or "none yet"
+    return errors.NotFoundError(
+        f"There is no environment {os.fspath(name_or_path)!r}.",
+        where=str(place.prefix.parent),
+        next_step=f"There are: {names}. Make one with: mambakernels create {place.name} python numpy",
+    )
+
+
+def _read_if_whole(place: Place) -> Environment | None:
+    try:
+        return read(place)
+    except errors.EngineError:
+        return None
+
+
+def _damaged(prefix: Path) -> errors.EngineError:
+    return errors.EngineError(
+        "The environment's manifest is damaged, or of another version of mambakernels.",
+        where=str(prefix / MANIFEST),
+        next_step=f"Delete the folder and make it again: {prefix}",
+    )

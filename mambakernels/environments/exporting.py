@@ -1,0 +1,107 @@
+"""Writing an environment down, for others to make: as `environment.yml`, as an `@EXPLICIT` file, as a lockfile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from mambakernels import channels, engines, errors, paths
+from mambakernels.credentials import Secrets, public
+from mambakernels.engines import Package, Request, explicit, lockfile, virtual
+from mambakernels.engines.lockfile import Locked
+from mambakernels.environments.environment import Environment
+from mambakernels.environments.linking import NUMERIC
+from mambakernels.environments.spec import EnvironmentSpec
+from mambakernels.environments.staging import pip_installed
+from mambakernels.paths import Root
+from mambakernels.progress import Event, Progress, silent
+
+Format = Literal["yml", "specs", "explicit"]
+
+
+def export(environment: Environment, *, form: Format = "yml") -> str:
+    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit` as addresses."""
+    packages = _packages(environment)
+    if form == "explicit":
+        return explicit.text(packages, paths.subdir())
+    exact = [f"{item.name}={item.version}={item.build}" for item in packages]
+    return _yaml(environment, list(environment.specs) if form == "specs" and environment.specs else exact)
+
+
+def lock_environment(environment: Environment, path: Path) -> Locked:
+    """Write the lockfile of an environment as it is, for this subdir."""
+    if extra := pip_installed(environment.prefix):
+        raise errors.InvalidRequestError(
+            f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, which a lockfile cannot hold.",
+            where=str(environment.prefix),
+            next_step=f"Export it instead: mambakernels export {environment.name} --format yml",
+        )
+    urls = environment.channels or tuple(dict.fromkeys(item.url.rsplit("/", 2)[0] for item in _packages(environment)))
+    locked = Locked(urls, {paths.subdir(): _packages(environment)}, {})
+    lockfile.write(path, locked)
+    return locked
+
+
+def lock_spec(
+    spec: EnvironmentSpec,
+    path: Path,
+    *,
+    root: Root,
+    subdirs: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Locked:
+    """Solve for each subdir (by default this one), and write one lockfile; what others have is taken for granted."""
+    spec = spec.completed()
+    if spec.pip:
+        raise errors.InvalidRequestError(
+            "A `pip:` part cannot be locked.", next_step="Name those packages as match specs, or leave them out."
+        )
+    chosen = [channels.choose(name, root) for name in spec.channels]
+    secrets = Secrets.of(channel.url for channel in chosen)
+    with secrets.kept():
+        engine, why = engines.choose(spec.engine, root, progress=progress)
+        progress(Event("engine", secrets.hide(why)))
+        for channel in chosen:
+            progress(Event("channel", channel.why))
+            channels.provide(channel, root, spec.specs, progress=progress)
+        packages: dict[str, tuple[Package, ...]] = {}
+        for subdir in subdirs or (paths.subdir(),):
+            progress(Event("lock", subdir))
+            request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
+            packages[subdir] = engine.solve(request, cache=root.packages, progress=progress)
+    locked = Locked(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
+    lockfile.write(path, locked)
+    return locked
+
+
+def _packages(environment: Environment) -> tuple[Package, ...]:
+    """Return the packages with their records, but for the one that every mambakernels adds itself."""
+    return tuple(item for item in engines.installed(environment.prefix) if item.name != NUMERIC)
+
+
+def _public(packages: dict[str, tuple[Package, ...]], secrets: Secrets) -> dict[str, tuple[Package, ...]]:
+    return {
+        subdir: tuple(replace(item, url=secrets.hide(item.url)) for item in found) for subdir, found in packages.items()
+    }
+
+
+def _yaml(environment: Environment, specs: Sequence[str]) -> str:
+    import yaml
+
+    pip = sorted(
+        f"{name}=={_version(environment, folder)}" for name, folder in pip_installed(environment.prefix).items()
+    )
+    content: dict[str, object] = {"name": environment.name}
+    if environment.channels:
+        content["channels"] = list(environment.channels)
+    content["dependencies"] = [*specs, {"pip": pip}] if pip else list(specs)
+    if environment.variables:
+        content["variables"] = dict(environment.variables)
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _version(environment: Environment, folder: str) -> str:
+    """Return the version in the name of a `NAME-VERSION.dist-info` folder."""
+    return Path(environment.prefix / folder).name.removesuffix(".dist-info").rpartition("-")[2]

@@ -1,0 +1,134 @@
+"""Packages into a folder: an engine, the channels, and what every use of them has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from mambakernels import channels, engines, errors, paths
+from mambakernels.channels import Channel
+from mambakernels.credentials import Secrets, public, restored
+from mambakernels.engines import Engine, EngineName, Package, Request
+from mambakernels.environments.environment import Place
+from mambakernels.environments.spec import is_numeric, spec_name
+from mambakernels.environments.staging import staged
+from mambakernels.locks import using_packages
+from mambakernels.progress import Event, Progress, silent
+
+T = TypeVar("T")
+NUMERIC = "mambakernels-numeric"
+
+
+@dataclass(frozen=True)
+class Linker:
+    """An engine at work for one place: it solves, and links into a hidden `folder` beside it."""
+
+    engine: Engine
+    channels: tuple[Channel, ...]
+    place: Place
+    folder: Path
+    secrets: Secrets
+    progress: Progress
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The channels' addresses as they may be written down."""
+        return tuple(public(channel.url) for channel in self.channels)
+
+    def satisfying(self, specs: Sequence[str]) -> tuple[Package, ...]:
+        """Solve and link; return what was linked."""
+
+        def attempt() -> tuple[Package, ...]:
+            return self.engine.create(
+                self._request(specs),
+                self.folder,
+                final=self.place.prefix,
+                cache=self.place.root.packages,
+                progress=self.progress,
+            )
+
+        return self._clean(self._provided(specs, attempt))
+
+    def solved(
+        self, specs: Sequence[str], held: Sequence[Sequence[str]] = ((),), *, update: bool = False
+    ) -> tuple[Package, ...]:
+        """Return the packages that satisfy the specs, with the first of the lists of further specs that can be held."""
+
+        def attempt() -> tuple[Package, ...]:
+            *first, last = held
+            for more in first:
+                try:
+                    return self._solve((*specs, *more))
+                except errors.SolveError as error:
+                    self.progress(Event("solve", f"again, holding less: {error.what.splitlines()[-1].strip()}"))
+            return self._solve((*specs, *last))
+
+        return self._provided(specs, attempt, update=update)
+
+    def exactly(self, packages: Sequence[Package]) -> tuple[Package, ...]:
+        """Link these packages and no others, with the present `mambakernels.numeric` where it belongs."""
+        wanted = [package for package in packages if package.name != NUMERIC]
+        if is_numeric([package.name for package in wanted]):
+            wanted.append(Package.from_record(channels.own_record(self.place.root, progress=self.progress)))
+        urls = [channel.url for channel in self.channels]
+        linked = self.engine.link(
+            [replace(package, url=restored(package.url, urls)) for package in wanted],
+            self.folder,
+            final=self.place.prefix,
+            cache=self.place.root.packages,
+            progress=self.progress,
+        )
+        return self._clean(linked)
+
+    def _solve(self, specs: Sequence[str]) -> tuple[Package, ...]:
+        return self.engine.solve(self._request(specs), cache=self.place.root.packages, progress=self.progress)
+
+    def _request(self, specs: Sequence[str]) -> Request:
+        urls = tuple(channel.url for channel in self.channels)
+        if not is_numeric(list(map(spec_name, specs))):
+            return Request(tuple(specs), urls, paths.subdir())
+        own, numeric = channels.own_package(self.place.root, progress=self.progress)
+        others = (spec for spec in specs if spec_name(spec) != NUMERIC)
+        return Request((*others, numeric), (own, *urls), paths.subdir())
+
+    def _provided(self, specs: Sequence[str], attempt: Callable[[], T], *, update: bool = False) -> T:
+        """Solve; if a channel that grows on demand had no solution, it is asked for these very versions."""
+        for insist in (False, True):
+            for channel in self.channels:
+                channels.provide(channel, self.place.root, specs, insist=insist, update=update, progress=self.progress)
+            try:
+                return attempt()
+            except errors.SolveError as error:
+                if not any(channel.is_wheels for channel in self.channels):
+                    raise
+                if insist:
+                    raise errors.SolveError(error.what, next_step=channels.what_wheels_offer()) from error
+        raise AssertionError
+
+    def _clean(self, packages: Sequence[Package]) -> tuple[Package, ...]:
+        """Take credentials out of what the engine wrote, and of what it answers."""
+        if self.secrets.words:
+            self.secrets.scrub(path for path in (self.folder / "conda-meta").iterdir() if path.is_file())
+        return tuple(replace(package, url=self.secrets.hide(package.url)) for package in packages)
+
+
+@contextmanager
+def linking(
+    place: Place, chosen: Sequence[Channel], engine: EngineName, progress: Progress = silent
+) -> Iterator[Linker]:
+    """Choose the engine and yield it at work; its folder is gone afterwards, unless it was renamed.
+
+    No credential of a channel is in what is reported meanwhile, or in an error.
+    """
+    secrets = Secrets.of(channel.url for channel in chosen)
+    watched = secrets.watch(progress)
+    with secrets.kept():
+        program, why = engines.choose(engine, place.root, progress=watched)
+        watched(Event("engine", why))
+        for channel in chosen:
+            watched(Event("channel", channel.why))
+        with using_packages(place.root, progress=watched), staged(place) as folder:
+            yield Linker(program, tuple(chosen), place, folder, secrets, watched)

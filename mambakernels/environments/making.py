@@ -1,0 +1,90 @@
+"""Making an environment: whole or not at all, and nothing to do if it is there as asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from mambakernels import channels, errors
+from mambakernels.environments.environment import Environment, Place, read, recover, write_manifest
+from mambakernels.environments.linking import linking
+from mambakernels.environments.pip_part import install_with_pip
+from mambakernels.environments.spec import EnvironmentSpec
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+from mambakernels.progress import Event, Progress, silent
+
+
+def create(
+    spec: EnvironmentSpec, *, root: Root, prefix: Path | None = None, progress: Progress = silent
+) -> Environment:
+    """Make an environment, whole or not at all; one that exists and was asked for alike is returned as it is.
+
+    It is made at `prefix`, by default at its name under the root. Raises InvalidRequestError (name, specs, or a
+    different environment there), SolveError with the solver's explanation, ChannelError, EngineError; nothing is left
+    behind then.
+    """
+    place = Place.named(spec.name, root) if prefix is None else Place.at(prefix, root)
+    spec = spec.completed()
+    if existing := _existing(spec, place):
+        return existing
+    with locked(root, place.lock, progress=progress):
+        recover(place)
+        if existing := _existing(spec, place):
+            progress(Event("done", f"{place.name} was made by another process"))
+            return existing
+        return _make(spec, place, progress)
+
+
+def _existing(spec: EnvironmentSpec, place: Place) -> Environment | None:
+    found = read(place)
+    if found is None and place.prefix.exists():
+        raise errors.InvalidRequestError(
+            "A folder of that name is there already, and mambakernels did not make it.",
+            where=str(place.prefix),
+            next_step="Choose another name, or move the folder away.",
+        )
+    if found is not None and _asked(found) != _asked(spec):
+        raise errors.InvalidRequestError(
+            f"There is an environment {place.name!r} already, made from other specs: {' '.join(found.specs)}.",
+            next_step=f"Add to it: mambakernels install {place.name} …, choose another name, "
+            f"or first: mambakernels remove {place.name}",
+        )
+    return found
+
+
+def _asked(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
+    return frozenset(thing.specs), frozenset(thing.pip), dict(thing.variables)
+
+
+def _make(spec: EnvironmentSpec, place: Place, progress: Progress) -> Environment:
+    chosen = [channels.choose(name, place.root) for name in spec.channels]
+    with linking(place, chosen, spec.engine, progress) as link:
+        packages = link.exactly(spec.packages) if spec.packages else link.satisfying(spec.specs)
+        install_with_pip(spec.pip, link.folder, place, cwd=spec.folder, progress=link.progress)
+        _set_variables(link.folder, spec.variables)
+        made = Environment(
+            name=place.name,
+            prefix=place.prefix,
+            root=place.root,
+            specs=spec.specs,
+            channels=link.urls,
+            engine=link.engine.name,
+            packages=packages,
+            created="",
+            pip=spec.pip,
+            variables=spec.variables,
+        )
+        write_manifest(link.folder, made, link.engine)
+        link.folder.rename(place.prefix)
+    found = read(place)
+    assert found is not None
+    return found
+
+
+def _set_variables(prefix: Path, variables: Mapping[str, str]) -> None:
+    """Write the environment's own variables where all engines look for them at activation."""
+    if variables:
+        state = {"env_vars": dict(variables)}
+        (prefix / "conda-meta" / "state").write_text(json.dumps(state, indent=1), encoding="utf-8")

@@ -1,0 +1,54 @@
+"""The `pip:` part of an environment: requirements that pip installs into a folder that will be at another place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mambakernels import errors, process
+from mambakernels.environments import staging
+from mambakernels.environments.environment import Place
+from mambakernels.progress import Event, Progress, silent
+
+_LINES_QUOTED = 8
+
+
+def install_with_pip(
+    requirements: Sequence[str], prefix: Path, place: Place, *, cwd: Path | None = None, progress: Progress = silent
+) -> None:
+    """Install the requirements with the prefix's own pip, configured as the user's; EngineError if pip fails.
+
+    What pip writes names the place where the prefix will be. Relative paths in the requirements start at `cwd`.
+    """
+    if not requirements:
+        return
+    before = set(staging.files_in(prefix))
+    python = prefix / place.python
+    words: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--no-compile",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
+    for requirement in requirements:
+        words += requirement.split(maxsplit=1) if requirement.startswith("-") else [requirement]
+    kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+
+    def on_line(line: str) -> None:
+        progress(Event("pip", line.strip()))
+
+    done = process.stream(words, env={**kept, "PYTHONNOUSERSITE": "1"}, cwd=cwd, on_line=on_line)
+    if done.returncode != 0:
+        said = "\n".join([line for line in done.lines if line.strip()][-_LINES_QUOTED:])
+        raise errors.EngineError(
+            f"pip could not install {' '.join(requirements)}.",
+            where=str(place.prefix),
+            next_step=f"Correct the `pip:` part, or pip's configuration. It said last:\n{said}",
+        )
+    fresh = sorted(set(staging.files_in(prefix)) - before)
+    staging.rewrite(prefix, fresh, prefix, place.prefix)
+    staging.compile_new(prefix, fresh, place)

@@ -1,0 +1,140 @@
+"""How an environment appears and changes: made in a hidden folder beside its place, then put there by a rename.
+
+What a killed process leaves is hidden, or, between the two renames of a change, put back by `environment.recover`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mambakernels import errors
+from mambakernels.engines import compile_missing
+from mambakernels.environments.environment import MANIFEST, Environment, Place
+from mambakernels.locks import locked
+from mambakernels.paths import Root
+
+# What the engines and we leave in a prefix ourselves.
+_OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})
+_DIST_INFO = re.compile(r"(.+/)?site-packages/([^/]+?)-[^/-]+\.dist-info/METADATA")
+
+
+@contextmanager
+def staged(place: Place) -> Iterator[Path]:
+    """Yield a hidden path beside the place, on the same file system; nothing is left there, whatever happens."""
+    folder = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace(folder: Path, place: Place) -> None:
+    """Put a folder in the place of an environment, and discard what was there."""
+    old = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}.old")
+    place.prefix.rename(old)
+    folder.rename(place.prefix)
+    discard(old, place.root)
+
+
+def discard(folder: Path, root: Root) -> None:
+    """Take a folder out of sight in one step, then delete its files."""
+    trash = root.trash if folder.is_relative_to(root.path) else folder.parent / root.trash.name
+    trash.mkdir(parents=True, exist_ok=True)
+    folder.rename(trash / f"{folder.name.strip('.')}.{secrets.token_hex(4)}")
+    with locked(root, "trash"):
+        for left in trash.iterdir():  # what a killed process left goes too
+            shutil.rmtree(left)
+        if trash != root.trash:
+            trash.rmdir()
+
+
+def carry_over(old: Environment, folder: Path, place: Place) -> None:
+    """Take along what no package brought: files of the user, packages that pip installed.
+
+    They are linked, not copied: the old folder goes. Where the place is another, scripts are told.
+    """
+    brought = [name for name in _unowned(old.prefix) if not os.path.lexists(folder / name)]
+    for name in brought:
+        source, target = old.prefix / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+        elif source.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            target.hardlink_to(source)
+    if old.prefix != place.prefix:
+        rewrite(folder, brought, old.prefix, place.prefix)
+
+
+def pip_installed(prefix: Path) -> dict[str, str]:
+    """Return the packages that pip, not an engine, put into a prefix: normalized name and folder."""
+    from packaging.utils import canonicalize_name
+
+    found = (match for name in _unowned(prefix) if (match := _DIST_INFO.fullmatch(name)))
+    return {canonicalize_name(match[2]): match[0].rpartition("/")[0] for match in found}
+
+
+def check_carriable(old: Environment, names: Sequence[str]) -> None:
+    """Raise InvalidRequestError if pip has put a package in the place of one that an engine manages."""
+    from packaging.utils import canonicalize_name
+
+    clashing = sorted(pip_installed(old.prefix).keys() & {canonicalize_name(name) for name in names})
+    if clashing:
+        raise errors.InvalidRequestError(
+            f"pip installed {', '.join(clashing)} into {old.name!r}, where a conda package of that name belongs.",
+            where=str(old.prefix),
+            next_step=f"Take it out: mambakernels exec {old.name} -- python -m pip uninstall {' '.join(clashing)}",
+        )
+
+
+def rewrite(folder: Path, names: Sequence[str], before: Path, after: Path) -> None:
+    """Write another prefix into those text files of a folder that name it: scripts, path files, pip's records."""
+    old, new = os.fsencode(before), os.fsencode(after)
+    for name in names:
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            continue
+        content = path.read_bytes()
+        if old in content and b"\0" not in content:
+            mode = path.stat().st_mode
+            path.unlink()  # it may be linked elsewhere as well
+            path.write_bytes(content.replace(old, new))
+            path.chmod(mode)
+
+
+def compile_new(folder: Path, names: Sequence[str], place: Place) -> None:
+    """Compile the modules among new files of a prefix that will be at a place."""
+    sources = [name for name in names if name.endswith(".py") and "site-packages/" in name]
+    if sources:
+        compile_missing(folder, sources, final=place.prefix)
+
+
+def files_in(prefix: Path) -> list[str]:
+    """Return all files and links, and folders that are empty, relative to the prefix."""
+    found: list[str] = []
+    for here, folders, files in os.walk(prefix):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        links = [name for name in folders if (Path(here) / name).is_symlink()]
+        relative = os.path.relpath(here, prefix)
+        found += [os.path.normpath(f"{relative}/{name}") for name in (*files, *links)]
+        if not folders and not files and relative != ".":
+            found.append(relative)
+    return found
+
+
+def _unowned(prefix: Path) -> list[str]:
+    """Return the files that no package brought; bytecode is not counted."""
+    owned: set[str] = set(_OURS)
+    for record in (prefix / "conda-meta").glob("*.json"):
+        owned.add(f"conda-meta/{record.name}")
+        owned.update(json.loads(record.read_text(encoding="utf-8")).get("files", []))
+    return sorted(name for name in files_in(prefix) if name not in owned and not name.endswith(".pyc"))

@@ -1,0 +1,80 @@
+"""Verifying an environment: its files against the hashes that `conda-meta` has of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mambakernels.environments.environment import Environment
+from mambakernels.progress import Event, Progress, silent
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not as its package brought it."""
+
+    path: str
+    package: str
+    kind: Literal["missing", "changed"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found of an environment: how many files were compared, and those that differ."""
+
+    environment: str
+    files: int
+    damage: tuple[Damage, ...]
+
+
+def verify(environment: Environment, *, progress: Progress = silent) -> Verification:
+    """Compare every file that a package brought with its SHA-256; a link must be there, bytecode may be remade."""
+    expected = list(_expected(environment))
+    found: list[Damage] = []
+    with ThreadPoolExecutor() as pool:
+        for done, damage in enumerate(pool.map(lambda item: _damage(environment.prefix, *item), expected), 1):
+            if damage is not None:
+                found.append(damage)
+            if done % 500 == 0 or done == len(expected):
+                progress(Event("verify", environment.name, done, len(expected)))
+    return Verification(environment.name, len(expected), (*_lost(environment), *found))
+
+
+def _lost(environment: Environment) -> Iterator[Damage]:
+    """Find packages that the manifest names and `conda-meta` does not know."""
+    for package in environment.packages:
+        name = f"conda-meta/{package.name}-{package.version}-{package.build}.json"
+        if not (environment.prefix / name).exists():
+            yield Damage(name, package.name, "missing")
+
+
+def _expected(environment: Environment) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for record in sorted((environment.prefix / "conda-meta").glob("*.json")):
+        content = json.loads(record.read_text(encoding="utf-8"))
+        for entry in content.get("paths_data", {}).get("paths", []):
+            yield content["name"], entry
+
+
+def _damage(prefix: Path, package: str, entry: Mapping[str, Any]) -> Damage | None:
+    name = entry["_path"]
+    path = prefix / name
+    if not os.path.lexists(path):
+        return Damage(name, package, "missing")
+    expected = entry.get("sha256_in_prefix") or entry.get("sha256")
+    if not expected or name.endswith(".pyc") or path.is_symlink():
+        return None
+    return Damage(name, package, "changed") if _sha256(path) != expected else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
