@@ -59,6 +59,27 @@ class BlasMismatchError(MambakernelsError):
     """A kernel ran another BLAS library than the one its environment was made for."""
 
 
+class DownloadError(MambakernelsError):
+    """A file cannot be had from where it should come; `answer` is what came instead, `status` that of HTTP, if any."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        next_step: str | None = None,
+        answer: str = "",
+        status: int | None = None,
+    ) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.answer = answer or what
+        self.status = status
+
+
+class HashMismatchError(DownloadError):
+    """What came is not what was expected: the hashes differ, and nothing of it is kept."""
+
+
 class StorageError(MambakernelsError):
     """A file or folder cannot be read or written: full, read-only, not permitted."""
 
