@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -17,9 +18,11 @@ class Interrupted(SystemExit):
 def main() -> None:
     """Run the command line; exit 0, 1 for an error that is explained, 2 for wrong usage, 130 if interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    debug = "--debug" in sys.argv
-    sys.argv = [word for word in sys.argv if word != "--debug"]  # wherever it stands
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for a background job of a script
+            signal.signal(number, _stop)
+    end = 1 + _count_own(sys.argv[1:])
+    debug = "--debug" in sys.argv[:end]
+    sys.argv = [*(word for word in sys.argv[:end] if word != "--debug"), *sys.argv[end:]]  # wherever it stands
     from mambakernels import cli
 
     try:
@@ -31,6 +34,18 @@ def main() -> None:
     except Interrupted:
         sys.stderr.write("Interrupted; nothing half-made was left.\n")
         raise
+
+
+def _count_own(words: Sequence[str]) -> int:
+    """Return how many words are ours: those after `--`, or after the environment of `exec`, are another program's."""
+    end = words.index("--") if "--" in words else len(words)
+    command = next((index for index, word in enumerate(words) if not word.startswith("-")), end)
+    if words[command : command + 1] != ["exec"]:
+        return end
+    name = command + 1
+    while name < end and words[name].startswith("-"):
+        name += 2 if words[name] == "--root" else 1
+    return min(name + 1, end)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

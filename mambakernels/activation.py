@@ -132,6 +132,21 @@ def capture(
     )
 
 
+def activated(
+    prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
+) -> dict[str, str]:
+    """Return a session's variables as they are when this environment is active in it, and no other.
+
+    Unlike `capture` it is for this one session, so its scripts may do with PATH what they like. Raises
+    `ActivationError`.
+    """
+    inputs = _Inputs.read(prefix)
+    session = _session_outside(os.environ if environ is None else environ, timeout=timeout)
+    path = _join([*inputs.path, *_split(session.get("PATH") or os.defpath)])
+    start = {**session, **_conda_variables(inputs.prefix, root), **inputs.variables(), "PATH": path}
+    return source(list(inputs.scripts), start, timeout=timeout).applied_to(start)
+
+
 def fingerprint(prefix: Path) -> str:
     """Return the SHA-256 of all that activating the prefix depends on; nothing is run."""
     return _Inputs.read(prefix).fingerprint()

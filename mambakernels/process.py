@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -21,6 +23,8 @@ from mambakernels.progress import Event, Progress, silent
 
 _LINES_KEPT = 400
 _GRACE_SECONDS = 3.0
+# Python ignores these from its start, and a program that takes over would inherit that: `yes | head` never ended.
+_IGNORED_BY_PYTHON = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 # The folder somebody stands in is not searched: a random.py there would take the place of Python's own.
 _ALONE = "import sys; sys.path[:] = [path for path in sys.path if path]; "
@@ -32,6 +36,71 @@ _RUN = _ALONE + "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__mai
 
 Json = dict[str, Any]
 TimeoutExpired = subprocess.TimeoutExpired  # for those who call capture() with a time-out
+
+
+class Stopped(SystemExit):
+    """The group that this thread belongs to was stopped; nothing that expects errors takes it for one."""
+
+
+class Group:
+    """What several threads have running, so that another thread can end it: it hears of Ctrl-C, they do not."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[subprocess.Popen[Any], bool] = {}
+        self._stopped = False
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Count what this thread starts meanwhile among the group's."""
+        token = _GROUP.set(self)
+        try:
+            yield
+        finally:
+            _GROUP.reset(token)
+
+    def stop(self) -> None:
+        """End everything that runs; from now on the threads that joined get Stopped where they start or wait for it."""
+        with self._lock:
+            self._stopped = True
+            running = dict(self._running)
+        for child, own_session in running.items():
+            _signal(child, signal.SIGTERM, own_session=own_session)
+        for child, own_session in running.items():
+            _stop(child, own_session=own_session)
+
+    def begin(self, child: subprocess.Popen[Any], *, own_session: bool) -> None:
+        """Take note of a child that was just started; one that is too late is ended."""
+        with self._lock:
+            self._running[child] = own_session
+            stopped = self._stopped
+        if stopped:
+            _stop(child, own_session=own_session)
+
+    def end(self, child: subprocess.Popen[Any]) -> None:
+        """Forget a child that has ended; Stopped if the group was stopped."""
+        with self._lock:
+            self._running.pop(child, None)
+            stopped = self._stopped
+        if stopped:
+            raise Stopped
+
+
+_GROUP: ContextVar[Group | None] = ContextVar("group", default=None)
+
+
+@contextmanager
+def _noted(child: subprocess.Popen[Any], *, own_session: bool) -> Iterator[None]:
+    """Let this thread's group, if it has one, know of a child while it runs."""
+    group = _GROUP.get()
+    if group is None:
+        yield
+        return
+    group.begin(child, own_session=own_session)
+    try:
+        yield
+    finally:
+        group.end(child)
 
 
 @dataclass(frozen=True)
@@ -82,14 +151,17 @@ def capture(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a short command and return its status, stdout and stderr as bytes; TimeoutExpired if late."""
     words = [os.fspath(word) for word in argv]
-    with subprocess.Popen(
-        words,
-        env=None if env is None else dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as child:
+    with (
+        subprocess.Popen(
+            words,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as child,
+        _noted(child, own_session=True),
+    ):
         try:
             out, err = child.communicate(timeout=timeout)
         except BaseException:
@@ -99,7 +171,7 @@ def capture(
 
 
 class Worker:
-    """A child Python that answers with a module's `work`: one JSON request in, progress events and one result out.
+    """A child Python that answers with a module's `work`: a JSON request in, progress events and one result out.
 
     It starts at once, so that its imports go on while the caller does something else. It ends with us, even if
     we are killed: its standard input then closes. How it exits after its result does not matter.
@@ -118,32 +190,54 @@ class Worker:
             errors="replace",
             start_new_session=True,
         )
+        self._group = _GROUP.get()
+        if self._group is not None:
+            self._group.begin(self._child, own_session=True)
         self._stderr: deque[str] = deque(maxlen=_LINES_KEPT)
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
         self._drain.start()
 
     def call(self, request: Json, *, progress: Progress = silent) -> Json:
-        """Send the request and return the result; the worker's own error is raised here as it was there."""
+        """Send the only request, return the result, and end the worker."""
+        try:
+            return self.ask(request, progress=progress)
+        finally:
+            self.close()
+
+    def ask(self, request: Json, *, progress: Progress = silent) -> Json:
+        """Send a request and return the result; the worker's own error is raised here as it was there.
+
+        The worker stays for the next request, unless something else goes wrong, as an interruption does.
+        """
+        try:
+            answer = self._exchange(request, progress)
+        except BaseException:
+            self.close()
+            raise
+        if "error" in answer:
+            raise _revive(answer["error"])
+        result: Json = answer["result"]
+        return result
+
+    @property
+    def ended(self) -> bool:
+        """Whether it can be asked no more."""
+        return self._child.poll() is not None
+
+    def _exchange(self, request: Json, progress: Progress) -> Json:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         try:
-            try:
-                self._child.stdin.write(json.dumps(request) + "\n")
-                self._child.stdin.flush()
-            except BrokenPipeError:
-                raise self._died() from None
-            for line in self._child.stdout:
-                message = json.loads(line)
-                if "event" in message:
-                    progress(Event(**message["event"]))
-                elif "error" in message:
-                    raise _revive(message["error"])
-                elif "result" in message:
-                    result: Json = message["result"]
-                    return result
-            raise self._died()
-        finally:
-            self.close()
+            self._child.stdin.write(json.dumps(request) + "\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+        for line in self._child.stdout:
+            message: Json = json.loads(line)
+            if "event" not in message:
+                return message
+            progress(Event(**message["event"]))
+        raise self._died()
 
     def close(self) -> None:
         """Stop the worker and everything it started."""
@@ -152,6 +246,8 @@ class Worker:
         for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
             if pipe is not None:
                 _close(pipe)
+        if self._group is not None:
+            self._group.end(self._child)
 
     def _read_stderr(self) -> None:
         assert self._child.stderr is not None
@@ -171,7 +267,10 @@ class Worker:
 
 
 def serve(handler: Callable[[Json, Progress], Json]) -> NoReturn:
-    """Be a worker: answer the one request on standard input, then leave without running exit handlers."""
+    """Be a worker: answer one request after another on standard input; when that ends, so do we, at once.
+
+    No exit handlers are run: py-rattler now and then crashes while the interpreter shuts down.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to stderr, never between our lines
     lock = threading.Lock()
@@ -181,24 +280,27 @@ def serve(handler: Callable[[Json, Progress], Json]) -> NoReturn:
             answers.write(json.dumps(message) + "\n")
             answers.flush()
 
-    request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    try:
-        send({"result": handler(request, lambda event: send({"event": asdict(event)}))})
-    except errors.MambakernelsError as error:
-        send({"error": _describe(error)})
-    except OSError as error:
-        send({"error": _describe(errors.from_os_error(error))})
-    except Exception:  # noqa: BLE001 (handed over whole to the parent, which raises it)
-        traceback.print_exc()
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    while True:
+        request = json.loads(requests.get())
+        try:
+            send({"result": handler(request, lambda event: send({"event": asdict(event)}))})
+        except errors.MambakernelsError as error:
+            send({"error": _describe(error)})
+        except OSError as error:
+            send({"error": _describe(errors.from_os_error(error))})
+        except Exception:  # noqa: BLE001 (handed over whole to the parent, which raises it)
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(70)
         sys.stderr.flush()
-        os._exit(70)
-    sys.stderr.flush()
-    os._exit(0)  # py-rattler now and then crashes while the interpreter shuts down
 
 
-def _die_with_parent() -> None:
-    sys.stdin.read()
+def _read_requests(requests: queue.SimpleQueue[str]) -> None:
+    """Hand over each request; at the end of standard input, whoever started us is gone: end with all we started."""
+    for line in sys.stdin:
+        requests.put(line)
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -225,19 +327,22 @@ def _spawn(
     own_session: bool,
     stderr: int,
 ) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        words,
-        env=None if env is None else dict(env),
-        cwd=cwd,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        bufsize=1,
-        start_new_session=own_session,
-    ) as child:
+    with (
+        subprocess.Popen(
+            words,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            bufsize=1,
+            start_new_session=own_session,
+        ) as child,
+        _noted(child, own_session=own_session),
+    ):
         try:
             yield child
         except BaseException:
@@ -284,3 +389,22 @@ def which(name: str, *, path: str | None = None) -> Path | None:
 
     found = shutil.which(name, path=path)
     return Path(found) if found else None
+
+
+def take_over(program: Path, argv: Sequence[str], *, env: Mapping[str, str]) -> int:
+    """Run a program in place of this one: terminal, input, output, signals and exit status are its own.
+
+    On POSIX it becomes this process, and nothing returns. On Windows it is a child, whose status is returned; Ctrl-C
+    there reaches every program of the console, and this one leaves the answer to the child (written, not yet run).
+    Raises OSError if it cannot be started.
+    """
+    sys.stdout.flush()
+    if os.name != "nt":
+        for number in _IGNORED_BY_PYTHON & signal.valid_signals():
+            signal.signal(number, signal.SIG_DFL)
+        os.execve(program, list(argv), dict(env))  # noqa: S606 (no shell is wanted)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.run(list(argv), executable=program, env=dict(env), check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, previous)
