@@ -1,6 +1,7 @@
 """Whole-process times of creating environments and of the channel, side by side, alternating.
 
     python benchmarks/create.py create --root ROOT [--rounds 11]     our create against micromamba's (MAMBA_EXE)
+    python benchmarks/create.py overhead --root ROOT [--rounds 11]   ours on micromamba against plain micromamba
     python benchmarks/create.py channel [--rounds 3]                 the channel built cold, and with nothing to do
 
 `create` uses the channel and the warm package cache under ROOT. Figures are medians of wall-clock seconds; compare the
@@ -28,21 +29,26 @@ SPECS = ("python", "numpy", "libblas=*=*openblas", "threadpoolctl", "ipykernel")
 def main() -> None:
     """Measure what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("create", "channel"))
+    parser.add_argument("what", choices=("create", "overhead", "channel"))
     parser.add_argument("--root", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    if arguments.what == "create":
-        create(Root.find(arguments.root), arguments.rounds)
+    if arguments.what != "channel":
+        engine = "rattler" if arguments.what == "create" else "micromamba"
+        create(Root.find(arguments.root), engine, arguments.rounds)
     else:
         channel(arguments.rounds)
 
 
-def create(root: Root, rounds: int) -> None:
-    """Our `create`, whole process, against micromamba's on the same channel, each with a warm cache of its own."""
+def create(root: Root, engine: str, rounds: int) -> None:
+    """Our `create`, whole process, against micromamba's on the same channel, each with a warm cache of its own.
+
+    Ours on micromamba as well registers the kernel: what is measured then is all that we add.
+    """
     wheels.ensure(root, SPECS)
-    ours = [sys.executable, "-m", "mambakernels", "create", "bench", *SPECS, "--quiet", "--no-kernel"]
-    ours += ["--channel", "wheels", "--engine", "rattler", "--root", str(root.path)]
+    ours = [sys.executable, "-m", "mambakernels", "create", "bench", *SPECS, "--quiet"]
+    ours += ["--channel", wheels.url(root), "--engine", engine, "--root", str(root.path)]
+    ours += ["--no-kernel"] if engine == "rattler" else []
     theirs = None
     scratch = Path(tempfile.mkdtemp())
     if executable := os.environ.get("MAMBA_EXE"):
@@ -62,6 +68,7 @@ def create(root: Root, rounds: int) -> None:
     if theirs:
         report("micromamba create, the same", [pair[1] for pair in pairs])
         report("ratio, pair by pair", [pair[0] / pair[1] for pair in pairs])
+        report("difference, pair by pair", [pair[0] - pair[1] for pair in pairs])
 
 
 def channel(rounds: int) -> None:

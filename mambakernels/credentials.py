@@ -14,7 +14,7 @@ from mambakernels.errors import MambakernelsError
 from mambakernels.progress import Progress
 
 # `https://user:password@host/…`, and conda's `https://host/t/TOKEN/…`
-_USER = re.compile(r"(?<=://)[^/\s@\"']+@")
+_USER = re.compile(r"(?<=://)[^/\s\"']+@")
 _TOKEN = re.compile(r"(https?://[^\s\"']*?)/t/[^/\s\"']+")
 _HIDDEN = "*****"
 

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import time
-import urllib.request
 from collections.abc import Callable
 
 from mambakernels.paths import Root
@@ -36,8 +35,9 @@ def forget(root: Root) -> None:
 
 
 def _key(question: str) -> str:
-    """Hash the question with the proxies in use: neither may be read from the file if it holds a password."""
-    circumstances = json.dumps([question, urllib.request.getproxies(), os.environ.get("REQUESTS_CA_BUNDLE")])
+    """Hash the question with what it depends on: neither may be read from the file if it holds a password."""
+    around = {name: value for name, value in os.environ.items() if name.lower().endswith(("_proxy", "_ca_bundle"))}
+    circumstances = json.dumps([question, around], sort_keys=True)
     return hashlib.sha256(circumstances.encode()).hexdigest()[:16]
 
 

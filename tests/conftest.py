@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forge_packages
 import pytest
+from forge_server import Site, serve
 
 from mambakernels import environments as environments_module
 from mambakernels import kernels
 from mambakernels.channels import blas, wheels
+from mambakernels.engines import Engine, micromamba, rattler
 from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.paths import Root
 
@@ -67,6 +70,35 @@ def borrowed_root(root: Root, tmp_path: Path) -> Root:
     place.channels.symlink_to(root.channels)
     place.packages.symlink_to(root.packages)
     return place
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the channels `conda-forge` and `shadow`, which have conda-forge's traits; made in a moment."""
+    folder = tmp_path_factory.mktemp("forge")
+    forge_packages.write(folder)
+    return folder
+
+
+@pytest.fixture
+def site(forge: Path) -> Iterator[Site]:
+    """A server of the forge's channels on loopback, for one test."""
+    with serve(forge) as running:
+        yield running
+
+
+@pytest.fixture(
+    params=[
+        "rattler",
+        pytest.param(
+            "micromamba",
+            marks=pytest.mark.skipif("MAMBA_EXE" not in os.environ, reason="no micromamba: name one with MAMBA_EXE"),
+        ),
+    ]
+)
+def any_engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine there is."""
+    return rattler.Rattler() if request.param == "rattler" else micromamba.Micromamba(Path(os.environ["MAMBA_EXE"]))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,6 @@ from typing import Any, Literal, Protocol
 from mambakernels import errors
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
-
-# Below this many files, more processes take longer to start than they save.
-_WORTH_PROCESSES = 200
 
 # Seconds until something answers, all sources together: `auto` should take five, and the channel asks as well.
 _PATIENCE = 2.5
@@ -59,7 +55,7 @@ class Package:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Package:
         """Read a record of an index, a lockfile or `conda-meta`."""
-        kept = {key: record[key] for key in _INDEXED if record.get(key) is not None}
+        kept = {key: record[key] for key in _INDEXED if record.get(key) not in (None, "")}
         return cls(
             name=record["name"],
             version=record["version"],
@@ -120,6 +116,9 @@ class Engine(Protocol):
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = ...
     ) -> tuple[Package, ...]:
         """Link exactly these packages, by their URLs and hashes, into `prefix` as if it were `final`."""
+
+    def close(self) -> None:
+        """End what is kept running between calls; another call starts it again."""
 
 
 def choose(
@@ -182,34 +181,16 @@ def _embedded(reason: str) -> tuple[Engine, str]:
     return rattler.Rattler(), f"embedded rattler, as {reason}"
 
 
+def conda_meta(prefix: Path) -> list[Json]:
+    """Return what `conda-meta` says of each package in a prefix."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in (prefix / "conda-meta").glob("*.json")]
+
+
 def installed(prefix: Path) -> tuple[Package, ...]:
     """Return the packages that `conda-meta` says are in a prefix, by name."""
-    found = [
-        Package.from_record(json.loads(path.read_text(encoding="utf-8")))
-        for path in (prefix / "conda-meta").glob("*.json")
-    ]
-    return tuple(sorted(found, key=lambda package: package.name))
+    return by_name(map(Package.from_record, conda_meta(prefix)))
 
 
-def compile_missing(prefix: Path, files: Iterable[str], *, final: Path) -> None:
-    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python.
-
-    A few files for the very version we run are compiled right here: starting another Python takes longer.
-    """
-    sources = [prefix / name for name in files]
-    our_version = "python{}.{}".format(*sys.version_info)
-    if len(sources) < _WORTH_PROCESSES and (prefix / "lib" / our_version).is_dir():
-        import compileall
-
-        for source in sources:
-            compileall.compile_file(source, quiet=2, stripdir=str(prefix), prependdir=str(final))
-        return
-    from mambakernels import process
-
-    listing = prefix / "conda-meta" / "to-compile.txt"
-    listing.write_text("".join(f"{source}\n" for source in sources), encoding="utf-8")
-    try:
-        command = [str(prefix / "bin" / "python"), "-I", "-m", "compileall", "-qq", "-j", "0"]
-        process.stream([*command, "-i", listing, "-s", prefix, "-p", final], own_session=False)
-    finally:
-        listing.unlink()
+def by_name(packages: Iterable[Package]) -> tuple[Package, ...]:
+    """Return packages in the order of their names."""
+    return tuple(sorted(packages, key=lambda package: package.name))

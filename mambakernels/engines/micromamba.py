@@ -15,9 +15,16 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mambakernels import errors, process
-from mambakernels.engines import Package, Request, bootstrap, explicit, installed
+from mambakernels.engines import Package, Request, by_name, explicit
+from mambakernels.engines.bytecode import compile_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+
+# What of its words is progress.
+_LINKING = re.compile(r"\s*Linking\s+(\S+)")
+_DOWNLOADED = re.compile(r"info\s+libmamba Download finished, tarball available at '.*/([^/]+)'")
+# Settings of the user's that would change what it does, or that it refuses beside what we say.
+_UNHEEDED = ("CONDA_", "MAMBA_", "CONDARC", "MAMBARC", "_CE_")
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ def find(given: Path | None = None, *, root: Root | None = None) -> Found | None
                 "This is not an executable micromamba.", where=f"{path} ({where})", next_step="Correct or unset it."
             )
         return Found(Path(path).absolute(), where)
+    from mambakernels.engines import bootstrap
+
     if root is not None and (ours := bootstrap.find(root)):
         return Found(ours, "ours")
     on_path = process.which("micromamba")
@@ -70,12 +79,12 @@ class Micromamba:
     def create(
         self, request: Request, prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
     ) -> tuple[Package, ...]:
-        """Solve and link into `prefix` as if it were `final`; micromamba compiles the bytecode itself."""
+        """Solve and link into `prefix` as if it were `final`; bytecode is complete afterwards."""
         progress(Event("solve", " ".join(request.specs)))
         with _Links.to(request.channels) as links:
-            words = ["create", *_arguments(cache.parent, prefix, request.subdir), "--relocate-prefix", str(final)]
-            self._run([*words, *_wanted(request, links)], _environment(cache, request.virtual), links, progress)
-            return _settled(prefix, final, links)
+            words = [*_linking(cache.parent, prefix, request.subdir, final), *_wanted(request, links)]
+            self._run(words, _environment(cache, request.virtual), links, progress)
+            return _settled(prefix, final, links, progress=progress)
 
     def link(
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
@@ -87,18 +96,18 @@ class Micromamba:
             listing = Path(folder) / "explicit.txt"
             shown = [replace(package, url=links.shown_url(package.url)) for package in packages]
             listing.write_text(explicit.text(shown, subdir), encoding="utf-8")
-            words = ["create", *_arguments(cache.parent, prefix, subdir), "--relocate-prefix", str(final)]
-            self._run([*words, "--file", str(listing)], _environment(cache, {}), links, progress)
-            _correct(prefix, packages)
-            return _settled(prefix, final, links)
+            words = [*_linking(cache.parent, prefix, subdir, final), "--file", str(listing)]
+            self._run(words, _environment(cache, {}), links, progress)
+            return _settled(prefix, final, links, packages, progress=progress)
 
-    def _run(
-        self, words: Sequence[str], variables: Mapping[str, str], links: _Links, progress: Progress
-    ) -> process.Completed:
+    def close(self) -> None:
+        """Nothing goes on between calls."""
+
+    def _run(self, words: Sequence[str], variables: Mapping[str, str], links: _Links, progress: Progress) -> None:
         completed = process.stream([self.executable, *words], env=variables, on_line=_Lines(progress))
         if completed.returncode != 0:
-            raise _explain(links.original(completed.text))
-        return completed
+            said = [line for line in completed.lines if not line.startswith("info ")]
+            raise _explain(links.original("\n".join(said)))
 
     def _json(self, words: Sequence[str], wanted: Sequence[str], variables: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the records of what it would link."""
@@ -119,6 +128,11 @@ def _arguments(root: Path, prefix: Path, subdir: str) -> list[str]:
     return ["--no-rc", "--override-channels", "--yes", "-r", str(root), "-p", str(prefix), "--platform", subdir]
 
 
+def _linking(root: Path, prefix: Path, subdir: str, final: Path) -> list[str]:
+    """Return the words to link with: bytecode is for us to make, and only `-v` tells of downloads."""
+    return ["create", "-v", *_arguments(root, prefix, subdir), "--no-pyc", "--relocate-prefix", str(final)]
+
+
 def _wanted(request: Request, links: _Links) -> list[str]:
     """Return specs and channels; channels come last, as older versions want them."""
     words = list(request.specs)
@@ -129,10 +143,11 @@ def _wanted(request: Request, links: _Links) -> list[str]:
 
 def _environment(cache: Path, virtual: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without what an active conda or mamba would change, and with our package cache."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CONDA_", "MAMBA_", "_CE_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_UNHEEDED)}
     overrides = {key: value for key, value in os.environ.items() if key.startswith("CONDA_OVERRIDE_")}
     overrides |= {f"CONDA_OVERRIDE_{name.strip('_').upper()}": version for name, version in virtual.items()}
-    return {**kept, **overrides, "MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache)}
+    ours = {"MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache), "MAMBA_CHANNEL_PRIORITY": "strict"}
+    return {**kept, **overrides, **ours}
 
 
 @dataclass(frozen=True)
@@ -172,23 +187,28 @@ class _Links:
         return text
 
 
-def _settled(prefix: Path, final: Path, links: _Links) -> tuple[Package, ...]:
-    """Write where the environment will be, and the channels' own names, into `conda-meta`; return what was linked."""
-    for record in (prefix / "conda-meta").iterdir():
-        text = record.read_text(encoding="utf-8")
-        record.write_text(links.original(text).replace(str(prefix), str(final)), encoding="utf-8")
-    return installed(prefix)
+def _settled(
+    prefix: Path, final: Path, links: _Links, packages: Sequence[Package] = (), *, progress: Progress
+) -> tuple[Package, ...]:
+    """Complete what was linked, and return it: bytecode, and in `conda-meta` the true places of prefix and channels.
 
-
-def _correct(prefix: Path, packages: Sequence[Package]) -> None:
-    """Write what the index said of each package to `conda-meta`: given a URL, micromamba looks into the archive."""
+    micromamba would start a Python of its own to compile on one core, however little there is. Of `packages` it was
+    given the addresses alone, and looked into the archives; the index may say otherwise, and its word counts.
+    """
     known = {package.spec: package.record for package in packages if "depends" in package.record}
-    for path in (prefix / "conda-meta").glob("*.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        record = known.get(Package.from_record(content).spec)
-        if record is None:
-            continue
-        path.write_text(json.dumps({**content, **record}, indent=4), encoding="utf-8")
+    records: list[dict[str, Any]] = []
+    for path in (prefix / "conda-meta").iterdir():
+        text = path.read_text(encoding="utf-8")
+        settled = links.original(text).replace(str(prefix), str(final))
+        if path.suffix == ".json":
+            found = json.loads(settled)
+            corrected = {**found, **known.get(Package.from_record(found).spec, {})}
+            settled = settled if corrected == found else json.dumps(corrected, indent=4)
+            records.append(corrected)
+        if settled != text:
+            path.write_text(settled, encoding="utf-8")
+    compile_packages(prefix, records, final=final, progress=progress)
+    return by_name(map(Package.from_record, records))
 
 
 class _Lines:
@@ -198,8 +218,10 @@ class _Lines:
         self._progress = progress
 
     def __call__(self, line: str) -> None:
-        if match := re.match(r"(Linking|Downloading|Extracting)\s+(\S+)", line.strip()):
-            self._progress(Event({"Linking": "link"}.get(match[1], "download"), match[2]))
+        if match := _LINKING.match(line):
+            self._progress(Event("link", match[1]))
+        elif match := _DOWNLOADED.match(line):
+            self._progress(Event("download", match[1]))
 
 
 def _explain(said: str) -> errors.EngineError | errors.ChannelError:
@@ -209,7 +231,8 @@ def _explain(said: str) -> errors.EngineError | errors.ChannelError:
         tree = [line for line in lines if re.match(r"\s+(The following|[├└│]|\w)", line) and "Resolving" not in line]
         return errors.SolveError("No set of packages satisfies the request:\n" + "\n".join(dict.fromkeys(tree)))
     if "not loaded" in said or "Download error" in said:
-        reason = next((line.strip() for line in lines if "Download error" in line), lines[-1])
+        named = [line.strip() for line in lines if re.search(r"\[(https?|file):", line) and "warning" not in line]
+        reason = next(iter(named), lines[-1])
         return errors.ChannelError(
             f"A channel cannot be read: {reason}.", next_step="Check its address, or name another: --channel."
         )

@@ -6,25 +6,35 @@ The parent's side is `Rattler`; the child answers with `work`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mambakernels import errors, process
-from mambakernels.engines import Package, Request, compile_missing
+from mambakernels.engines import Package, Request, conda_meta
+from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
 
 _RETRIES = 3
+_BLOCK = 1 << 20
 
 
 class Rattler:
     """Solves and links with py-rattler, which came with pip."""
 
     name = "rattler"
+
+    def __init__(self) -> None:
+        self._worker: process.Worker | None = None
 
     @property
     def version(self) -> str:
@@ -50,8 +60,21 @@ class Rattler:
         message = {"do": "link", "records": records, "prefix": str(prefix), "final": str(final), "cache": str(cache)}
         return self._call(message, progress)
 
+    def close(self) -> None:
+        """End the child; it would end with this process anyway."""
+        if self._worker is not None:
+            self._worker.close()
+
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
-        answer = process.Worker(__name__).call(message, progress=progress)
+        if self._worker is None or self._worker.ended:
+            self._worker = process.Worker(__name__)
+        try:
+            answer = self._worker.ask(message, progress=progress)
+        except (errors.SolveError, errors.InvalidRequestError):
+            raise
+        except errors.MambakernelsError:
+            self._worker.close()  # its threads may be linking still, into a folder that is deleted next
+            raise
         return tuple(map(Package.from_record, answer["records"]))
 
 
@@ -67,8 +90,10 @@ def work(message: process.Json, progress: Progress) -> process.Json:
         records = asyncio.run(_solve(message["request"], cache, progress))
     if message["do"] != "solve":
         prefix, final = Path(message["prefix"]), Path(message["final"])
-        asyncio.run(_link(records, prefix, final, cache, progress))
-        _compile(prefix, final, progress)
+        _check_archives(records, cache)
+        with _trustworthy(cache, records) as packages:
+            asyncio.run(_link(records, prefix, final, packages, progress))
+        compile_packages(prefix, conda_meta(prefix), final=final, progress=progress)
     return {"records": [json.loads(record.to_json()) for record in records]}
 
 
@@ -127,7 +152,9 @@ async def _as_recorded(given: list[process.Json], cache: Path, progress: Progres
         specs = [f"{record['url']}#{record['md5']}" if record.get("md5") else record["url"] for record in bare]
         asked = {"specs": specs, "channels": [], "subdir": bare[0]["subdir"], "virtual": {}}
         read = {record.url: json.loads(record.to_json()) for record in await _solve(asked, cache, progress)}
-        given = [{**read.get(record["url"], {}), **record} for record in given]
+        given = [
+            {**read.get(record["url"], {}), **{key: value for key, value in record.items() if value}} for record in given
+        ]
     return [from_json(record) for record in given]
 
 
@@ -144,6 +171,54 @@ def from_json(record: process.Json) -> Any:
         )
     url = record["url"]
     return rattler.RepoDataRecord(described, url.rpartition("/")[2], url, url.rsplit("/", 2)[0] + "/")
+
+
+def _check_archives(records: list[Any], cache: Path) -> None:
+    """Compare archives in folders with their hashes; rattler does so with what it downloads only.
+
+    EngineError if one differs. What is in the cache was compared when it was put there.
+    """
+    local = [record for record in records if record.url.startswith("file:") and not _is_unpacked(record, cache)]
+    with ThreadPoolExecutor() as pool:
+        for record, wrong in zip(local, pool.map(_wrong_hash, local), strict=True):
+            if wrong:
+                raise errors.EngineError(
+                    f"{record.file_name} has another hash than was expected: {wrong}.",
+                    where=record.url,
+                    next_step="Nothing of it was used. It is damaged, or was replaced: get it, or its hash, anew.",
+                )
+
+
+def _is_unpacked(record: Any, cache: Path) -> bool:
+    """Whether the cache says that it has this very archive: in its lock file, after a number of eight bytes."""
+    lock = cache / f"{record.name.normalized}-{record.version}-{record.build}.lock"
+    try:
+        return record.sha256 is not None and lock.read_bytes()[8:] == record.sha256
+    except OSError:
+        return False
+
+
+def _wrong_hash(record: Any) -> str | None:
+    """Return the hash that was expected of a local archive and the one it has, if these differ."""
+    kind, expected = ("sha256", record.sha256) if record.sha256 else ("md5", record.md5)
+    if not expected:
+        return None
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with Path(url2pathname(urlsplit(record.url).path)).open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return None if digest.digest() == expected else f"{expected.hex()} ({kind}), not {digest.hexdigest()}"
+
+
+@contextmanager
+def _trustworthy(cache: Path, records: list[Any]) -> Iterator[Path]:
+    """Yield the package cache; one of its own if of something there is only an MD5, which the cache does not know."""
+    if all(record.sha256 or record.url.startswith("file:") for record in records):
+        yield cache
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".md5-", dir=cache, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, progress: Progress) -> None:
@@ -203,24 +278,6 @@ class _Reporter:
         if name.startswith("on_"):
             return lambda *_: 0
         raise AttributeError(name)
-
-
-def _compile(prefix: Path, final: Path, progress: Progress) -> None:
-    """Compile what came without bytecode: the noarch packages of other channels."""
-    files = [
-        name
-        for path in (prefix / "conda-meta").glob("*.json")
-        for name in _files_without_bytecode(json.loads(path.read_text(encoding="utf-8")))
-    ]
-    if files:
-        progress(Event("compile", f"{len(files)} modules"))
-        compile_missing(prefix, files, final=final)
-
-
-def _files_without_bytecode(record: dict[str, Any]) -> list[str]:
-    names = record.get("files", [])
-    sources = [name for name in names if name.endswith(".py") and "site-packages" in name]
-    return [] if not sources or any(name.endswith(".pyc") for name in names) else sources
 
 
 def _explanation(text: str) -> str:

@@ -24,6 +24,7 @@ from mambakernels.environments.environment import (
 )
 from mambakernels.environments.exporting import Format, export, lock_environment, lock_spec
 from mambakernels.environments.making import create
+from mambakernels.environments.several import create_several
 from mambakernels.environments.spec import EnvironmentSpec, read_file
 from mambakernels.environments.staging import pip_installed
 from mambakernels.environments.verifying import Damage, Verification, verify
@@ -43,6 +44,7 @@ __all__ = [
     "clean",
     "clone",
     "create",
+    "create_several",
     "discard",
     "export",
     "get",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from mambakernels import channels, engines, errors
 from mambakernels.channels import Channel
+from mambakernels.credentials import public
 from mambakernels.engines import EngineName, Package
 from mambakernels.environments import staging
 from mambakernels.environments.environment import (
@@ -86,8 +87,8 @@ def install(
     named = {spec_name(spec) for spec in given}
 
     def plan(environment: Environment, link: Linker) -> _Plan:
-        kept = tuple(spec for spec in environment.specs if spec_name(spec) not in named)
-        wanted = (*kept, *given)
+        kept = tuple(spec for spec in environment.specs if spec in given or spec_name(spec) not in named)
+        wanted = (*kept, *(spec for spec in given if spec not in kept))
         return _Plan(wanted, link.solved(wanted, _holding(environment, free=named, specs=wanted)))
 
     return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
@@ -147,10 +148,21 @@ def uninstall(
     return _change(name, plan, root=root, channel=(), engine=engine, dry_run=dry_run, progress=progress)
 
 
-def repair(name: NameOrPath, *, root: Root, engine: EngineName = "auto", progress: Progress = silent) -> Environment:
-    """Link an environment's packages anew; files that no package brought stay."""
+def repair(
+    name: NameOrPath,
+    damaged: Collection[str] = (),
+    *,
+    root: Root,
+    engine: EngineName = "auto",
+    progress: Progress = silent,
+) -> Environment:
+    """Link an environment's packages anew; files that no package brought stay.
+
+    The packages that are `damaged` are unpacked anew as well: the cache has the very files that were changed.
+    """
     with held(name, root, progress=progress) as environment:
-        records = tuple(_records(owned(environment)).values())
+        records = owned(environment).packages
+        staging.forget_unpacked([package for package in records if package.name in damaged], root)
         with linking(environment.place, _channels(environment, ()), engine, progress) as link:
             return _put(environment, environment, records, link)
 
@@ -173,7 +185,7 @@ def clone(
                 return _same_clone(place, mark)
             records = tuple(_records(environment).values())
             with linking(place, _channels(environment, ()), engine, progress) as link:
-                copy = replace(environment, name=place.name, prefix=place.prefix, cloned_from=mark)
+                copy = replace(environment, name=place.name, prefix=place.prefix, cloned_from=mark, declared_in=None)
                 return _put(environment, copy, records, link)
 
 
@@ -205,12 +217,12 @@ def _change(
             after = replace(environment, specs=planned.specs, packages=planned.packages, channels=link.urls)
             if dry_run or after == environment:
                 return Change(environment, after)
-            staging.check_carriable(environment, [package.name for package in planned.packages])
             return Change(environment, _put(environment, after, planned.packages, link))
 
 
 def _put(old: Environment, new: Environment, packages: Sequence[Package], link: Linker) -> Environment:
     """Link the packages and put them in the place of `new`, with what no package brought to `old`."""
+    staging.check_carriable(old, [package.name for package in packages])
     linked = link.exactly(packages)
     staging.carry_over(old, link.folder, new.place)
     write_manifest(link.folder, replace(new, packages=linked), link.engine)
@@ -235,10 +247,10 @@ def _same_clone(place: Place, mark: str) -> Environment:
 
 
 def _channels(environment: Environment, given: Sequence[str]) -> list[Channel]:
-    """Return the channels that were named now, else those that the environment was made from."""
-    if given:
-        return [channels.choose(name, environment.root) for name in given]
-    return [channels.reopen(url, environment.root) for url in environment.channels]
+    """Return the channels that are named now, and after them those that the environment was made from."""
+    named = [channels.choose(name, environment.root) for name in given]
+    urls = {public(channel.url) for channel in named}
+    return named + [channels.reopen(url, environment.root) for url in environment.channels if url not in urls]
 
 
 def _records(environment: Environment) -> dict[str, Package]:

@@ -32,7 +32,8 @@ NameOrPath = str | os.PathLike[str]
 class Environment:
     """A prefix with the packages in it, and what its manifest says of it.
 
-    One that we did not make (`managed` is false) has no specs or channels, and is never changed.
+    One that we did not make (`managed` is false) has no specs or channels, and is never changed. `declared_in` is the
+    project's file that it was made for, if there is one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Environment:
     pip: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     cloned_from: str | None = None
+    declared_in: str | None = None
     managed: bool = True
 
     def package(self, name: str) -> Package | None:
@@ -182,6 +184,7 @@ def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> No
         "engine": f"{engine.name} {engine.version}",
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "cloned_from": environment.cloned_from,
+        "declared_in": environment.declared_in,
         "packages": [package.identity for package in environment.packages],
     }
     (prefix / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -209,6 +212,7 @@ def read(place: Place) -> Environment | None:
         pip=tuple(content.get("pip", ())),
         variables=content.get("variables", {}),
         cloned_from=content.get("cloned_from"),
+        declared_in=content.get("declared_in"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from mambakernels.environments.environment import Place
 from mambakernels.environments.spec import is_numeric, spec_name
 from mambakernels.environments.staging import staged
 from mambakernels.locks import using_packages
+from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 
 T = TypeVar("T")
@@ -110,25 +111,35 @@ class Linker:
 
     def _clean(self, packages: Sequence[Package]) -> tuple[Package, ...]:
         """Take credentials out of what the engine wrote, and of what it answers."""
-        if self.secrets.words:
+        if any(url.startswith("http") for url in self.urls):  # the engine may have found some by itself
             self.secrets.scrub(path for path in (self.folder / "conda-meta").iterdir() if path.is_file())
         return tuple(replace(package, url=self.secrets.hide(package.url)) for package in packages)
 
 
 @contextmanager
 def linking(
-    place: Place, chosen: Sequence[Channel], engine: EngineName, progress: Progress = silent
+    place: Place, chosen: Sequence[Channel], engine: EngineName | Engine, progress: Progress = silent
 ) -> Iterator[Linker]:
-    """Choose the engine and yield it at work; its folder is gone afterwards, unless it was renamed.
+    """Yield the engine, by name or already running, at work; its folder is gone afterwards, unless it was renamed.
 
     No credential of a channel is in what is reported meanwhile, or in an error.
     """
     secrets = Secrets.of(channel.url for channel in chosen)
     watched = secrets.watch(progress)
-    with secrets.kept():
-        program, why = engines.choose(engine, place.root, progress=watched)
-        watched(Event("engine", why))
+    with secrets.kept(), _running(engine, place.root, watched) as program:
         for channel in chosen:
             watched(Event("channel", channel.why))
         with using_packages(place.root, progress=watched), staged(place) as folder:
             yield Linker(program, tuple(chosen), place, folder, secrets, watched)
+
+
+@contextmanager
+def _running(engine: EngineName | Engine, root: Root, progress: Progress) -> Iterator[Engine]:
+    """Yield the engine; one that is chosen here ends here."""
+    if not isinstance(engine, str):
+        yield engine
+        return
+    program, why = engines.choose(engine, root, progress=progress)
+    progress(Event("engine", why))
+    with closing(program):
+        yield program

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mambakernels import channels, errors
+from mambakernels.engines import Engine
+from mambakernels.environments import staging
 from mambakernels.environments.environment import Environment, Place, read, recover, write_manifest
 from mambakernels.environments.linking import linking
 from mambakernels.environments.pip_part import install_with_pip
@@ -17,24 +19,30 @@ from mambakernels.progress import Event, Progress, silent
 
 
 def create(
-    spec: EnvironmentSpec, *, root: Root, prefix: Path | None = None, progress: Progress = silent
+    spec: EnvironmentSpec,
+    *,
+    root: Root,
+    prefix: Path | None = None,
+    engine: Engine | None = None,
+    anew: bool = False,
+    progress: Progress = silent,
 ) -> Environment:
     """Make an environment, whole or not at all; one that exists and was asked for alike is returned as it is.
 
-    It is made at `prefix`, by default at its name under the root. Raises InvalidRequestError (name, specs, or a
-    different environment there), SolveError with the solver's explanation, ChannelError, EngineError; nothing is left
-    behind then.
+    It is made at `prefix`, by default at its name under the root, by `engine` if that is running already. With
+    `anew`, it takes the place of one that is there. Raises InvalidRequestError (name, specs, or a different environment
+    there), SolveError with the solver's explanation, ChannelError, EngineError; nothing is left behind then.
     """
     place = Place.named(spec.name, root) if prefix is None else Place.at(prefix, root)
     spec = spec.completed()
-    if existing := _existing(spec, place):
+    if not anew and (existing := _existing(spec, place)):
         return existing
     with locked(root, place.lock, progress=progress):
         recover(place)
-        if existing := _existing(spec, place):
+        if not (anew and read(place)) and (existing := _existing(spec, place)):
             progress(Event("done", f"{place.name} was made by another process"))
             return existing
-        return _make(spec, place, progress)
+        return _make(spec, place, engine, progress)
 
 
 def _existing(spec: EnvironmentSpec, place: Place) -> Environment | None:
@@ -58,9 +66,9 @@ def _asked(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], frozen
     return frozenset(thing.specs), frozenset(thing.pip), dict(thing.variables)
 
 
-def _make(spec: EnvironmentSpec, place: Place, progress: Progress) -> Environment:
+def _make(spec: EnvironmentSpec, place: Place, engine: Engine | None, progress: Progress) -> Environment:
     chosen = [channels.choose(name, place.root) for name in spec.channels]
-    with linking(place, chosen, spec.engine, progress) as link:
+    with linking(place, chosen, engine or spec.engine, progress) as link:
         packages = link.exactly(spec.packages) if spec.packages else link.satisfying(spec.specs)
         install_with_pip(spec.pip, link.folder, place, cwd=spec.folder, progress=link.progress)
         _set_variables(link.folder, spec.variables)
@@ -75,9 +83,13 @@ def _make(spec: EnvironmentSpec, place: Place, progress: Progress) -> Environmen
             created="",
             pip=spec.pip,
             variables=spec.variables,
+            declared_in=spec.declared_in,
         )
         write_manifest(link.folder, made, link.engine)
-        link.folder.rename(place.prefix)
+        if place.prefix.exists():
+            staging.replace(link.folder, place)
+        else:
+            link.folder.rename(place.prefix)
     found = read(place)
     assert found is not None
     return found

@@ -22,7 +22,8 @@ class EnvironmentSpec:
     """What an environment is asked to be: its name, match specs, and where packages may come from.
 
     `pip` are requirements that pip installs afterwards, `variables` are set at activation. With `packages`, exactly
-    those are linked, and nothing is solved. `folder` is where relative paths in `pip` start.
+    those are linked, and nothing is solved. `folder` is where relative paths in `pip` start. `declared_in` is the
+    project's file that asks for it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class EnvironmentSpec:
     variables: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[Package, ...] = ()
     folder: Path | None = None
+    declared_in: str | None = None
 
     def completed(self) -> EnvironmentSpec:
         """Add what makes an environment a kernel, and pip where it has work, if nothing asked for does."""

@@ -15,13 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mambakernels import errors
-from mambakernels.engines import compile_missing
+from mambakernels.engines import Package
+from mambakernels.engines.bytecode import compile_modules
 from mambakernels.environments.environment import MANIFEST, Environment, Place
-from mambakernels.locks import locked
+from mambakernels.locks import locked, nobody_using_packages
 from mambakernels.paths import Root
 
 # What the engines and we leave in a prefix ourselves.
 _OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})
+# A prefix ends here, and is not the beginning of another one's longer name.
+_END_OF_NAME = rb"(?![\w-]|\.\w)"
 _DIST_INFO = re.compile(r"(.+/)?site-packages/([^/]+?)-[^/-]+\.dist-info/METADATA")
 
 
@@ -39,40 +42,64 @@ def staged(place: Place) -> Iterator[Path]:
 def replace(folder: Path, place: Place) -> None:
     """Put a folder in the place of an environment, and discard what was there."""
     old = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}.old")
-    place.prefix.rename(old)
-    folder.rename(place.prefix)
+    try:
+        place.prefix.rename(old)
+        folder.rename(place.prefix)
+    except BaseException:  # Ctrl-C between the two
+        if old.exists() and not place.prefix.exists():
+            old.rename(place.prefix)
+        raise
     discard(old, place.root)
 
 
 def discard(folder: Path, root: Root) -> None:
     """Take a folder out of sight in one step, then delete its files."""
     trash = root.trash if folder.is_relative_to(root.path) else folder.parent / root.trash.name
-    trash.mkdir(parents=True, exist_ok=True)
-    folder.rename(trash / f"{folder.name.strip('.')}.{secrets.token_hex(4)}")
     with locked(root, "trash"):
+        trash.mkdir(parents=True, exist_ok=True)
+        folder.rename(trash / f"{folder.name.strip('.')}.{secrets.token_hex(4)}")
         for left in trash.iterdir():  # what a killed process left goes too
             shutil.rmtree(left)
         if trash != root.trash:
             trash.rmdir()
 
 
+def forget_unpacked(packages: Sequence[Package], root: Root) -> None:
+    """Take packages out of the cache, so that they are unpacked anew; environments keep the files they have."""
+    if not packages:
+        return
+    with nobody_using_packages(root):
+        for package in packages:
+            for folder in root.packages.rglob(f"{package.name}-{package.version}-{package.build}*"):
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+
+
 def carry_over(old: Environment, folder: Path, place: Place) -> None:
     """Take along what no package brought: files of the user, packages that pip installed.
 
-    They are linked, not copied: the old folder goes. Where the place is another, scripts are told.
+    They are linked, not copied, if the old folder goes. Where the place is another, scripts and links are told.
     """
+    goes = old.prefix == place.prefix
     brought = [name for name in _unowned(old.prefix) if not os.path.lexists(folder / name)]
     for name in brought:
         source, target = old.prefix / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():
-            target.symlink_to(source.readlink())
+            target.symlink_to(_moved(os.readlink(source), old.prefix, place.prefix))
         elif source.is_dir():
             target.mkdir(exist_ok=True)
-        else:
+        elif goes:
             target.hardlink_to(source)
-    if old.prefix != place.prefix:
+        else:
+            shutil.copy2(source, target)
+    if not goes:
         rewrite(folder, brought, old.prefix, place.prefix)
+
+
+def _moved(target: str, before: Path, after: Path) -> Path:
+    """Return where a link leads to after the prefix has moved."""
+    path = Path(target)
+    return after / path.relative_to(before) if path.is_relative_to(before) else path
 
 
 def pip_installed(prefix: Path) -> dict[str, str]:
@@ -107,15 +134,14 @@ def rewrite(folder: Path, names: Sequence[str], before: Path, after: Path) -> No
         if old in content and b"\0" not in content:
             mode = path.stat().st_mode
             path.unlink()  # it may be linked elsewhere as well
-            path.write_bytes(content.replace(old, new))
+            path.write_bytes(re.sub(re.escape(old) + _END_OF_NAME, lambda _: new, content))
             path.chmod(mode)
 
 
 def compile_new(folder: Path, names: Sequence[str], place: Place) -> None:
     """Compile the modules among new files of a prefix that will be at a place."""
     sources = [name for name in names if name.endswith(".py") and "site-packages/" in name]
-    if sources:
-        compile_missing(folder, sources, final=place.prefix)
+    compile_modules(folder, sources, place.prefix)
 
 
 def files_in(prefix: Path) -> list[str]:
@@ -132,9 +158,9 @@ def files_in(prefix: Path) -> list[str]:
 
 
 def _unowned(prefix: Path) -> list[str]:
-    """Return the files that no package brought; bytecode is not counted."""
+    """Return the files that no package brought; bytecode in `__pycache__` is not counted."""
     owned: set[str] = set(_OURS)
     for record in (prefix / "conda-meta").glob("*.json"):
         owned.add(f"conda-meta/{record.name}")
         owned.update(json.loads(record.read_text(encoding="utf-8")).get("files", []))
-    return sorted(name for name in files_in(prefix) if name not in owned and not name.endswith(".pyc"))
+    return sorted(name for name in files_in(prefix) if name not in owned)

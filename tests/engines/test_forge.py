@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,19 @@ def form(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return rattler.Rattler() if request.param == "rattler" else micromamba.Micromamba(Path(os.environ["MAMBA_EXE"]))
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(engine_name: str) -> Iterator[Engine]:
+    """Each engine, new for the test: one that was at work before keeps the variables it was started with."""
+    with closing(new_engine(engine_name)) as program:
+        yield program
+
+
+def new_engine(name: str) -> Engine:
+    return rattler.Rattler() if name == "rattler" else micromamba.Micromamba(Path(os.environ["MAMBA_EXE"]))
 
 
 @pytest.fixture(scope="module", params=["create", "link"])
@@ -75,11 +87,13 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(engine: Engine, form: str, way: str, forge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def made(
+    engine_name: str, form: str, way: str, forge: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Made]:
     place = tmp_path_factory.mktemp("made here")
     staged, final, events = place / "staged", place / "final place", list[Event]()
     cache, tell = place / "root" / "pkgs", events.append
-    with serve(forge, forms=FORMS[form]) as site:
+    with serve(forge, forms=FORMS[form]) as site, closing(new_engine(engine_name)) as engine:
         wanted = Request(EVERYTHING, (site.url(),), SUBDIR)
         if way == "create":
             packages = engine.create(wanted, staged, final=final, cache=cache, progress=tell)
@@ -269,8 +283,11 @@ def test_constrains_hold_without_installing(solve: Callable[..., set[str]]) -> N
     assert solve("old-fashioned", "newer") == {"old-fashioned=1.0=0", "newer=1.0=0"}
 
 
-def test_virtual_packages_are_this_machines(solve: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_virtual_packages_are_this_machines(solve: Callable[..., set[str]]) -> None:
     assert solve("needs-linux", "picky") == {"needs-linux=1.0=0", "picky=1.0=0"}
+
+
+def test_virtual_packages_can_be_overridden(solve: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONDA_OVERRIDE_GLIBC", "99.1")
     assert solve("picky") == {"picky=2.0=0"}
 
