@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mambakernels import channels, engines, environments, errors, kernels, paths
+from mambakernels.credentials import public
 from mambakernels.engines import EngineName
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments import Change, Cleaned, Environment, EnvironmentSpec, Format, Verification
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mambakernels.process import Completed
     from mambakernels.runs.records import Run
     from mambakernels.shell_init import Initialization
+    from mambakernels.syncing import Synced
 
 PathLike = str | os.PathLike[str]
 P = ParamSpec("P")
@@ -210,7 +212,8 @@ def verify(
         found = environments.verify(environment, progress=progress)
     if not (repair and found.damage):
         return found
-    environments.repair(name, root=place, engine=engine, progress=progress)
+    damaged = {item.package for item in found.damage}
+    environments.repair(name, damaged, root=place, engine=engine, progress=progress)
     return verify(name, root=root, progress=progress)
 
 
@@ -294,6 +297,28 @@ def register(
         return kernels.register(environment, name=kernel, display_name=display_name, env=env)
 
 
+@_translated
+def sync(
+    file: PathLike = "kernels.toml",
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Synced:
+    """Make the environments and kernels that a project's file declares; return the steps that took.
+
+    With `dry_run`, nothing is changed. Only what was made for this file is changed, and with `prune` removed when it
+    is declared no more. `root` is where environments live, if not where the file says. InvalidRequestError tells
+    what is wrong in the file; the error of a step that fails says what was done and what is left.
+    """
+    from mambakernels import project, syncing
+
+    declared = project.read(Path(file))
+    place = Root.find(root or declared.root)
+    return syncing.sync(declared, place, dry_run=dry_run, prune=prune, progress=progress)
+
+
 def _spec(name: str, specs: Sequence[str], file: PathLike | None, locked: PathLike | None) -> EnvironmentSpec:
     """Put together what was asked for in words and in a file."""
     if locked is not None:
@@ -314,10 +339,9 @@ def _several(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
-    """Activate the kernels of a changed environment anew."""
-    if change:
-        with environments.held(name, root) as environment:
-            kernels.refresh(environment)
+    """Activate the environment's kernels anew; also if nothing has changed now, as a call before may have been killed."""
+    with environments.held(name, root) as environment:
+        kernels.refresh(environment)
     return change
 
 
@@ -421,7 +445,7 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
         "root": str(place.path),
         "kernels": str(paths.jupyter_data() / "kernels"),
         "engine": f"{engine.name} {engine.version} ({why})",
-        "conda_forge": channels.conda_forge(),
+        "conda_forge": public(channels.conda_forge()),
         "wheels_channel": wheels.url(place) if state else None,
         "wheels_packages": len(state.files) if state else 0,
         "blas": {item.name: blas.why_not(item) or "available" for item in blas.TABLE},

@@ -65,12 +65,14 @@ def register(
     name: str | None = None,
     display_name: str | None = None,
     env: Mapping[str, str] | None = None,
+    declared_in: str | None = None,
     data_dir: Path | None = None,
 ) -> list[KernelSpec]:
     """Make every kernel that the environment ships visible to Jupyter, activated; again after something changed.
 
     The Python kernel is called `name` (default: the environment's), others `<name>-<shipped name>`. `env` are
-    variables set last, literally. `data_dir` is a Jupyter data folder other than the user's.
+    variables set last, literally. `declared_in` is the project's file that asks for it. `data_dir` is a Jupyter
+    data folder other than the user's.
 
     Raises `KernelError` (no kernel in the environment, a name that is taken), `ActivationError` and
     `InvalidRequestError` before anything is written, and `StorageError`.
@@ -94,7 +96,12 @@ def register(
                     display_name=_unique(jupyter, kernel, _display_name(environment, spec, display_name)),
                     env=variables | _composed(spec, variables) | extra,
                     fingerprint=activation.fingerprint,
-                    asked={"base": _base(environment, name), "title": display_name, "variables": dict(env or {})},
+                    asked={
+                        "base": _base(environment, name),
+                        "title": display_name,
+                        "variables": dict(env or {}),
+                        "declared_in": declared_in,
+                    },
                 ),
                 resources=spec.resources(),
             )
@@ -124,10 +131,11 @@ def copy(source: Environment, target: Environment, *, data_dir: Path | None = No
             name=base
             if source.prefix == target.prefix
             else now + base[len(was) :]
-            if base.startswith(was)
+            if base == was or base.startswith(f"{was}-")
             else f"{now}-{base}",
             display_name=spec.title,
             env=spec.variables,
+            declared_in=spec.declared_in if source.prefix == target.prefix else None,
             data_dir=data_dir,
         )
     ]

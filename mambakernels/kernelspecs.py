@@ -31,7 +31,8 @@ class KernelSpec:
     """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
 
     `spec` is the name of the kernelspec that the environment ships, `fingerprint` that of the captured activation;
-    `base`, `title` and `variables` are the name, display name and variables that its registration asked for.
+    `base`, `title` and `variables` are the name, display name and variables that its registration asked for,
+    `declared_in` is the project's file that did, if it was one.
     """
 
     name: str
@@ -49,6 +50,7 @@ class KernelSpec:
     base: str = ""
     title: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    declared_in: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def read(folder: Path) -> KernelSpec | None:
             "metadata": {"mambakernels": {"schema": int(), "environment": str(name), "prefix": str(prefix), **mark}},
         }:
             blas, title, variables = mark.get("blas"), mark.get("title"), mark.get("variables")
+            declared_in = mark.get("declared_in")
             return KernelSpec(
                 name=folder.name,
                 display_name=display_name,
@@ -169,6 +172,7 @@ def read(folder: Path) -> KernelSpec | None:
                 base=str(mark.get("base", folder.name)),
                 title=title if isinstance(title, str) else None,
                 variables=variables if isinstance(variables, dict) else {},
+                declared_in=declared_in if isinstance(declared_in, str) else None,
             )
         case _:
             return None

@@ -147,6 +147,9 @@ def _environment(cache: Path, virtual: Mapping[str, str]) -> dict[str, str]:
     overrides = {key: value for key, value in os.environ.items() if key.startswith("CONDA_OVERRIDE_")}
     overrides |= {f"CONDA_OVERRIDE_{name.strip('_').upper()}": version for name, version in virtual.items()}
     ours = {"MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache), "MAMBA_CHANNEL_PRIORITY": "strict"}
+    if (Path.home() / ".mamba" / "auth" / "authentication.json").exists():
+        # with a login from there, 2.8 asks for the sharded index in vain, and writes the login into its cache
+        ours["MAMBA_USE_SHARDED_REPODATA"] = "false"
     return {**kept, **overrides, **ours}
 
 

@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mambakernels import errors, process
+from mambakernels.credentials import Secrets
 from mambakernels.engines import Package, Request, conda_meta
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
@@ -93,25 +94,20 @@ def work(message: process.Json, progress: Progress) -> process.Json:
         _check_archives(records, cache)
         with _trustworthy(cache, records) as packages:
             asyncio.run(_link(records, prefix, final, packages, progress))
-        compile_packages(prefix, conda_meta(prefix), final=final, progress=progress)
+        linked = conda_meta(prefix)
+        _note_specs(prefix, linked, message.get("request", {}).get("specs", ()))
+        compile_packages(prefix, linked, final=final, progress=progress)
     return {"records": [json.loads(record.to_json()) for record in records]}
 
 
 async def _solve(request: process.Json, cache: Path, progress: Progress) -> list[Any]:
     """Solve; `request` holds the fields of a Request."""
-    import rattler
     from rattler import exceptions
 
     progress(Event("solve", " ".join(request["specs"])))
     try:
-        records: list[Any] = await rattler.solve(
-            sources=[rattler.Channel(url) for url in request["channels"]],
-            specs=[rattler.MatchSpec(spec, strict=False) for spec in request["specs"]],
-            platforms=[rattler.Subdir(request["subdir"]), rattler.Subdir("noarch")],
-            gateway=rattler.Gateway(cache_dir=cache / "cache", client=_client()),
-            virtual_packages=_virtual_packages(request["virtual"]),
-            add_pip_as_python_dependency=True,
-        )
+        with _index_cache(cache, request["channels"]) as index:
+            records: list[Any] = await _again_if_cut_off(lambda: _solution(request, index))
     except exceptions.InvalidMatchSpecError as error:
         raise errors.InvalidRequestError(
             f"A match spec cannot be read: {error}.", next_step="Write it like numpy, python=3.11 or libblas=*=*mkl."
@@ -130,6 +126,54 @@ def _client() -> Any:
     import rattler
 
     return rattler.Client.default_client(max_retries=_RETRIES)
+
+
+async def _solution(request: process.Json, index: Path) -> list[Any]:
+    import rattler
+
+    found: list[Any] = await rattler.solve(
+        sources=[rattler.Channel(url) for url in request["channels"]],
+        specs=[rattler.MatchSpec(spec, strict=False) for spec in request["specs"]],
+        platforms=[rattler.Subdir(request["subdir"]), rattler.Subdir("noarch")],
+        gateway=rattler.Gateway(cache_dir=index, client=_client()),
+        virtual_packages=_virtual_packages(request["virtual"]),
+        add_pip_as_python_dependency=True,
+    )
+    return found
+
+
+async def _again_if_cut_off(solve: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
+    """Solve, once more if the index broke off: of that alone, the client does not take care."""
+    from rattler import exceptions
+
+    try:
+        return await solve()
+    except exceptions.GatewayError as error:
+        if "reading a body" not in str(error):
+            raise
+    return await solve()
+
+
+@contextmanager
+def _index_cache(cache: Path, channels: Sequence[str]) -> Iterator[Path]:
+    """Yield where indexes are kept: nowhere for long if a channel has credentials, which would be kept with them."""
+    if not Secrets.of(channels).words:
+        yield cache / "cache"
+        return
+    with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+        yield Path(folder)
+
+
+def _note_specs(prefix: Path, records: Sequence[process.Json], specs: Sequence[str]) -> None:
+    """Write into `conda-meta` which packages were asked for: conda and mamba go by it."""
+    import rattler
+
+    named = [(rattler.MatchSpec(spec, strict=False).name, spec) for spec in specs]
+    for record in records:
+        asked = [spec for name, spec in named if name is not None and name.normalized == record["name"]]
+        if asked:
+            path = prefix / "conda-meta" / f"{record['name']}-{record['version']}-{record['build']}.json"
+            path.write_text(json.dumps({**record, "requested_spec": asked[0], "requested_specs": asked}), "utf-8")
 
 
 def _virtual_packages(given: process.Json) -> list[Any]:
@@ -153,7 +197,8 @@ async def _as_recorded(given: list[process.Json], cache: Path, progress: Progres
         asked = {"specs": specs, "channels": [], "subdir": bare[0]["subdir"], "virtual": {}}
         read = {record.url: json.loads(record.to_json()) for record in await _solve(asked, cache, progress)}
         given = [
-            {**read.get(record["url"], {}), **{key: value for key, value in record.items() if value}} for record in given
+            {**read.get(record["url"], {}), **{key: value for key, value in record.items() if value}}
+            for record in given
         ]
     return [from_json(record) for record in given]
 
