@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mambakernels import batch, shell
 from mambakernels.errors import ActivationError
-from mambakernels.shell import Changes, source
+from mambakernels.shell import Changes
 
 _UNSET = "***unset***"  # what `conda env config vars unset` leaves in conda-meta/state
 _BOOKKEEPING = re.compile(
@@ -35,9 +36,17 @@ class Platform:
 
     path: tuple[str, ...]
     script_suffix: str
+    source: Callable[..., Changes]
 
 
-_PLATFORMS = {"posix": Platform(path=("bin",), script_suffix=".sh")}
+_PLATFORMS = {
+    "posix": Platform(path=("bin",), script_suffix=".sh", source=shell.source),
+    "nt": Platform(
+        path=("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin"),
+        script_suffix=".bat",
+        source=batch.source,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def activated(
     session = _session_outside(os.environ if environ is None else environ, timeout=timeout)
     path = _join([*inputs.path, *_split(session.get("PATH") or os.defpath)])
     start = {**session, **_conda_variables(inputs.prefix, root), **inputs.variables(), "PATH": path}
-    return source(list(inputs.scripts), start, timeout=timeout).applied_to(start)
+    return _platform().source(list(inputs.scripts), start, timeout=timeout).applied_to(start)
 
 
 def fingerprint(prefix: Path) -> str:
@@ -246,7 +255,7 @@ def _default_env(prefix: Path, root: Path | None) -> str:
 def _session_outside(environ: Mapping[str, str], *, timeout: float) -> dict[str, str]:
     """Return the session's variables as they would be without the environment that is active in it."""
     active = [Path(prefix) for prefix in _active_prefixes(environ)]
-    left = source(_deactivation_scripts(active), environ, timeout=timeout).applied_to(environ)
+    left = _platform().source(_deactivation_scripts(active), environ, timeout=timeout).applied_to(environ)
     saved = sorted((int(match[1]), match[2], left[match[0]]) for match in map(_SAVED.fullmatch, left) if match)
     gone = {name for prefix in active if prefix.is_dir() for name in _Inputs.read(prefix).variables()}
     gone |= {name.upper() for name in gone}  # as mamba sets them
@@ -283,10 +292,10 @@ def _run_scripts(
     The session of the server that starts the kernel may lack it, so a second run, without the session's own variables,
     tells which names the scripts set.
     """
-    changes = source(scripts, start, timeout=timeout)
+    changes = _platform().source(scripts, start, timeout=timeout)
     bare = {name: value for name, value in start.items() if name in own or name in _BARE_SESSION}
     try:
-        anyway = source(scripts, bare, timeout=timeout)
+        anyway = _platform().source(scripts, bare, timeout=timeout)
     except ActivationError as error:
         raise ActivationError(
             f"{error.what} It does so only without the other variables of this session, which a kernel may not have.",
@@ -318,7 +327,7 @@ def _lost_path(
 ) -> ActivationError:
     """Find the script that changed PATH beyond what a static kernelspec can say."""
     for count in range(1, len(scripts)):
-        path = source(scripts[:count], start, timeout=timeout).applied_to(start).get("PATH", "")
+        path = _platform().source(scripts[:count], start, timeout=timeout).applied_to(start).get("PATH", "")
         if _around(_split(path), old_path) is None:
             scripts = scripts[:count]
             break

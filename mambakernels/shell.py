@@ -81,7 +81,7 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
         text = _driver(scripts, notes, printer=_tool("env", scripts[0]))
         _run([bash, "--noprofile", "--norc", "-c", text], environ, scripts, notes, timeout=timeout)
         _check_syntax(bash, scripts, notes)
-        return _compare(_variables(notes.before), _variables(notes.after))
+        return compare(_variables(notes.before), _variables(notes.after))
 
 
 def _tool(name: str, script: Path) -> Path:
@@ -158,6 +158,7 @@ def _variables(dump: Path) -> dict[str, str]:
     return {name: value for name, _, value in pairs if name not in _SHELL_ONLY and not name.startswith(_FUNCTION)}
 
 
-def _compare(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
+def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
+    """Return what differs between two environments."""
     changed = {name: value for name, value in after.items() if before.get(name) != value}
     return Changes(changed, frozenset(before.keys() - after.keys()))
