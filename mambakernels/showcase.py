@@ -72,7 +72,7 @@ def demo(
     names, missing = _choose(blas, chosen.is_wheels)
     if chosen.is_wheels and names:
         missing = {**missing, **_provide(names, place, progress)}
-    made = [_create(name, chosen, engine, place, progress) for name in names if name not in missing]
+    made = _create([name for name in names if name not in missing], chosen, engine, place, progress)
     if not made:
         raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
     for environment in made:
@@ -162,18 +162,20 @@ def _provide(names: Sequence[str], root: Root, progress: Progress) -> dict[str, 
     return {name: reason for name, reason in state.unavailable.items() if name in names}
 
 
-def _create(blas: str, channel: channels.Channel, engine: EngineName, root: Root, progress: Progress) -> Environment:
-    """Make one environment; remember that it was us who made it, before it is there."""
-    name = f"np-{blas}"
-    if not (root.environments / name).exists():
-        _remember(root, name)
-    spec = environments.EnvironmentSpec(name, _specs(blas), (channel.name,), engine)
-    made = environments.create(spec, root=root, progress=_without_choices(progress))
-    if channel.url not in made.channels:
+def _create(
+    names: Sequence[str], channel: channels.Channel, engine: EngineName, root: Root, progress: Progress
+) -> list[Environment]:
+    """Make an environment per BLAS, side by side; remember that it was us who made them, before they are there."""
+    specs = [environments.EnvironmentSpec(f"np-{name}", _specs(name), (channel.name,), engine) for name in names]
+    for spec in specs:
+        if not (root.environments / spec.name).exists():
+            _remember(root, spec.name)
+    made = environments.create_several(specs, root=root, progress=_without_choices(progress))
+    if others := [environment for environment in made if channel.url not in environment.channels]:
         raise errors.InvalidRequestError(
-            f"{name} was made from another channel than {channel.name}, so the comparison would not be fair.",
-            where=", ".join(made.channels),
-            next_step=f"First: mambakernels remove {name}",
+            f"{others[0].name} was made from another channel than {channel.name}, so the comparison would not be fair.",
+            where=", ".join(others[0].channels),
+            next_step=f"First: mambakernels remove {others[0].name}",
         )
     return made
 

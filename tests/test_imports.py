@@ -22,11 +22,12 @@ LAYERS = (
     {"display", "report", "tables"},
     {"plots"},
     {"compare"},
-    {"runs"},
-    {"kernels"},
+    {"runs", "syncing"},
+    {"kernels", "project"},
     {"activated", "shell_init"},
     {"shells"},
     {"kernelspecs", "activation", "environments"},
+    {"batch"},
     {"engines", "channels", "shell"},
     {"download"},
     {"locks", "process", "transport"},
@@ -37,7 +38,13 @@ LAYERS = (
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 # Who may import what of others; everything else may not.
 ONLY = {
-    "rattler": {"engines/rattler.py", "engines/lockfile.py", "channels/packages.py", "channels/build.py"},
+    "rattler": {
+        "engines/rattler.py",
+        "engines/archives.py",
+        "engines/lockfile.py",
+        "channels/packages.py",
+        "channels/build.py",
+    },
     "rattler_build": {"channels/packages.py"},
     "subprocess": {"process.py"},
     "nbclient": {"runs"},

@@ -1,0 +1,40 @@
+"""The command for a project's kernels.toml: sync."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mambakernels.cli.app import DryRun, Quiet, RootOption, app
+
+
+@app.command()
+def sync(
+    file: Annotated[Path, typer.Argument(help="The project's file, or its folder.")] = Path("kernels.toml"),
+    *,
+    dry_run: DryRun = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what the file declared once, and no more.")] = False,
+    root: RootOption = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the environments and kernels that a project's kernels.toml declares; say first what that takes."""
+    import mambakernels
+    from mambakernels import display
+
+    planned = mambakernels.sync(file, dry_run=True, prune=prune, root=root)
+    for step in planned.steps:
+        typer.echo(str(step))
+    if planned.prunable:
+        undeclared = ", ".join(step.name for step in planned.prunable)
+        typer.echo(f"Declared no more, and removed with --prune: {undeclared}")
+    if not planned.steps:
+        typer.echo("Nothing to do.")
+    elif dry_run:
+        typer.echo("Nothing was changed.")
+    else:
+        clock = display.Clock()
+        with display.progress(quiet=quiet) as progress:
+            mambakernels.sync(file, prune=prune, root=root, progress=progress)
+        typer.echo(f"Done in {clock}.")
