@@ -339,7 +339,7 @@ def _several(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
-    """Activate the environment's kernels anew; also if nothing has changed now, as a call before may have been killed."""
+    """Activate the kernels anew, also if nothing has changed now: a call before may have been killed."""
     with environments.held(name, root) as environment:
         kernels.refresh(environment)
     return change

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels import errors, verdicts
+from mambakernels.channels import condarc
 from mambakernels.credentials import public
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 
-CONDA_FORGE = "https://conda.anaconda.org/conda-forge"
 _CONDA_FORGE_VARIABLE = "MAMBAKERNELS_CONDA_FORGE"
 _ANSWER_WITHIN = 2.0
+# A channel by name, also with a label: bioconda, conda-forge/label/broken
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9._-]+)*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Channel:
         return self.name == "wheels"
 
 
+def choose_several(names: Sequence[str], root: Root) -> list[Channel]:
+    """Return the channels of these names; `auto` are those of a `.condarc` that the user named, if it has any."""
+    listed = [other for name in names for other in (condarc.named().channels if name == "auto" else ()) or (name,)]
+    return [choose(name, root) for name in dict.fromkeys(_expanded(listed))]
+
+
 def choose(name: str, root: Root) -> Channel:
     """Return the channel of that name, URL or folder; `auto` is conda-forge if it answers soon, else `wheels`."""
     from mambakernels.channels import wheels
@@ -46,12 +54,15 @@ def choose(name: str, root: Root) -> Channel:
     if re.match(r"(https?|file)://", name):
         return Channel(public(name), name.rstrip("/"), f"{public(name)}, as asked")
     folder = Path(name).expanduser().absolute()
-    if not any((folder / part / "repodata.json").exists() for part in ("noarch", *_subdirs(folder))):
-        raise errors.ChannelError(
-            f"{name!r} is no channel: neither auto, wheels, conda-forge, a URL, nor a folder with an index.",
-            next_step="Name one of these with --channel.",
-        )
-    return Channel(name, folder.as_uri(), f"{folder}, as asked")
+    if any((folder / part / "repodata.json").exists() for part in ("noarch", *_subdirs(folder))):
+        return Channel(name, folder.as_uri(), f"{folder}, as asked")
+    if _NAME.fullmatch(name) and not folder.exists():
+        address = condarc.named().address(name, **_alias())
+        return Channel(name, address, f"{name} at {public(address)}, as asked")
+    raise errors.ChannelError(
+        f"{name!r} is no channel: neither auto, wheels, a channel's name, a URL, nor a folder with an index.",
+        next_step="Name one of these with --channel.",
+    )
 
 
 def reopen(url: str, root: Root) -> Channel:
@@ -128,7 +139,19 @@ def _auto(root: Root) -> Channel:
 
 def conda_forge() -> str:
     """Return the address that `conda-forge` stands for; a mirror can be named with MAMBAKERNELS_CONDA_FORGE."""
-    return os.environ.get(_CONDA_FORGE_VARIABLE, CONDA_FORGE).rstrip("/")
+    mirror = os.environ.get(_CONDA_FORGE_VARIABLE)
+    return mirror.rstrip("/") if mirror else condarc.named().address("conda-forge")
+
+
+def _alias() -> dict[str, str]:
+    """Return where other channels are if conda-forge has a mirror: beside it, if that looks like a place of several."""
+    base, found, rest = os.environ.get(_CONDA_FORGE_VARIABLE, "").rstrip("/").rpartition("/conda-forge")
+    return {"alias": base} if found and not rest else {}
+
+
+def _expanded(names: Sequence[str]) -> list[str]:
+    """Put the channels that `defaults` stands for in its place."""
+    return [item for name in names for item in (condarc.named().default_channels if name == "defaults" else (name,))]
 
 
 def _problem(address: str) -> str | None:

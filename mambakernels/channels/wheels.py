@@ -23,6 +23,8 @@ from mambakernels.progress import Progress, silent
 # What every kernel needs; NumPy is there so that the channel has one set of versions from the start.
 BASE = ("ipykernel", "numpy", "pip", "threadpoolctl")
 _SCHEMA = 1
+# The modules that decide what is in a package.
+_BUILDERS = ("blas", "build", "downloads", "elf", "interpreter", "names", "packages", "relink", "wheel", "wheels")
 _STATE = "wheels.json"
 _NOT_WHEELS = frozenset({"python", *blas_table.INTERFACES, "blas", "mambakernels-numeric", *blas_table.PROVIDERS})
 _NAME = re.compile(r"(?:[^:\s]+::)?([A-Za-z0-9_.-]+)")
@@ -154,8 +156,8 @@ def clean(root: Root) -> int:
 def code() -> str:
     """Return a hash of the code that builds packages: what it makes may change when it does."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    for name in _BUILDERS:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 

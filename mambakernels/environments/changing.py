@@ -248,7 +248,7 @@ def _same_clone(place: Place, mark: str) -> Environment:
 
 def _channels(environment: Environment, given: Sequence[str]) -> list[Channel]:
     """Return the channels that are named now, and after them those that the environment was made from."""
-    named = [channels.choose(name, environment.root) for name in given]
+    named = channels.choose_several(given, environment.root)
     urls = {public(channel.url) for channel in named}
     return named + [channels.reopen(url, environment.root) for url in environment.channels if url not in urls]
 

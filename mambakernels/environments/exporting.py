@@ -58,7 +58,7 @@ def lock_spec(
         raise errors.InvalidRequestError(
             "A `pip:` part cannot be locked.", next_step="Name those packages as match specs, or leave them out."
         )
-    chosen = [channels.choose(name, root) for name in spec.channels]
+    chosen = channels.choose_several(spec.channels, root)
     secrets = Secrets.of(channel.url for channel in chosen)
     with secrets.kept():
         engine, why = engines.choose(spec.engine, root, progress=progress)

@@ -67,7 +67,7 @@ def _asked(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], frozen
 
 
 def _make(spec: EnvironmentSpec, place: Place, engine: Engine | None, progress: Progress) -> Environment:
-    chosen = [channels.choose(name, place.root) for name in spec.channels]
+    chosen = channels.choose_several(spec.channels, place.root)
     with linking(place, chosen, engine or spec.engine, progress) as link:
         packages = link.exactly(spec.packages) if spec.packages else link.satisfying(spec.specs)
         install_with_pip(spec.pip, link.folder, place, cwd=spec.folder, progress=link.progress)
