@@ -1,10 +1,16 @@
-"""Bytecode for what came without: `noarch: python` packages, and what pip put there."""
+"""Bytecode for what came without: `noarch: python` packages, and what pip put there.
+
+A package's bytecode is made once and kept in the package cache; environments share it by links, as they share files.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import struct
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +19,28 @@ from mambakernels.progress import Event, Progress, silent
 
 # Below this many files, more processes take longer to start than they save.
 _WORTH_PROCESSES = 200
+# In the package cache; it goes when that is emptied.
+FOLDER = ".bytecode"
 
 
 def compile_packages(
-    prefix: Path, records: Iterable[Mapping[str, Any]], *, final: Path, progress: Progress = silent
+    prefix: Path, records: Sequence[Mapping[str, Any]], *, final: Path, cache: Path, progress: Progress = silent
 ) -> None:
-    """Compile the modules of those packages (records of `conda-meta`) that have no bytecode in a prefix.
+    """Give bytecode to those packages (records of `conda-meta`) in a prefix that have none.
 
-    The prefix will be at `final`.
+    The prefix will be at `final`. Bytecode that is kept names another place; Python corrects that at import.
     """
-    files = [name for record in records for name in _without_bytecode(record.get("files", []), prefix)]
-    compile_modules(prefix, files, final, progress)
+    python = next((record for record in records if record["name"] == "python"), None)
+    fresh: list[tuple[Path | None, list[str]]] = []
+    for record in records:
+        files = _without_bytecode(record.get("files", []), prefix)
+        kept = _place(cache, python, record)
+        if files and not (kept and _take(kept, prefix)):
+            fresh.append((kept, files))
+    compile_modules(prefix, [name for _, files in fresh for name in files], final, progress)
+    for kept, files in fresh:
+        if kept is not None:
+            _keep(kept, prefix, files)
 
 
 def compile_modules(prefix: Path, files: Sequence[str], final: Path, progress: Progress = silent) -> None:
@@ -57,3 +74,66 @@ def _without_bytecode(files: Sequence[str], prefix: Path) -> list[str]:
     sources = [name for name in files if name.endswith(".py") and "site-packages" in name]
     compiled = next((name for name in files if name.endswith(".pyc")), None)
     return [] if not sources or (compiled and (prefix / compiled).exists()) else sources
+
+
+def _place(cache: Path, python: Mapping[str, Any] | None, package: Mapping[str, Any]) -> Path | None:
+    """Return where a package's bytecode for this Python is kept; nowhere if one of them has no hash."""
+    marks = [str(record.get("sha256") or record.get("md5") or "")[:16] for record in (python or {}, package)]
+    return cache / FOLDER / "-".join(marks) if all(marks) else None
+
+
+def _take(kept: Path, prefix: Path) -> bool:
+    """Link the bytecode that is kept into a prefix; say whether there was any, made from these very sources."""
+    names = [path.relative_to(kept) for path in kept.rglob("*.pyc")]
+    try:
+        if not names or not _fits(kept, names[0], prefix):
+            return False
+        for folder in {name.parent for name in names}:
+            (prefix / folder).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            _link(kept / name, prefix / name)
+    except FileNotFoundError:  # another process is replacing it
+        return False
+    return True
+
+
+def _keep(kept: Path, prefix: Path, files: Sequence[str]) -> None:
+    """Keep the bytecode of these modules, whole or not at all, in place of what did not fit."""
+    staged = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
+    modules = {Path(name).with_suffix("") for name in files}
+    for folder in {module.parent for module in modules}:
+        for compiled in (prefix / folder / "__pycache__").glob("*.pyc"):
+            if folder / _module(compiled) in modules:
+                target = staged / folder / "__pycache__" / compiled.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(compiled, target)
+    if not staged.is_dir():
+        return
+    name = next(staged.rglob("*.pyc")).relative_to(staged)
+    if kept.is_dir() and not ((kept / name).is_file() and _fits(kept, name, prefix)):
+        shutil.rmtree(kept, ignore_errors=True)
+    try:
+        staged.rename(kept)
+    except OSError:  # another process was faster
+        shutil.rmtree(staged)
+
+
+def _module(compiled: Path) -> str:
+    return compiled.name.split(".", maxsplit=1)[0]
+
+
+def _fits(kept: Path, name: Path, prefix: Path) -> bool:
+    """Whether one file was made from its source as that is in a prefix: its header has the source's time and size."""
+    header = (kept / name).read_bytes()[:16]
+    state = (prefix / name.parent.parent / f"{_module(name)}.py").stat()
+    return header[4:] == struct.pack("<III", 0, int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file, or copy it where the two are on different file systems; what is there already is as good."""
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        return
+    except OSError:
+        shutil.copy2(source, target)

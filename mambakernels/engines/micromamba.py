@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ class Micromamba:
         with _Links.to(request.channels) as links:
             words = [*_linking(cache.parent, prefix, request.subdir, final), *_wanted(request, links)]
             self._run(words, _environment(cache, request.virtual), links, progress)
-            return _settled(prefix, final, links, progress=progress)
+            return _settled(prefix, final, links, cache=cache, progress=progress)
 
     def link(
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
@@ -98,7 +100,7 @@ class Micromamba:
             listing.write_text(explicit.text(shown, subdir), encoding="utf-8")
             words = [*_linking(cache.parent, prefix, subdir, final), "--file", str(listing)]
             self._run(words, _environment(cache, {}), links, progress)
-            return _settled(prefix, final, links, packages, progress=progress)
+            return _settled(prefix, final, links, packages, cache=cache, progress=progress)
 
     def close(self) -> None:
         """Nothing goes on between calls."""
@@ -153,6 +155,23 @@ def _environment(cache: Path, virtual: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **overrides, **ours}
 
 
+@contextmanager
+def _links_folder() -> Iterator[Path]:
+    """Yield a folder that is always the same one: micromamba keeps packages by the address that they came from.
+
+    Where somebody else has put something there, it is a new one.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"mambakernels-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.lstat()
+    if stat.S_ISDIR(state.st_mode) and (os.name == "nt" or (state.st_uid, state.st_mode & 0o077) == (user, 0)):
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="mambakernels-") as fresh:
+            yield Path(fresh)
+
+
 @dataclass(frozen=True)
 class _Links:
     """Channels shown to micromamba under another address, and the way back.
@@ -166,13 +185,14 @@ class _Links:
     @classmethod
     @contextmanager
     def to(cls, channels: Sequence[str] | Mapping[str, Any]) -> Iterator[_Links]:
-        with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+        with _links_folder() as folder:
             shown: dict[str, str] = {}
-            for number, url in enumerate(channels):
+            for url in channels:
                 path = unquote(urlsplit(url).path)
                 if url.startswith("file:") and not re.fullmatch(r"[\w./+-]*", path, re.ASCII):
-                    link = Path(folder) / str(number)
-                    link.symlink_to(path)
+                    link = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
+                    with suppress(FileExistsError):  # made by an earlier call: its name says where it leads
+                        link.symlink_to(path)
                     shown[url] = link.as_uri()
             yield cls(shown)
 
@@ -191,7 +211,7 @@ class _Links:
 
 
 def _settled(
-    prefix: Path, final: Path, links: _Links, packages: Sequence[Package] = (), *, progress: Progress
+    prefix: Path, final: Path, links: _Links, packages: Sequence[Package] = (), *, cache: Path, progress: Progress
 ) -> tuple[Package, ...]:
     """Complete what was linked, and return it: bytecode, and in `conda-meta` the true places of prefix and channels.
 
@@ -210,7 +230,7 @@ def _settled(
             records.append(corrected)
         if settled != text:
             path.write_text(settled, encoding="utf-8")
-    compile_packages(prefix, records, final=final, progress=progress)
+    compile_packages(prefix, records, final=final, cache=cache, progress=progress)
     return by_name(map(Package.from_record, records))
 
 
@@ -227,7 +247,7 @@ class _Lines:
             self._progress(Event("download", match[1]))
 
 
-def _explain(said: str) -> errors.EngineError | errors.ChannelError:
+def _explain(said: str) -> errors.EngineError | errors.ChannelError | errors.InvalidRequestError:
     """Turn what micromamba printed into our error, with its explanation."""
     lines = [line for line in said.splitlines() if line.strip()]
     if "Could not solve" in said:
@@ -238,6 +258,11 @@ def _explain(said: str) -> errors.EngineError | errors.ChannelError:
         reason = next(iter(named), lines[-1])
         return errors.ChannelError(
             f"A channel cannot be read: {reason}.", next_step="Check its address, or name another: --channel."
+        )
+    if unread := re.search(r"Error parsing MatchSpec (.+?)\.?$", said, re.MULTILINE):
+        return errors.InvalidRequestError(
+            f"A match spec cannot be read: {unread[1]}.",
+            next_step="Write it like numpy, python=3.11 or libblas=*=*mkl.",
         )
     last = " ".join(line.strip() for line in lines[-3:]) or "it said nothing"
     return errors.EngineError(f"micromamba failed: {last}")

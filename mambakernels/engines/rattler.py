@@ -6,27 +6,22 @@ The parent's side is `Rattler`; the child answers with `work`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.metadata
 import json
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from mambakernels import errors, process
 from mambakernels.credentials import Secrets
-from mambakernels.engines import Package, Request, conda_meta
+from mambakernels.engines import Package, Request, archives, conda_meta
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
 
 _RETRIES = 3
-_BLOCK = 1 << 20
 
 
 class Rattler:
@@ -76,7 +71,7 @@ class Rattler:
         except errors.MambakernelsError:
             self._worker.close()  # its threads may be linking still, into a folder that is deleted next
             raise
-        return tuple(map(Package.from_record, answer["records"]))
+        return tuple(sorted(map(Package.from_record, answer["records"]), key=lambda package: package.name))
 
 
 # ------------------------------------------------------------------------------------------------- in the child
@@ -86,17 +81,16 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     """Do what one message asks for."""
     cache = Path(message["cache"])
     if message["do"] == "link":
-        records = asyncio.run(_as_recorded(message["records"], cache, progress))
+        records = asyncio.run(_as_recorded(message["records"], progress))
     else:
         records = asyncio.run(_solve(message["request"], cache, progress))
     if message["do"] != "solve":
         prefix, final = Path(message["prefix"]), Path(message["final"])
-        _check_archives(records, cache)
-        with _trustworthy(cache, records) as packages:
-            asyncio.run(_link(records, prefix, final, packages, progress))
+        archives.check(records, cache)
+        asyncio.run(_link(records, prefix, final, cache, progress))
         linked = conda_meta(prefix)
         _note_specs(prefix, linked, message.get("request", {}).get("specs", ()))
-        compile_packages(prefix, linked, final=final, progress=progress)
+        compile_packages(prefix, linked, final=final, cache=cache, progress=progress)
     return {"records": [json.loads(record.to_json()) for record in records]}
 
 
@@ -181,26 +175,24 @@ def _virtual_packages(given: process.Json) -> list[Any]:
 
     if not given:
         return list(rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()))
+    # the name of a processor is a build, as it is no version
+    stated = {name: ("1", value) if name == "__archspec" else (value, "0") for name, value in given.items()}
     return [
-        rattler.GenericVirtualPackage(
-            rattler.PackageName(name), rattler.Version("1" if name == "__archspec" else version), version
-        )
-        for name, version in given.items()
+        rattler.GenericVirtualPackage(rattler.PackageName(name), rattler.Version(version), rattler.BuildString(build))
+        for name, (version, build) in stated.items()
     ]
 
 
-async def _as_recorded(given: list[process.Json], cache: Path, progress: Progress) -> list[Any]:
+async def _as_recorded(given: list[process.Json], progress: Progress) -> list[Any]:
     """Return the records as they were written down; what only a URL and a hash say is read from the archive."""
-    bare = [record for record in given if "depends" not in record]
-    if bare:
-        specs = [f"{record['url']}#{record['md5']}" if record.get("md5") else record["url"] for record in bare]
-        asked = {"specs": specs, "channels": [], "subdir": bare[0]["subdir"], "virtual": {}}
-        read = {record.url: json.loads(record.to_json()) for record in await _solve(asked, cache, progress)}
-        given = [
-            {**read.get(record["url"], {}), **{key: value for key, value in record.items() if value}}
-            for record in given
-        ]
-    return [from_json(record) for record in given]
+    records = []
+    for record in given:
+        if "depends" in record:
+            records.append(from_json(record))
+        else:
+            progress(Event("read", record["name"]))
+            records.append(from_json({**await archives.read(record, _client()), **archives.stated(record)}))
+    return records
 
 
 def from_json(record: process.Json) -> Any:
@@ -216,54 +208,6 @@ def from_json(record: process.Json) -> Any:
         )
     url = record["url"]
     return rattler.RepoDataRecord(described, url.rpartition("/")[2], url, url.rsplit("/", 2)[0] + "/")
-
-
-def _check_archives(records: list[Any], cache: Path) -> None:
-    """Compare archives in folders with their hashes; rattler does so with what it downloads only.
-
-    EngineError if one differs. What is in the cache was compared when it was put there.
-    """
-    local = [record for record in records if record.url.startswith("file:") and not _is_unpacked(record, cache)]
-    with ThreadPoolExecutor() as pool:
-        for record, wrong in zip(local, pool.map(_wrong_hash, local), strict=True):
-            if wrong:
-                raise errors.EngineError(
-                    f"{record.file_name} has another hash than was expected: {wrong}.",
-                    where=record.url,
-                    next_step="Nothing of it was used. It is damaged, or was replaced: get it, or its hash, anew.",
-                )
-
-
-def _is_unpacked(record: Any, cache: Path) -> bool:
-    """Whether the cache says that it has this very archive: in its lock file, after a number of eight bytes."""
-    lock = cache / f"{record.name.normalized}-{record.version}-{record.build}.lock"
-    try:
-        return record.sha256 is not None and lock.read_bytes()[8:] == record.sha256
-    except OSError:
-        return False
-
-
-def _wrong_hash(record: Any) -> str | None:
-    """Return the hash that was expected of a local archive and the one it has, if these differ."""
-    kind, expected = ("sha256", record.sha256) if record.sha256 else ("md5", record.md5)
-    if not expected:
-        return None
-    digest = hashlib.new(kind, usedforsecurity=False)
-    with Path(url2pathname(urlsplit(record.url).path)).open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return None if digest.digest() == expected else f"{expected.hex()} ({kind}), not {digest.hexdigest()}"
-
-
-@contextmanager
-def _trustworthy(cache: Path, records: list[Any]) -> Iterator[Path]:
-    """Yield the package cache; one of its own if of something there is only an MD5, which the cache does not know."""
-    if all(record.sha256 or record.url.startswith("file:") for record in records):
-        yield cache
-        return
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".md5-", dir=cache, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, progress: Progress) -> None:
