@@ -1,5 +1,7 @@
 """A `wheels` channel copied: pure Python packages as on conda-forge, `noarch: python` and without bytecode.
 
+What create_four.py is given to see what sharing bytecode is worth:
+
     python benchmarks/without_bytecode.py FROM_FOLDER TO_FOLDER
 """
 

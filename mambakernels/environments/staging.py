@@ -85,7 +85,7 @@ def carry_over(old: Environment, folder: Path, place: Place) -> None:
         source, target = old.prefix / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():
-            target.symlink_to(_moved(os.readlink(source), old.prefix, place.prefix))
+            target.symlink_to(_moved(source.readlink(), old.prefix, place.prefix))
         elif source.is_dir():
             target.mkdir(exist_ok=True)
         elif goes:
@@ -96,10 +96,9 @@ def carry_over(old: Environment, folder: Path, place: Place) -> None:
         rewrite(folder, brought, old.prefix, place.prefix)
 
 
-def _moved(target: str, before: Path, after: Path) -> Path:
+def _moved(target: Path, before: Path, after: Path) -> Path:
     """Return where a link leads to after the prefix has moved."""
-    path = Path(target)
-    return after / path.relative_to(before) if path.is_relative_to(before) else path
+    return after / target.relative_to(before) if target.is_relative_to(before) else target
 
 
 def pip_installed(prefix: Path) -> dict[str, str]:
