@@ -18,6 +18,7 @@ from mambakernels.environments.environment import (
     Environment,
     NameOrPath,
     Place,
+    get,
     held,
     owned,
     read,
@@ -175,18 +176,17 @@ def clone(
     One that is there already, as a clone of the same, is returned as it is.
     """
     place = Place.of(target, root)
-    with held(source, root, progress=progress) as environment:
-        if place.prefix == owned(environment).prefix:
-            raise errors.InvalidRequestError("An environment cannot be its own clone.", where=str(place.prefix))
-        with locked(root, place.lock, progress=progress):
-            recover(place)
-            mark = f"{environment.prefix} {environment.created}"
-            if place.prefix.exists():
-                return _same_clone(place, mark)
-            records = tuple(_records(environment).values())
-            with linking(place, _channels(environment, ()), engine, progress) as link:
-                copy = replace(environment, name=place.name, prefix=place.prefix, cloned_from=mark, declared_in=None)
-                return _put(environment, copy, records, link)
+    if place.prefix.exists():  # asked before anything is locked: two that clone onto each other wait for nobody
+        return _same_clone(get(source, root), place)
+    with held(source, root, progress=progress) as environment, locked(root, place.lock, progress=progress):
+        recover(place)
+        if place.prefix.exists():
+            return _same_clone(environment, place)
+        records = tuple(_records(environment).values())
+        mark = _clone_mark(owned(environment))
+        with linking(place, _channels(environment, ()), engine, progress) as link:
+            copy = replace(environment, name=place.name, prefix=place.prefix, cloned_from=mark, declared_in=None)
+            return _put(environment, copy, records, link)
 
 
 def remove(name: NameOrPath, root: Root) -> None:
@@ -235,9 +235,16 @@ def _put(old: Environment, new: Environment, packages: Sequence[Package], link: 
     return found
 
 
-def _same_clone(place: Place, mark: str) -> Environment:
+def _clone_mark(environment: Environment) -> str:
+    return f"{environment.prefix} {environment.created}"
+
+
+def _same_clone(source: Environment, place: Place) -> Environment:
+    """Return the environment at a place if it is a clone of this one; InvalidRequestError if anything else is there."""
+    if place.prefix == source.prefix:
+        raise errors.InvalidRequestError("An environment cannot be its own clone.", where=str(place.prefix))
     there = read(place)
-    if there is None or there.cloned_from != mark:
+    if there is None or there.cloned_from != _clone_mark(source):
         raise errors.InvalidRequestError(
             f"There is something called {place.name!r} already.",
             where=str(place.prefix),
