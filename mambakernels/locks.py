@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE = "in-use"
+# Waiting so long is not worth a word; threads of our own wait for each other as well.
+_UNNOTICED_SECONDS = 0.2
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def _acquire(lock: BaseFileLock, why: str, progress: Progress) -> None:
     import filelock
 
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_UNNOTICED_SECONDS, poll_interval=0.005)
     except filelock.Timeout:
         progress(Event("wait", why))
         lock.acquire()

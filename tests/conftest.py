@@ -11,11 +11,12 @@ from pathlib import Path
 import forge_packages
 import pytest
 from forge_server import Site, serve
+from marks import ENGINES, engine_of
 
 from mambakernels import environments as environments_module
 from mambakernels import kernels
 from mambakernels.channels import blas, wheels
-from mambakernels.engines import Engine, micromamba, rattler
+from mambakernels.engines import Engine
 from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.paths import Root
 
@@ -87,18 +88,10 @@ def site(forge: Path) -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture(
-    params=[
-        "rattler",
-        pytest.param(
-            "micromamba",
-            marks=pytest.mark.skipif("MAMBA_EXE" not in os.environ, reason="no micromamba: name one with MAMBA_EXE"),
-        ),
-    ]
-)
+@pytest.fixture(params=ENGINES)
 def any_engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine there is."""
-    return rattler.Rattler() if request.param == "rattler" else micromamba.Micromamba(Path(os.environ["MAMBA_EXE"]))
+    return engine_of(request.param)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from marks import needs_micromamba
 
 from mambakernels import activation
 from mambakernels.activation import Activation, capture, fingerprint
@@ -412,7 +413,7 @@ def test_the_embedded_engine_activates_alike(make: Make) -> None:
     assert ours == theirs
 
 
-@pytest.mark.skipif("MAMBA_EXE" not in os.environ, reason="no real micromamba: set MAMBA_EXE to one")
+@needs_micromamba
 @pytest.mark.parametrize("body", [*HOSTILE.values(), 'export DATA="$CONDA_PREFIX/data:$BOTH"'])
 def test_micromamba_activates_alike(make: Make, tmp_path: Path, body: str) -> None:
     session = {**SESSION, "MAMBA_ROOT_PREFIX": str(tmp_path / "root")}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from marks import needs_micromamba
 from terminal import terminal
 
 from mambakernels import shell_init
@@ -17,9 +18,6 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import Root
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-needs_micromamba = pytest.mark.skipif(
-    "MAMBA_EXE" not in os.environ, reason="no micromamba: none comes from a package index; name one with MAMBA_EXE"
-)
 WITHOUT_MICROMAMBA = {"MAMBA_EXE": "", "PATH": "/nowhere"}
 PROMPT = "theirs> "
 # Start files, none of which ends in a new line.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from marks import ENGINES
 
 import mambakernels
 from mambakernels import environments as environments_module
@@ -28,13 +28,6 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = 'specs = ["python", "ipykernel"]'
 TWO = f"[environments.one]\n{SMALL}\n[environments.two]\n{SMALL}\n"
 VARIANT = '[kernels.one-four]\nenvironment = "one"\ndisplay_name = "One, four"\nenv = { FOUR = "4" }\n'
-ENGINES = [
-    "rattler",
-    pytest.param(
-        "micromamba",
-        marks=pytest.mark.skipif("MAMBA_EXE" not in os.environ, reason="no micromamba: name one with MAMBA_EXE"),
-    ),
-]
 
 
 @dataclass(frozen=True)

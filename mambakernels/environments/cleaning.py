@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +35,9 @@ def clean(root: Root, *, dry_run: bool = False, progress: Progress = silent) -> 
     if dry_run:
         return found
     verdicts.forget(root)
-    with nobody_using_packages(root, progress=progress):
-        for item in found:
-            _delete(item.path, root)
+    for item in found:
+        with _unused(item.path, root, progress):
+            shutil.rmtree(item.path, ignore_errors=True)
     return found
 
 
@@ -44,12 +46,18 @@ def _leftovers(root: Root) -> list[Path]:
     return [path for path in (*hidden, root.trash, root.packages) if path.is_dir()]
 
 
-def _delete(path: Path, root: Root) -> None:
-    """Delete a folder; one that belongs to an environment only if nobody is at work on that."""
-    match = _STAGED.fullmatch(path.name) if path.parent == root.environments else None
-    if match is None:
-        shutil.rmtree(path)
-        return
-    place = Place(match[1], root.environments / match[1], root)
-    with locked(root, place.lock):
-        recover(place)
+@contextmanager
+def _unused(path: Path, root: Root, progress: Progress) -> Iterator[None]:
+    """Wait until nobody uses a folder; of an environment's, what is to be put back is put back first."""
+    if path == root.packages:
+        with nobody_using_packages(root, progress=progress):
+            yield
+    elif path == root.trash:
+        with locked(root, "trash", progress=progress):
+            yield
+    else:
+        name = path.name[1:].removesuffix(".old").rpartition(".")[0]
+        place = Place(name, root.environments / name, root)
+        with locked(root, place.lock, progress=progress):
+            recover(place)
+            yield

@@ -53,8 +53,9 @@ def replace(folder: Path, place: Place) -> None:
 
 
 def discard(folder: Path, root: Root) -> None:
-    """Take a folder out of sight in one step, then delete its files."""
-    trash = root.trash if folder.is_relative_to(root.path) else folder.parent / root.trash.name
+    """Take a folder out of sight in one step, then delete its files; the trash is on the same file system."""
+    here = folder.is_relative_to(root.path) and folder.parent.stat().st_dev == root.path.stat().st_dev
+    trash = root.trash if here else folder.parent / root.trash.name
     with locked(root, "trash"):
         trash.mkdir(parents=True, exist_ok=True)
         folder.rename(trash / f"{folder.name.strip('.')}.{secrets.token_hex(4)}")

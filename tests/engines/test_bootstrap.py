@@ -19,6 +19,7 @@ from pathlib import Path
 import misbehaving as bad
 import pytest
 import zstandard
+from marks import needs_micromamba
 from misbehaving import Server
 
 from mambakernels import errors, paths, transport
@@ -606,7 +607,7 @@ def test_a_failure_on_the_command_line_says_what_to_do(cli: Cli, empty_root: Roo
         assert part in answer.stderr
 
 
-@pytest.mark.skipif("MAMBA_EXE" not in os.environ, reason="no micromamba: name one with MAMBA_EXE")
+@needs_micromamba
 @pytest.mark.parametrize("ending", ["", *PACKINGS])
 def test_the_real_one(server: Server, empty_root: Root, ending: str) -> None:
     content = Path(os.environ["MAMBA_EXE"]).read_bytes()

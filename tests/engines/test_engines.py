@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from marks import ENGINES, engine_of, needs_micromamba
 
 from mambakernels import engines, errors, paths
 from mambakernels.channels import wheels
@@ -14,14 +15,10 @@ from mambakernels.engines import Engine, Package, Request, micromamba, rattler
 from mambakernels.paths import Root
 from mambakernels.progress import Event
 
-needs_micromamba = pytest.mark.skipif(
-    "MAMBA_EXE" not in os.environ, reason="no micromamba: none comes from a package index; name one with MAMBA_EXE"
-)
 
-
-@pytest.fixture(params=["rattler", pytest.param("micromamba", marks=needs_micromamba)])
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return rattler.Rattler() if request.param == "rattler" else micromamba.Micromamba(Path(os.environ["MAMBA_EXE"]))
+    return engine_of(request.param)
 
 
 def request(root: Root, *specs: str) -> Request:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -16,13 +15,13 @@ from typing import Any
 import pytest
 from forge_packages import PACKAGES, PYTHON, SUBDIR
 from forge_server import INDEX_FORMS, Fault, Site, serve
+from marks import ENGINES, engine_of
 
 import mambakernels
 from mambakernels import activation, engines, errors, kernels
-from mambakernels.engines import Engine, Request, micromamba, rattler
+from mambakernels.engines import Engine, Request
 from mambakernels.progress import Event
 
-ENGINES = ["rattler"] + (["micromamba"] if "MAMBA_EXE" in os.environ else [])
 # Each as it is found: servers with the newer forms have the older ones as well.
 FORMS = {form: frozenset(INDEX_FORMS[: number + 1]) for number, form in enumerate(INDEX_FORMS)}
 
@@ -72,12 +71,8 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def engine(engine_name: str) -> Iterator[Engine]:
     """Each engine, new for the test: one that was at work before keeps the variables it was started with."""
-    with closing(new_engine(engine_name)) as program:
+    with closing(engine_of(engine_name)) as program:
         yield program
-
-
-def new_engine(name: str) -> Engine:
-    return rattler.Rattler() if name == "rattler" else micromamba.Micromamba(Path(os.environ["MAMBA_EXE"]))
 
 
 @pytest.fixture(scope="module", params=["create", "link"])
@@ -93,7 +88,7 @@ def made(
     place = tmp_path_factory.mktemp("made here")
     staged, final, events = place / "staged", place / "final place", list[Event]()
     cache, tell = place / "root" / "pkgs", events.append
-    with serve(forge, forms=FORMS[form]) as site, closing(new_engine(engine_name)) as engine:
+    with serve(forge, forms=FORMS[form]) as site, closing(engine_of(engine_name)) as engine:
         wanted = Request(EVERYTHING, (site.url(),), SUBDIR)
         if way == "create":
             packages = engine.create(wanted, staged, final=final, cache=cache, progress=tell)
