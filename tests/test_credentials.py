@@ -16,7 +16,7 @@ import pytest
 from forge_server import Fault, Site
 
 import mambakernels
-from mambakernels import errors
+from mambakernels import credentials, errors
 from mambakernels.engines import Engine
 from mambakernels.environments import Environment
 from mambakernels.progress import Event
@@ -312,3 +312,35 @@ def test_credentials_in_the_usual_places_are_used_and_kept_nowhere(
         assert made.channels == (site.url(),)
         assert_addresses_are_plain(made, site)
     assert place.leaks() + place.cached_leaks() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:pw@host/ch", "https://host/ch"),
+        ("https://us%40er:p%2Fw@host:8443/a/ch/", "https://host:8443/a/ch/"),
+        ("https://user:p@w@host/ch", "https://host/ch"),
+        ("https://host/t/tk-123/ch/linux-64/a-1-0.conda", "https://host/ch/linux-64/a-1-0.conda"),
+        ("https://host/api/t/tk-123/ch", "https://host/api/ch"),
+        (
+            '{"url": "https://u:p@host/t/tk/ch", "path": "/tmp/t/x/y"}',
+            '{"url": "https://host/ch", "path": "/tmp/t/x/y"}',
+        ),
+        ("file:///tmp/t/some/ch", "file:///tmp/t/some/ch"),
+        ("write to somebody@example.org", "write to somebody@example.org"),
+    ],
+)
+def test_an_address_is_shown_without_its_credentials(text: str, shown: str) -> None:
+    assert credentials.public(text) == shown
+
+
+def test_a_password_is_hidden_wherever_it_stands_and_however_it_is_written() -> None:
+    secrets = credentials.Secrets.of(
+        ["https://user:p%40ss-word@host/ch", "https://host/t/tk-123/ch", "file:///t/some/ch"]
+    )
+    assert secrets.hide("got p@ss-word, p%40ss-word and tk-123") == "got *****, ***** and *****"
+    assert secrets.hide("file:///t/some/ch") == "file:///t/some/ch"
+    assert credentials.restored("https://host/ch/noarch/a.conda", ["https://u:p@host/ch"]) == (
+        "https://u:p@host/ch/noarch/a.conda"
+    )
+    assert credentials.restored("https://other/ch/noarch/a.conda", ["https://u:p@host/ch"]).startswith("https://other/")
