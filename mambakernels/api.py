@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mambakernels import channels, engines, environments, errors, kernels, paths
 from mambakernels.credentials import public
-from mambakernels.engines import EngineName
+from mambakernels.engines import EngineName, Package
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments import Change, Cleaned, Environment, EnvironmentSpec, Format, Verification
 from mambakernels.kernels import KernelSpec
@@ -77,6 +77,25 @@ def create(
         with environments.held(target or environment.name, place) as environment:
             kernels.register(environment)
     return environment
+
+
+@_translated
+def solve(
+    specs: Sequence[str] = (),
+    *,
+    file: PathLike | None = None,
+    engine: EngineName = "auto",
+    channel: str | Sequence[str] = (),
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> tuple[Package, ...]:
+    """Return the packages that `create` would link for these specs or this file; nothing is made.
+
+    Raises InvalidRequestError, SolveError, ChannelError or EngineError.
+    """
+    spec = _spec("solve", specs, file, None)
+    spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
+    return environments.solve(spec, root=Root.find(root), progress=progress)
 
 
 @_translated
@@ -219,7 +238,7 @@ def verify(
 
 @_translated
 def export(name: PathLike, *, form: Format = "yml", root: PathLike | None = None) -> str:
-    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit` as addresses."""
+    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit`, or `lock`."""
     return environments.export(environments.get(name, Root.find(root)), form=form)
 
 

@@ -38,6 +38,7 @@ def create(
     channel: ChannelOption = None,
     root: RootOption = None,
     kernel: Annotated[bool, typer.Option(help="Register it as a Jupyter kernel.")] = True,
+    dry_run: DryRun = False,
     yes: Yes = False,  # noqa: ARG001 (nothing is ever asked)
     quiet: Quiet = False,
 ) -> None:
@@ -47,6 +48,15 @@ def create(
 
     words = [word for word in (name, *(specs or ())) if word]
     clock = display.Clock()
+    if dry_run:
+        wanted = words if prefix is not None else words[1:]
+        with display.progress(quiet=quiet) as progress:
+            found = mambakernels.solve(
+                wanted, file=file or locked, engine=engine.value, channel=channel or (), root=root, progress=progress
+            )
+        rows = [(package.name, package.version, package.build) for package in found]
+        tables.print_table(("package", "version", "build"), rows, empty="")
+        return
     with display.progress(quiet=quiet) as progress:
         made = mambakernels.create(
             words.pop(0) if words and prefix is None else "",

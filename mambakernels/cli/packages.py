@@ -31,6 +31,7 @@ class FormatChoice(str, Enum):
     yml = "yml"
     specs = "specs"
     explicit = "explicit"
+    lock = "lock"
 
 
 @app.command()
@@ -123,7 +124,7 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file to write, instead of printing.")] = None,
     root: RootOption = None,
 ) -> None:
-    """Write an environment down as environment.yml, or as an @EXPLICIT file; for a lockfile, see `lock`."""
+    """Write an environment down: as environment.yml, as an @EXPLICIT file, as a lockfile."""
     import mambakernels
 
     text = mambakernels.export(name, form=form.value, root=root)

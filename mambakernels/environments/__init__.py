@@ -23,7 +23,7 @@ from mambakernels.environments.environment import (
     owned,
 )
 from mambakernels.environments.exporting import Format, export, lock_environment, lock_spec
-from mambakernels.environments.making import create
+from mambakernels.environments.making import create, solve
 from mambakernels.environments.several import create_several
 from mambakernels.environments.spec import EnvironmentSpec, read_file
 from mambakernels.environments.staging import pip_installed
@@ -58,6 +58,7 @@ __all__ = [
     "read_file",
     "remove",
     "repair",
+    "solve",
     "uninstall",
     "update",
     "verify",

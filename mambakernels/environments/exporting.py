@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,16 @@ from mambakernels.environments.staging import pip_installed
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 
-Format = Literal["yml", "specs", "explicit"]
+Format = Literal["yml", "specs", "explicit", "lock"]
 
 
 def export(environment: Environment, *, form: Format = "yml") -> str:
-    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit` as addresses."""
+    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit`, or `lock`."""
+    if form == "lock":
+        with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+            path = Path(folder) / "lock"
+            lock_environment(environment, path)
+            return path.read_text(encoding="utf-8")
     packages = _packages(environment)
     if form == "explicit":
         return explicit.text(packages, paths.subdir())

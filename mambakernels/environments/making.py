@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mambakernels import channels, errors
-from mambakernels.engines import Engine
+from mambakernels.engines import Engine, Package
 from mambakernels.environments import staging
 from mambakernels.environments.environment import Environment, Place, read, recover, write_manifest
 from mambakernels.environments.linking import linking
@@ -43,6 +43,16 @@ def create(
             progress(Event("done", f"{place.name} was made by another process"))
             return existing
         return _make(spec, place, engine, progress)
+
+
+def solve(spec: EnvironmentSpec, *, root: Root, progress: Progress = silent) -> tuple[Package, ...]:
+    """Return the packages that `create` would link; nothing is made."""
+    spec = spec.completed()
+    if spec.packages:
+        return spec.packages
+    place = Place.named(spec.name, root)
+    with linking(place, channels.choose_several(spec.channels, root), spec.engine, progress) as link:
+        return link.solved(spec.specs)
 
 
 def _existing(spec: EnvironmentSpec, place: Place) -> Environment | None:
