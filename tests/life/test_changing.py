@@ -301,3 +301,14 @@ def test_the_command_line_says_what_changed(world: World, cli: Cli) -> None:
     assert "Traceback" not in unsolved.stderr
     assert cli("remove", "one", "--root", world.root).stdout == "Removed one.\n"
     assert list((world.root / "envs").iterdir()) == []
+
+
+def test_create_shows_what_it_would_link_and_makes_nothing(world: World, cli: Cli) -> None:
+    options = ["--channel", world.url, "--engine", world.engine, "--root", world.root, "--quiet"]
+    shown = cli("create", "one", "python", "grown", "--dry-run", *options)
+    assert shown.returncode == 0, shown.stderr
+    assert not (world.root / "envs" / "one").exists()
+    assert world.hidden() == []
+    made = world.create()
+    assert all(f" {package.name} " in shown.stdout and package.build in shown.stdout for package in made.packages)
+    assert mambakernels.solve(["python", "grown"], channel=world.url, **world.options) == made.packages

@@ -60,6 +60,7 @@ def test_a_lock_of_one_engine_links_with_the_other(world: World, other: str) -> 
     specs = ["python", "grown", "native", "ipykernel"]
     mambakernels.lock("s", specs, output=solved, channel=world.url, **world.options)
     assert lock.read_text() == solved.read_text()
+    assert mambakernels.export("one", form="lock", root=world.root) == lock.read_text()
     for name, file in (("two", lock), ("three", solved)):
         again = mambakernels.create(name, locked=file, engine=other, root=world.root)  # type: ignore[arg-type]
         assert again.packages == made.packages
