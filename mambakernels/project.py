@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from mambakernels import environments, errors
+from mambakernels import channels, environments, errors
 from mambakernels.engines import EngineName
 from mambakernels.environments import EnvironmentSpec
 
@@ -21,6 +21,8 @@ else:
 
 FILE = "kernels.toml"
 _CHANNELS = frozenset({"auto", "wheels", "conda-forge"})
+# From here on, a name is taken for a misspelt one.
+_TOO_CLOSE = 0.8
 _SOURCES = ("specs", "file", "locked")
 _FILE_KEYS = ("root", "channels", "engine", "environments", "kernels")
 _ENVIRONMENT_KEYS = (*_SOURCES, "channels", "engine", "pip", "variables", "kernel")
@@ -190,13 +192,13 @@ def _environment(name: str, table: _Table, whole: _Table) -> EnvironmentSpec:
         said = " and ".join(given) or "nothing"
         raise table.wrong(f"It says {said}, where one of {', '.join(_SOURCES)} is needed.", f"For example:\n{_EXAMPLE}")
     spec = _source(name, given[0], table)
-    channels = _channels(table) or (spec.channels if spec.channels != ("auto",) else None) or _channels(whole)
+    named = _channels(table) or (spec.channels if spec.channels != ("auto",) else None) or _channels(whole)
     engine: Any = table.text("engine", get_args(EngineName)) or whole.text("engine", get_args(EngineName)) or "auto"
     try:
         return replace(
             spec,
             name=name,
-            channels=channels or ("auto",),
+            channels=named or ("auto",),
             engine=engine,
             pip=(*spec.pip, *(table.texts("pip") or ())),
             variables={**spec.variables, **table.variables("variables")},
@@ -228,16 +230,19 @@ def _channels(table: _Table) -> tuple[str, ...] | None:
         return None
     if not found:
         raise table.wrong("channels is empty.", f"There are: {', '.join(sorted(_CHANNELS))}, a URL or a folder.")
-    return tuple(name if name in _CHANNELS or "://" in name else _folder(name, table) for name in found)
+    return tuple(name if name in _CHANNELS or "://" in name else _folder_or_name(name, table) for name in found)
 
 
-def _folder(name: str, table: _Table) -> str:
+def _folder_or_name(name: str, table: _Table) -> str:
+    """Return a folder as seen from the file, or a channel's name that does not look like a misspelt one."""
     folder = table.file.parent / Path(name).expanduser()
-    if not folder.is_dir():
-        raise table.wrong(
-            f"There is no channel {name!r}.", f"{suggest(name, sorted(_CHANNELS))[:-1]}, a URL or a folder."
-        )
-    return str(folder)
+    if folder.is_dir():
+        return str(folder)
+    if channels.is_name(name) and not difflib.get_close_matches(name, _CHANNELS, 1, _TOO_CLOSE):
+        return name
+    raise table.wrong(
+        f"There is no channel {name!r}.", f"{suggest(name, sorted(_CHANNELS))[:-1]}, another name, a URL or a folder."
+    )
 
 
 def _kernel(name: str, table: _Table, known: Mapping[str, _Table]) -> DeclaredKernel:

@@ -90,6 +90,11 @@ def test_an_environment_file_is_read_from_beside_it_and_completed(tmp_path: Path
     assert spec.variables == {"A": "1", "B": "3"}
 
 
+def test_channels_may_be_called_by_any_name(tmp_path: Path) -> None:
+    (spec,) = project.read(write(tmp_path, "channels = ['bioconda', 'conda-forge/label/rc']\n" + GOOD)).environments
+    assert spec.channels == ("bioconda", "conda-forge/label/rc")
+
+
 def test_without_channels_anywhere_it_is_auto(tmp_path: Path) -> None:
     (spec,) = project.read(write(tmp_path, '[environments.x]\nspecs = ["python"]')).environments
     assert (spec.channels, spec.engine) == (("auto",), "auto")

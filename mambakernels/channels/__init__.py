@@ -17,7 +17,6 @@ from mambakernels.progress import Progress, silent
 
 _CONDA_FORGE_VARIABLE = "MAMBAKERNELS_CONDA_FORGE"
 _ANSWER_WITHIN = 2.0
-# A channel by name, also with a label: bioconda, conda-forge/label/broken
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9._-]+)*", re.IGNORECASE)
 
 
@@ -56,13 +55,18 @@ def choose(name: str, root: Root) -> Channel:
     folder = Path(name).expanduser().absolute()
     if any((folder / part / "repodata.json").exists() for part in ("noarch", *_subdirs(folder))):
         return Channel(name, folder.as_uri(), f"{folder}, as asked")
-    if _NAME.fullmatch(name) and not folder.exists():
+    if is_name(name) and not folder.exists():
         address = condarc.named().address(name, **_alias())
         return Channel(name, address, f"{name} at {public(address)}, as asked")
     raise errors.ChannelError(
         f"{name!r} is no channel: neither auto, wheels, a channel's name, a URL, nor a folder with an index.",
         next_step="Name one of these with --channel.",
     )
+
+
+def is_name(text: str) -> bool:
+    """Whether a channel can be called so: bioconda, conda-forge/label/broken."""
+    return _NAME.fullmatch(text) is not None
 
 
 def reopen(url: str, root: Root) -> Channel:
