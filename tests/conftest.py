@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,10 @@ BLAS = [item.name for item in blas.available()]
 # What the tests start must not see an environment that the developer has activated.
 for _name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_"))]:
     del os.environ[_name]
+# Nor may it ignore what they send it, where the tests themselves were started to ignore that (nohup, `&` in a script).
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 
 @pytest.fixture(scope="session", autouse=True)

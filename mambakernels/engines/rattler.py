@@ -9,6 +9,7 @@ import asyncio
 import importlib.metadata
 import json
 import tempfile
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -64,6 +65,7 @@ class Rattler:
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
         if self._worker is None or self._worker.ended:
             self._worker = process.Worker(__name__)
+            weakref.finalize(self, self._worker.close)  # whoever forgets to close leaves no process behind
         try:
             answer = self._worker.ask(message, progress=progress)
         except (errors.SolveError, errors.InvalidRequestError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -66,17 +67,19 @@ def lock_spec(
         )
     chosen = channels.choose_several(spec.channels, root)
     secrets = Secrets.of(channel.url for channel in chosen)
+    progress = secrets.watch(progress)
     with secrets.kept():
         engine, why = engines.choose(spec.engine, root, progress=progress)
-        progress(Event("engine", secrets.hide(why)))
+        progress(Event("engine", why))
         for channel in chosen:
             progress(Event("channel", channel.why))
             channels.provide(channel, root, spec.specs, progress=progress)
         packages: dict[str, tuple[Package, ...]] = {}
-        for subdir in subdirs or (paths.subdir(),):
-            progress(Event("lock", subdir))
-            request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
-            packages[subdir] = engine.solve(request, cache=root.packages, progress=progress)
+        with closing(engine):
+            for subdir in subdirs or (paths.subdir(),):
+                progress(Event("lock", subdir))
+                request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
+                packages[subdir] = engine.solve(request, cache=root.packages, progress=progress)
     locked = Locked(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
     lockfile.write(path, locked)
     return locked
