@@ -27,6 +27,7 @@ def execute(name: str, argv: Sequence[str], *, root: Root) -> int:
 
     On Windows its exit status is returned. Raises NotFoundError, ActivationError, InvalidRequestError.
     """
+    _check(argv)
     prefix = locate(name, root)
     variables = activation.activated(prefix, root=root.path)
     return _take_over(_program(argv, variables, prefix), argv, variables)
@@ -45,6 +46,7 @@ def call(
 
     `env` are variables set on top; standard input is empty. An exception, Ctrl-C included, stops the program.
     """
+    _check(argv)
     prefix = locate(name, root)
     # A Python that writes to a pipe keeps its lines back.
     variables = {"PYTHONUNBUFFERED": "1", **activation.activated(prefix, root=root.path), **(env or {})}
@@ -76,18 +78,17 @@ def open_shell(name: str, shell: str | None = None, *, root: Root) -> int:
 
 
 def _program(argv: Sequence[str], variables: Mapping[str, str], prefix: Path) -> Path:
-    """Find what is to be run, as the activated environment finds it."""
-    if not argv or not argv[0]:
-        raise InvalidRequestError("There is no command to run.", next_step="For example: python -c 'import numpy'")
-    if argv[0].startswith("-"):
-        raise InvalidRequestError(
-            f"{argv[0]!r} is no command.",
-            next_step="Options of mambakernels come before the environment's name; what follows that is the command.",
-        )
+    """Find what is to be run, as the activated environment finds it; what a package of its own brought is its own."""
     path = variables.get("PATH", os.defpath)
     found = process.which(argv[0], path=path)
-    if found is not None:
+    if found is not None and (found.is_relative_to(prefix) or not _is_lost(argv[0], prefix)):
         return found
+    if found is not None:
+        raise NotFoundError(
+            f"The environment's own {argv[0]} is gone; the one that was found is another: {found}.",
+            where=str(prefix),
+            next_step=f"Mend the environment: mambakernels verify {prefix.name} --repair",
+        )
     if os.path.dirname(argv[0]):  # noqa: PTH120 (as above)
         raise NotFoundError("There is no such program, or it may not be executed.", where=argv[0])
     raise NotFoundError(
@@ -95,6 +96,21 @@ def _program(argv: Sequence[str], variables: Mapping[str, str], prefix: Path) ->
         where=str(prefix),
         next_step="It was looked for in:\n" + "\n".join(f"  {folder or '.'}" for folder in path.split(os.pathsep)),
     )
+
+
+def _is_lost(name: str, prefix: Path) -> bool:
+    """Whether a package called as the program is in the environment, which then should have it."""
+    return any((prefix / "conda-meta").glob(f"{name.rstrip('0123456789.')}-[0-9]*.json"))
+
+
+def _check(argv: Sequence[str]) -> None:
+    if not argv or not argv[0]:
+        raise InvalidRequestError("There is no command to run.", next_step="For example: python -c 'import numpy'")
+    if argv[0].startswith("-"):
+        raise InvalidRequestError(
+            f"{argv[0]!r} is no command.",
+            next_step="Options of mambakernels come before the environment's name; what follows that is the command.",
+        )
 
 
 def _take_over(program: Path, argv: Sequence[str], variables: Mapping[str, str]) -> int:

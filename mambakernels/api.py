@@ -72,10 +72,13 @@ def create(
     spec = _spec(name or (Path(prefix).name if prefix is not None else ""), specs, file, locked)
     spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
     target = None if prefix is None else Path(prefix)
+    if register:
+        where = environments.Place.at(target, place) if target else environments.Place.named(spec.name, place)
+        kernels.check_name(where.name, where.prefix)
     environment = environments.create(spec, root=place, prefix=target, progress=progress)
     if register:
         with environments.held(target or environment.name, place) as environment:
-            kernels.register(environment)
+            _registered(environment)
     return environment
 
 
@@ -211,8 +214,11 @@ def rename(
 
     Interrupted, it is there under both names, and doing it again completes it.
     """
-    made = clone(name, target, engine=engine, root=root, progress=progress)
-    remove(name, root=root)
+    place = Root.find(root)
+    environments.clone(name, target, root=place, engine=engine, progress=progress)
+    with environments.held(name, place) as source, environments.held(target, place) as made:
+        kernels.move(source, made)
+        environments.discard(source)
     return made
 
 
@@ -227,8 +233,7 @@ def verify(
 ) -> Verification:
     """Compare an environment's files with what its packages brought; `repair` links them anew where they differ."""
     place = Root.find(root)
-    with environments.held(name, place, progress=progress) as environment:
-        found = environments.verify(environment, progress=progress)
+    found = environments.verify(environments.get(name, place), progress=progress)
     if not (repair and found.damage):
         return found
     damaged = {item.package for item in found.damage}
@@ -336,6 +341,16 @@ def sync(
     declared = project.read(Path(file))
     place = Root.find(root or declared.root)
     return syncing.sync(declared, place, dry_run=dry_run, prune=prune, progress=progress)
+
+
+def _registered(environment: Environment) -> None:
+    """Register the kernels of an environment that was just made; an error says that it is there all the same."""
+    try:
+        kernels.register(environment)
+    except errors.MambakernelsError as error:
+        again = f"The environment is there; when that is mended: mambakernels register {environment.name}"
+        error.next_step = "\n".join(filter(None, (error.next_step, again)))
+        raise
 
 
 def _spec(name: str, specs: Sequence[str], file: PathLike | None, locked: PathLike | None) -> EnvironmentSpec:
@@ -455,7 +470,6 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
     from mambakernels.channels import blas, wheels
 
     place = Root.find(root)
-    engine, why = engines.choose(root=place, fetch=False)
     state = wheels.load(place)
     return {
         "version": importlib.metadata.version("mambakernels"),
@@ -463,13 +477,22 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
         "subdir": paths.subdir(),
         "root": str(place.path),
         "kernels": str(paths.jupyter_data() / "kernels"),
-        "engine": f"{engine.name} {engine.version} ({why})",
+        "engine": _engine_in_words(place),
         "conda_forge": public(channels.conda_forge()),
         "wheels_channel": wheels.url(place) if state else None,
         "wheels_packages": len(state.files) if state else 0,
         "blas": {item.name: blas.why_not(item) or "available" for item in blas.TABLE},
         "environments": len(environments.list_environments(place)),
     }
+
+
+def _engine_in_words(root: Root) -> str:
+    """Say which engine would be used, or why none can be."""
+    try:
+        engine, why = engines.choose(root=root, fetch=False)
+    except errors.EngineError as error:
+        return f"none: {error.what} ({error.where})"
+    return f"{engine.name} {engine.version} ({why})"
 
 
 @_translated

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class MambakernelsError(Exception):
@@ -85,18 +88,49 @@ class StorageError(MambakernelsError):
 
 
 _ADVICE = {
-    errno.ENOSPC: "Free some space there, or choose another folder with --root or MAMBAKERNELS_ROOT.",
-    errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with MAMBAKERNELS_ROOT.",
-    errno.EROFS: "That file system is read-only: choose another folder with --root or MAMBAKERNELS_ROOT.",
-    errno.EACCES: "You may not write there: choose another folder with --root or MAMBAKERNELS_ROOT.",
-    errno.EPERM: "You may not write there: choose another folder with --root or MAMBAKERNELS_ROOT.",
+    errno.ENOSPC: "Free some space there, or choose another place with {option}.",
+    errno.EDQUOT: "Your quota is used up: free some space, or choose another place with {option}.",
+    errno.EFBIG: "Files may not be that large there (see `ulimit -f`): choose another place with {option}.",
+    errno.EROFS: "That file system is read-only: choose another place with {option}.",
+    errno.EACCES: "You may not write there: choose another place with {option}.",
+    errno.EPERM: "You may not write there: choose another place with {option}.",
 }
+ROOT_OPTION = "--root or MAMBAKERNELS_ROOT"
 
 
-def from_os_error(error: OSError) -> StorageError:
-    """Put an operating-system error into a sentence with its file and what to do about it."""
+def from_os_error(error: OSError, *, option: str = ROOT_OPTION) -> StorageError:
+    """Put an operating-system error into a sentence with its file and what to do about it.
+
+    `option` names what chooses the place.
+    """
+    advice = _ADVICE.get(error.errno or 0)
     return StorageError(
         (error.strerror or str(error) or type(error).__name__) + ".",
         where=str(error.filename) if error.filename else None,
-        next_step=_ADVICE.get(error.errno or 0),
+        next_step=advice.format(option=option) if advice else None,
     )
+
+
+def storage(number: int, where: str | os.PathLike[str]) -> StorageError | None:
+    """Return what one of the system's numbers means for a place; None if it is not about storage."""
+    return from_os_error(OSError(number, os.strerror(number), os.fspath(where))) if number in _ADVICE else None
+
+
+@contextmanager
+def naming(
+    hidden: str | os.PathLike[str], shown: str | os.PathLike[str], *, option: str = ROOT_OPTION
+) -> Iterator[None]:
+    """Have errors name what is made, not the hidden place beside it where it is being made."""
+    try:
+        yield
+    except OSError as error:
+        raise _renamed(from_os_error(error, option=option), os.fspath(hidden), os.fspath(shown)) from error
+    except MambakernelsError as error:
+        _renamed(error, os.fspath(hidden), os.fspath(shown))
+        raise
+
+
+def _renamed(error: MambakernelsError, hidden: str, shown: str) -> MambakernelsError:
+    texts = (error.what, error.where, error.next_step)
+    error.what, error.where, error.next_step = (text and text.replace(hidden, shown) for text in texts)  # type: ignore[assignment]
+    return error

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -66,13 +66,14 @@ def register(
     display_name: str | None = None,
     env: Mapping[str, str] | None = None,
     declared_in: str | None = None,
+    over: Path | None = None,
     data_dir: Path | None = None,
 ) -> list[KernelSpec]:
     """Make every kernel that the environment ships visible to Jupyter, activated; again after something changed.
 
     The Python kernel is called `name` (default: the environment's), others `<name>-<shipped name>`. `env` are
-    variables set last, literally. `declared_in` is the project's file that asks for it. `data_dir` is a Jupyter
-    data folder other than the user's.
+    variables set last, literally. `declared_in` is the project's file that asks for it. Kernels of the
+    prefix `over` are replaced like the environment's own. `data_dir` is a Jupyter data folder other than the user's.
 
     Raises `KernelError` (no kernel in the environment, a name that is taken), `ActivationError` and
     `InvalidRequestError` before anything is written, and `StorageError`.
@@ -86,7 +87,7 @@ def register(
     jupyter = _jupyter(data_dir)
     with jupyter.locked():
         for kernel in names:
-            _check_free(jupyter, kernel, environment)
+            _check_free(jupyter, kernel, environment.prefix, environment.name, over=over)
         return [
             jupyter.write(
                 kernel,
@@ -114,28 +115,49 @@ def list_kernels(*, data_dir: Path | None = None) -> list[KernelSpec]:
     return _jupyter(data_dir).specs()
 
 
+def check_name(name: str, prefix: Path, *, data_dir: Path | None = None) -> None:
+    """Raise KernelError if the kernel of an environment of that name, at that prefix, could not be registered."""
+    _check_free(_jupyter(data_dir), _INVALID.sub("-", name.lower()).lstrip("-."), prefix, name)
+
+
 def refresh(environment: Environment, *, data_dir: Path | None = None) -> list[KernelSpec]:
     """Register an environment again in every way it is registered: what is in it, or its activation, has changed."""
-    return copy(environment, environment, data_dir=data_dir)
+    return _again(environment, environment, lambda base: base, data_dir=data_dir)
 
 
 def copy(source: Environment, target: Environment, *, data_dir: Path | None = None) -> list[KernelSpec]:
     """Register an environment in every way that another is: kernels called after that one are called after this."""
     was, now = _base(source, None), _base(target, None)
+
+    def named(base: str) -> str:
+        return now + base[len(was) :] if base == was or base.startswith(f"{was}-") else f"{now}-{base}"
+
+    return _again(source, target, named, data_dir=data_dir)
+
+
+def move(source: Environment, target: Environment, *, data_dir: Path | None = None) -> list[KernelSpec]:
+    """Hand an environment's kernels over to another: all keep their names, but for the one called as it was."""
+    was, now = _base(source, None), _base(target, None)
+    moved = _again(source, target, lambda base: now if base == was else base, data_dir=data_dir)
+    unregister(environment=source, data_dir=data_dir)
+    return moved
+
+
+def _again(
+    source: Environment, target: Environment, named: Callable[[str], str], *, data_dir: Path | None
+) -> list[KernelSpec]:
+    """Register an environment in every way that another is, under names derived from those there are."""
     asked = {spec.base: spec for spec in list_kernels(data_dir=data_dir) if _belongs(spec, source)}
     return [
         written
         for base, spec in asked.items()
         for written in register(
             target,
-            name=base
-            if source.prefix == target.prefix
-            else now + base[len(was) :]
-            if base == was or base.startswith(f"{was}-")
-            else f"{now}-{base}",
+            name=named(base),
             display_name=spec.title,
             env=spec.variables,
             declared_in=spec.declared_in if source.prefix == target.prefix else None,
+            over=source.prefix,
             data_dir=data_dir,
         )
     ]
@@ -149,6 +171,8 @@ def unregister(
     A name that is not one of ours raises `NotFoundError`, and then nothing is removed.
     """
     jupyter = _jupyter(data_dir)
+    if not names and not any(environment is not None and _belongs(spec, environment) for spec in jupyter.specs()):
+        return []  # a folder that cannot be written to is no matter then
     with jupyter.locked():
         known = {spec.name: spec for spec in jupyter.specs()}
         wanted = [name.lower() for name in ([names] if isinstance(names, str) else names)]
@@ -212,7 +236,7 @@ def _unusable(file: Path, why: str) -> KernelError:
     return KernelError(
         f"A kernelspec that the environment ships cannot be used: {why}.",
         where=str(file),
-        next_step="Update or remove the package it belongs to.",
+        next_step="If its files are damaged: mambakernels verify NAME --repair. Else update or remove its package.",
     )
 
 
@@ -237,19 +261,19 @@ def _suffixed(base: str, name: str) -> str:
     return f"{base}-{_INVALID.sub('-', name.lower())}"
 
 
-def _check_free(jupyter: JupyterFolder, name: str, environment: Environment) -> None:
-    """Raise `KernelError` unless nothing has that name but a kernel of this environment, or of one that is gone."""
+def _check_free(jupyter: JupyterFolder, name: str, prefix: Path, environment: str, *, over: Path | None = None) -> None:
+    """Raise `KernelError` unless nothing has that name but a kernel of this prefix, or of one that is gone."""
     there = jupyter.find(name)
     if there is None:
         return
     ours = read(there)
-    if ours and ours.name == name and (ours.prefix == environment.prefix or not ours.prefix.exists()):
+    if ours and ours.name == name and (ours.prefix in {prefix, over} or not ours.prefix.exists()):
         return
     owner = f"belongs to the environment {ours.environment!r}" if ours else "was not written by mambakernels"
     raise KernelError(
         f"The name {name!r} is taken: the kernelspec that has it {owner}.",
         where=str(there),
-        next_step=f"Give another name: mambakernels register {shlex.quote(environment.name)} --kernel {name}-2",
+        next_step=f"Give another name: mambakernels register {shlex.quote(environment)} --kernel {name}-2",
     )
 
 

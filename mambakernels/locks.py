@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE = "in-use"
+_ENVIRONMENT = "env-"  # what the lock of an environment is called by, before its name
 # Waiting so long is not worth a word; threads of our own wait for each other as well.
 _UNNOTICED_SECONDS = 0.2
 
@@ -23,17 +24,26 @@ _UNNOTICED_SECONDS = 0.2
 def locked(root: Root, name: str, *, progress: Progress = silent) -> Iterator[None]:
     """Hold the lock of that name; wait for whoever has it. It goes with the process, however that ends."""
     lock = _lock(root, name)
-    _acquire(lock, f"another process is at work on {name}", progress)
+    _acquire(lock, f"another process is at work on {name.removeprefix(_ENVIRONMENT)}", progress)
     try:
         yield
     finally:
         lock.release()
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @contextmanager
-def using_packages(root: Root, *, progress: Progress = silent) -> Iterator[None]:
-    """Keep the package cache from being emptied; any number of processes may use it at once."""
+def using_packages(root: Root, *, alone: Callable[[], None] = _nothing, progress: Progress = silent) -> Iterator[None]:
+    """Keep the package cache from being emptied; any number of processes may use it at once.
+
+    `alone` is called first if nobody else is using it.
+    """
     with locked(root, "packages", progress=progress):
+        if not any(_is_held(root, path) for path in root.locks.glob(f"{_IN_USE}-*.lock")):
+            alone()
         lock = _lock(root, f"{_IN_USE}-{secrets.token_hex(8)}")
         lock.acquire()
     try:
@@ -53,6 +63,20 @@ def nobody_using_packages(root: Root, *, progress: Progress = silent) -> Iterato
             lock.release()
             path.unlink(missing_ok=True)
         yield
+
+
+def _is_held(root: Root, path: Path) -> bool:
+    """Whether a process holds a lock; the file of one that was killed goes."""
+    import filelock
+
+    lock = _lock(root, path.stem)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    path.unlink(missing_ok=True)
+    return False
 
 
 def _lock(root: Root, name: str) -> BaseFileLock:

@@ -82,7 +82,7 @@ def read(path: Path) -> Project:
     tables = {name: whole.table("environments", name) for name in whole.tables("environments")}
     declared = tuple(_environment(name, table, whole) for name, table in tables.items())
     kernels = [_kernel(name, whole.table("kernels", name), tables) for name in whole.tables("kernels")]
-    if not declared:
+    if not declared and "environments" not in whole.content:  # an empty table is how the last one is pruned
         raise whole.wrong("It declares no environment.", f"Declare one:\n{_EXAMPLE}")
     root = whole.text("root")
     return Project(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mambakernels.compare import check_controls, libraries, summary, wide
-from mambakernels.runs.files import write_atomically
+from mambakernels.files import write_atomically
 from mambakernels.runs.records import Run
 
 if TYPE_CHECKING:

@@ -212,8 +212,8 @@ def _remember(root: Root, name: str) -> None:
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
     """Write results, report and, if a rate was measured at all, the plot."""
     from mambakernels import plots, report
+    from mambakernels.files import write_atomically
     from mambakernels.runs import results
-    from mambakernels.runs.files import write_atomically
 
     files = {"results": folder / "results.csv"}
     if frame["gflops"].notna().any():

@@ -275,4 +275,4 @@ def _account(error: errors.MambakernelsError, planned: Plan, project: Project, r
     for step in planned.steps:
         parts["Left" if (step.kind, step.name) in waiting else "Done"].append(f"{step.kind} {step.name}")
     lines = [f"{title}: {', '.join(steps)}." for title, steps in parts.items() if steps]
-    return "\n".join((*filter(None, [error.next_step]), *lines, "Then again: mambakernels sync"))
+    return "\n".join((*filter(None, [error.next_step]), *lines, f"Then again: mambakernels sync {project.file}"))

@@ -96,7 +96,7 @@ def test_create_list_remove(borrowed_root: Root) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "a b", "a;b", "$HOME", "a\nb", "-flag", ".hidden", "ü", "x" * 65, "a\0b"],
+    [".", "..", "a b", "a;b", "$HOME", "a\nb", "-flag", ".hidden", "ü", "x" * 65, "a\0b"],
 )
 def test_names_that_cannot_be_folders_and_kernels_are_refused(empty_root: Root, name: str) -> None:
     for act in (
@@ -239,3 +239,9 @@ def test_a_damaged_manifest_says_which_and_what_to_do(borrowed_root: Root) -> No
     (made.prefix / environments_module.MANIFEST).write_text('{"schema": 99}')
     with pytest.raises(errors.EngineError, match="manifest is damaged"):
         environments_module.get("small", borrowed_root)
+
+
+def test_no_name_at_all_says_what_to_give(empty_root: Root) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="no name") as caught:
+        environments_module.create(EnvironmentSpec("", ("python",)), root=empty_root)
+    assert "np-mkl" in str(caught.value)

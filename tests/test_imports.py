@@ -30,7 +30,7 @@ LAYERS = (
     {"batch"},
     {"engines", "channels", "shell"},
     {"download"},
-    {"locks", "process", "transport"},
+    {"files", "locks", "process", "transport"},
     {"credentials", "verdicts"},
     {"paths", "progress"},
     {"errors"},

@@ -67,7 +67,7 @@ def test_clean_says_what_it_frees_and_leaves_what_is_in_use(empty_root: Root, tm
     (empty_root.environments / ".np.0123abcd").mkdir(parents=True)
     (empty_root.environments / ".put-back.0123abcd.old").mkdir()
     (empty_root.environments / ".somebodys").mkdir()
-    empty_root.trash.mkdir()
+    (empty_root.trash / "gone.0123abcd").mkdir(parents=True)
     planned = environments.clean(empty_root, dry_run=True)
     assert {item.path.name: item.size for item in planned} == {
         "pkgs": 1000,

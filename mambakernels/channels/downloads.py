@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,14 @@ _UNREACHABLE = re.compile(
     r"|Temporary failure"
 )
 _REFUSED = re.compile(r"[^\n]*(SSLError|confirming the ssl certificate|40[137] (Client )?Error)[^\n]*")
+# What pip says of an index only in its log, before it calls the package one that there is not.
+_NOT_READ = re.compile(r"Could not fetch URL (?P<page>\S+): (?P<why>.+?)(?: - skipping)?$", re.MULTILINE)
+_DISTRUSTED = re.compile(r"The repository located at (?P<page>\S+) is (?P<why>not a trusted or secure host)")
+_ABSENT = re.compile(r"4(04|10) Client Error|neither a file nor a directory")
+_CORE = re.compile(
+    r"\[(?:Errno -?\d+|SSL: \w+)\] (?:certificate verify failed: )?(?P<error>[^()'\"]+)"
+    r"|Caused by \w+\('(?P<cause>[^']+)|(?P<status>\d{3} \w+ Error: .*?) for url"
+)
 _NOTHING = re.compile(r"No matching distribution found for (?P<what>[^\n]+)")
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _FILE = re.compile(r"(?:Downloading|Using cached) (\S+)")
@@ -23,11 +32,14 @@ _ANOTHER_SOURCE = "Check the name and version, or take it from conda-forge: --ch
 
 def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] = (), progress: Progress) -> list[Path]:
     """Download wheels and all they need with pip: its configuration, its indexes, its cache."""
-    command = process.module("pip", "--disable-pip-version-check", "download", "--no-input")
-    command += ["--only-binary", ":all:", "--progress-bar", "raw", "--dest", str(folder), *options, *requirements]
-    completed = process.stream(command, on_line=_PipLines(progress), own_session=False)
-    if completed.returncode != 0:
-        raise _explain(completed.text, requirements)
+    with tempfile.TemporaryDirectory(prefix="mambakernels-") as place:
+        log = Path(place) / "pip.log"
+        command = process.module("pip", "--disable-pip-version-check", "--log", str(log), "download", "--no-input")
+        command += ["--only-binary", ":all:", "--progress-bar", "raw", "--dest", str(folder), *options, *requirements]
+        completed = process.stream(command, on_line=_PipLines(progress), own_session=False)
+        if completed.returncode != 0:
+            told = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+            raise _explain(completed.text, requirements, log=told)
     return sorted(folder.glob("*.whl"))
 
 
@@ -73,27 +85,51 @@ class _PipLines:
             self._progress(Event("download", self._file, int(match[1]), int(match[2])))
 
 
-def _explain(said: str, requirements: Sequence[str]) -> errors.ChannelError:
-    """Put pip's failure into a sentence."""
+def _explain(said: str, requirements: Sequence[str], *, log: str = "") -> errors.ChannelError:
+    """Put pip's failure into a sentence; `log` is what pip wrote down beside what it said."""
     if "No module named pip" in said:
         return errors.ChannelError(
             "This Python has no pip, which downloads the wheels.",
             where=sys.executable,
             next_step=f"Add it: {sys.executable} -m ensurepip",
         )
-    if _UNREACHABLE.search(said):
-        return errors.ChannelError(
-            "No Python package index can be reached.",
-            next_step="Check the network, or name your mirror with PIP_INDEX_URL or `pip config set global.index-url`.",
-        )
-    if match := _REFUSED.search(said):
-        return errors.ChannelError(
-            f"The package index refuses: {match[0].strip()}",
-            next_step="Check the credentials and certificates that pip is configured with: pip config list",
-        )
     if match := _NOTHING.search(said):
-        return errors.ChannelError(
+        return _unread_index(f"{log}\n{said}") or errors.ChannelError(
             f"No wheel for this Python and machine matches {match['what'].strip()}.", next_step=_ANOTHER_SOURCE
         )
+    if _UNREACHABLE.search(said):
+        return _unreachable("No Python package index can be reached.")
+    if match := _REFUSED.search(said):
+        return _refusing(match[0].strip())
     lines = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-3:]
     return errors.ChannelError(f"pip could not download {', '.join(requirements)}: {' '.join(lines)}")
+
+
+def _unread_index(told: str) -> errors.ChannelError | None:
+    """Return what kept pip from reading an index; None if all were read, or had no such page."""
+    found = (match for pattern in (_NOT_READ, _DISTRUSTED) for match in pattern.finditer(told))
+    failed = next((match for match in found if not _ABSENT.search(match["why"])), None)
+    if failed is None:
+        return None
+    index, core = re.sub(r"[^/]+/$", "", failed["page"]), _CORE.search(failed["why"])
+    why = next(filter(None, core.groups()), "").strip() if core else failed["why"]
+    if failed.re is _DISTRUSTED or _REFUSED.search(failed["why"]):
+        return _refusing(why, where=index)
+    return _unreachable(f"The Python package index cannot be reached: {why}.", where=index)
+
+
+def _unreachable(what: str, *, where: str | None = None) -> errors.ChannelError:
+    return errors.ChannelError(
+        what,
+        where=where,
+        next_step="Check the network, or name your mirror with PIP_INDEX_URL or `pip config set global.index-url`.",
+    )
+
+
+def _refusing(why: str, *, where: str | None = None) -> errors.ChannelError:
+    return errors.ChannelError(
+        f"The package index refuses: {why.rstrip('.')}.",
+        where=where,
+        next_step="Check the address in PIP_INDEX_URL, and the credentials and certificates that pip is configured "
+        "with: pip config list",
+    )

@@ -70,7 +70,7 @@ def create(
             register=kernel,
             progress=progress,
         )
-    typer.echo(f"{made.name}: {len(made.packages)} packages with {made.engine} in {clock}\n{made.prefix}")
+    typer.echo(f"{made.name}: {len(made.packages)} packages with {made.engine}, ready in {clock}\n{made.prefix}")
 
 
 @app.command("list")
@@ -89,7 +89,7 @@ def list_(*, as_json: AsJson = False, root: RootOption = None) -> None:
 
 
 @app.command()
-def remove(names: list[str], *, root: RootOption = None) -> None:
+def remove(names: list[str], *, root: RootOption = None, quiet: Quiet = False) -> None:
     """Remove environments together with their kernels."""
     import mambakernels
 
@@ -97,7 +97,8 @@ def remove(names: list[str], *, root: RootOption = None) -> None:
         mambakernels.get(name, root=root)  # a name that is wrong removes nothing
     for name in names:
         mambakernels.remove(name, root=root)
-        typer.echo(f"Removed {name}.")
+        if not quiet:
+            typer.echo(f"Removed {name}.")
 
 
 @app.command()

@@ -33,6 +33,8 @@ _INDEXED = (
     "track_features",
 )
 
+_SHOWN = 8  # specs in a line of progress
+
 EngineName = Literal["auto", "rattler", "micromamba"]
 Json = dict[str, Any]
 
@@ -140,7 +142,8 @@ def choose(
         return rattler.Rattler(), "embedded rattler, as asked"
     found = micromamba.find(executable, root=place)
     if found is not None:
-        return micromamba.Micromamba(found.path), f"micromamba at {found.path} ({found.where})"
+        engine = micromamba.Micromamba(found.path)
+        return engine, f"micromamba {engine.version} at {found.path} ({found.where})"
     if name == "micromamba":
         return _fetched(place, progress)
     return _fetched_or_embedded(place, progress) if fetch else _embedded("no micromamba was found")
@@ -163,13 +166,15 @@ def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
             bootstrap.ensure(root, patience=_PATIENCE, progress=progress)
         except errors.HashMismatchError:
             raise
-        except (errors.DownloadError, errors.EngineError) as error:
+        except errors.DownloadError as error:
+            return error.answer or error.what.splitlines()[0].rstrip(".")
+        except errors.EngineError as error:
             return error.what.splitlines()[0].rstrip(".")
         return None
 
     problem = verdicts.remembered(root, f"micromamba {os.environ.get(bootstrap.URL_VARIABLE)}", ask)
     return (
-        _embedded(f"no micromamba was found, and it cannot be fetched ({problem})")
+        _embedded(f"there is no micromamba, and none can be fetched ({problem})")
         if problem
         else _fetched(root, progress)
     )
@@ -179,6 +184,12 @@ def _embedded(reason: str) -> tuple[Engine, str]:
     from mambakernels.engines import rattler
 
     return rattler.Rattler(), f"embedded rattler, as {reason}"
+
+
+def in_words(specs: Sequence[str]) -> str:
+    """Say in a line what is asked for: the first specs are the user's own."""
+    shown, rest = specs[:_SHOWN], len(specs) - _SHOWN
+    return " ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
 def conda_meta(prefix: Path) -> list[Json]:

@@ -28,7 +28,7 @@ def check(records: Sequence[Any], cache: Path) -> None:
     with ThreadPoolExecutor() as pool:
         hashes = pool.map(lambda record: _hash(_path(record.url), "sha256"), local)
         for record, found in zip(local, hashes, strict=True):
-            _compare(record.url, (record.sha256 or b"").hex(), found)
+            _compare(record.url, "sha256", (record.sha256 or b"").hex(), found)
 
 
 def stated(record: Json) -> Json:
@@ -56,7 +56,7 @@ async def read(record: Json, client: Any) -> Json:
             index = _index(await archive.read_file(_INDEX))
         except Exception as error:  # the library has no class of its own for this
             raise errors.EngineError(f"A package cannot be read: {' '.join(str(error).split())}.", where=url) from error
-        _compare(url, record.get("md5") or "", _hash(path, "md5"))
+        _compare(url, "md5", record.get("md5") or "", _hash(path, "md5"))
         return {**index, "sha256": _hash(path, "sha256")}
 
 
@@ -67,10 +67,10 @@ def _index(content: bytes | None) -> Json:
     return found
 
 
-def _compare(url: str, expected: str, found: str) -> None:
+def _compare(url: str, kind: str, expected: str, found: str) -> None:
     if expected and expected != found:
         raise errors.EngineError(
-            f"{url.rpartition('/')[2]} has another hash than was expected: {expected}, not {found}.",
+            f"{url.rpartition('/')[2]} is not the file that was expected: expected {kind} {expected}, found {found}.",
             where=url,
             next_step="Nothing of it was used. It is damaged, or was replaced: get it, or its hash, anew.",
         )

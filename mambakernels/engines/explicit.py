@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mambakernels import errors
@@ -45,6 +45,7 @@ def line(package: Package) -> str:
     return f"{package.url}{mark}"
 
 
-def text(packages: Iterable[Package], subdir: str) -> str:
-    """Return a whole file."""
-    return "\n".join([f"# platform: {subdir}", "@EXPLICIT", *map(line, packages), ""])
+def text(packages: Iterable[Package], subdir: str, *, notes: Sequence[str] = ()) -> str:
+    """Return a whole file, with notes for people."""
+    comments = [f"# {note}" for note in notes]
+    return "\n".join([f"# platform: {subdir}", *comments, "@EXPLICIT", *map(line, packages), ""])

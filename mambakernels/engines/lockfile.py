@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mambakernels import errors, process
+from mambakernels import errors, files, process
 from mambakernels.engines import Package
 from mambakernels.progress import Progress
 
@@ -27,16 +28,20 @@ class Locked:
 
 def write(path: Path, locked: Locked) -> None:
     """Write a lockfile, in one step; the packages need their records."""
-    message = {
-        "do": "write",
-        "path": str(path.absolute()),
-        "channels": locked.channels,
-        "packages": {
-            subdir: [{**package.record, **package.identity} for package in packages]
-            for subdir, packages in locked.packages.items()
-        },
+    files.write_atomically(path, text(locked).encode())
+
+
+def text(locked: Locked) -> str:
+    """Return a lockfile as text; the packages need their records."""
+    packages = {
+        subdir: [{**package.record, **package.identity} for package in found]
+        for subdir, found in locked.packages.items()
     }
-    process.Worker(__name__).call(message)
+    with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+        path = Path(folder) / "lock"
+        message = {"do": "write", "path": str(path), "channels": locked.channels, "packages": packages}
+        process.Worker(__name__).call(message)
+        return path.read_text(encoding="utf-8")
 
 
 def read(path: Path) -> Locked:
@@ -72,9 +77,7 @@ def _write(path: Path, channels: Sequence[str], packages: Mapping[str, Sequence[
     for subdir, records in packages.items():
         for record in records:
             lock.add_conda_package(_ENVIRONMENT, platforms[subdir], from_json(record))
-    staged = path.with_name(f".{path.name}.new")
-    lock.to_path(staged)
-    staged.replace(path)
+    lock.to_path(path)
     return {}
 
 

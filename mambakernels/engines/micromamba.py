@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mambakernels import errors, process
-from mambakernels.engines import Package, Request, by_name, explicit
+from mambakernels.engines import Package, Request, by_name, explicit, in_words
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
@@ -70,7 +70,7 @@ class Micromamba:
 
     def solve(self, request: Request, *, cache: Path, progress: Progress = silent) -> tuple[Package, ...]:
         """Return the packages that satisfy the request, by a dry run; SolveError if none do."""
-        progress(Event("solve", " ".join(request.specs)))
+        progress(Event("solve", in_words(request.specs)))
         prefix = cache.parent / "envs" / ".solve"
         with _Links.to(request.channels) as links:
             words = ["create", "--dry-run", "--json", *_arguments(cache.parent, prefix, request.subdir)]
@@ -82,7 +82,7 @@ class Micromamba:
         self, request: Request, prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
     ) -> tuple[Package, ...]:
         """Solve and link into `prefix` as if it were `final`; bytecode is complete afterwards."""
-        progress(Event("solve", " ".join(request.specs)))
+        progress(Event("solve", in_words(request.specs)))
         with _Links.to(request.channels) as links:
             words = [*_linking(cache.parent, prefix, request.subdir, final), *_wanted(request, links)]
             self._run(words, _environment(cache, request.virtual), links, progress)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
+import os
+import re
 import tempfile
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -18,11 +20,12 @@ from typing import Any
 
 from mambakernels import errors, process
 from mambakernels.credentials import Secrets
-from mambakernels.engines import Package, Request, archives, conda_meta
+from mambakernels.engines import Package, Request, archives, conda_meta, in_words
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
 
 _RETRIES = 3
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 class Rattler:
@@ -88,19 +91,27 @@ def work(message: process.Json, progress: Progress) -> process.Json:
         records = asyncio.run(_solve(message["request"], cache, progress))
     if message["do"] != "solve":
         prefix, final = Path(message["prefix"]), Path(message["final"])
-        archives.check(records, cache)
-        asyncio.run(_link(records, prefix, final, cache, progress))
-        linked = conda_meta(prefix)
-        _note_specs(prefix, linked, message.get("request", {}).get("specs", ()))
-        compile_packages(prefix, linked, final=final, cache=cache, progress=progress)
+        with errors.naming(prefix, final):
+            _make(records, prefix, final, cache, message.get("request", {}).get("specs", ()), progress)
     return {"records": [json.loads(record.to_json()) for record in records]}
+
+
+def _make(
+    records: list[Any], prefix: Path, final: Path, cache: Path, specs: Sequence[str], progress: Progress
+) -> None:
+    archives.check(records, cache)
+    asyncio.run(_link(records, prefix, final, cache, progress))
+    linked = conda_meta(prefix)
+    _note_specs(prefix, linked, specs)
+    _make_readable(prefix)
+    compile_packages(prefix, linked, final=final, cache=cache, progress=progress)
 
 
 async def _solve(request: process.Json, cache: Path, progress: Progress) -> list[Any]:
     """Solve; `request` holds the fields of a Request."""
     from rattler import exceptions
 
-    progress(Event("solve", " ".join(request["specs"])))
+    progress(Event("solve", in_words(request["specs"])))
     try:
         with _index_cache(cache, request["channels"]) as index:
             records: list[Any] = await _again_if_cut_off(lambda: _solution(request, index))
@@ -111,7 +122,7 @@ async def _solve(request: process.Json, cache: Path, progress: Progress) -> list
     except exceptions.SolverError as error:
         raise errors.SolveError(_explanation(str(error))) from error
     except (exceptions.GatewayError, exceptions.FetchRepoDataError, exceptions.InvalidChannelError) as error:
-        raise errors.ChannelError(
+        raise _about_storage(error, cache.parent) or errors.ChannelError(
             f"A channel cannot be read: {_one_line(error)}.", next_step="Check its address, or name another: --channel."
         ) from error
     return sorted(records, key=lambda record: str(record.name.normalized))
@@ -172,6 +183,14 @@ def _note_specs(prefix: Path, records: Sequence[process.Json], specs: Sequence[s
             path.write_text(json.dumps({**record, "requested_spec": asked[0], "requested_specs": asked}), "utf-8")
 
 
+def _make_readable(prefix: Path) -> None:
+    """Give `conda-meta` the permissions that new files have here: the library keeps others from reading it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in (prefix / "conda-meta").glob("*.json"):
+        path.chmod(0o666 & ~mask)
+
+
 def _virtual_packages(given: process.Json) -> list[Any]:
     import rattler
 
@@ -228,10 +247,10 @@ async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, prog
             reporter=_Reporter(progress),
         )
     except (exceptions.InstallerError, exceptions.LinkError, exceptions.TransactionError, exceptions.IoError) as error:
-        raise errors.EngineError(
+        raise _about_storage(error, final) or errors.EngineError(
             f"Linking the packages failed: {_one_line(error)}.",
             where=str(final),
-            next_step="Nothing was left behind. If a package is damaged: mambakernels channel clean, then again.",
+            next_step="Nothing was made; if a package in the cache is damaged: mambakernels clean, then again.",
         ) from error
 
 
@@ -275,6 +294,12 @@ def _explanation(text: str) -> str:
     """Put the solver's tree of reasons under one sentence."""
     reasons = text.removeprefix("Cannot solve the request because of: ").strip()
     return f"No set of packages satisfies the request:\n{reasons}"
+
+
+def _about_storage(error: Exception, where: Path) -> errors.StorageError | None:
+    """Return what the system said of a disk, which is in the library's words alone; None if it said nothing."""
+    number = _OS_ERROR.search(str(error))
+    return errors.storage(int(number[1]), where) if number else None
 
 
 def _one_line(error: Exception) -> str:

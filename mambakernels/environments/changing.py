@@ -242,7 +242,9 @@ def _clone_mark(environment: Environment) -> str:
 def _same_clone(source: Environment, place: Place) -> Environment:
     """Return the environment at a place if it is a clone of this one; InvalidRequestError if anything else is there."""
     if place.prefix == source.prefix:
-        raise errors.InvalidRequestError("An environment cannot be its own clone.", where=str(place.prefix))
+        raise errors.InvalidRequestError(
+            "That is the environment itself: it needs another name.", where=str(place.prefix)
+        )
     there = read(place)
     if there is None or there.cloned_from != _clone_mark(source):
         raise errors.InvalidRequestError(

@@ -43,7 +43,8 @@ def clean(root: Root, *, dry_run: bool = False, progress: Progress = silent) -> 
 
 def _leftovers(root: Root) -> list[Path]:
     hidden = [path for path in root.environments.glob(".*") if _STAGED.fullmatch(path.name)]
-    return [path for path in (*hidden, root.trash, root.packages) if path.is_dir()]
+    kept = [path for path in (root.trash, root.packages) if path.is_dir() and any(path.iterdir())]
+    return [*(path for path in hidden if path.is_dir()), *kept]
 
 
 @contextmanager

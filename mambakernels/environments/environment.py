@@ -118,6 +118,10 @@ def is_path(name_or_path: NameOrPath) -> bool:
 
 def check_name(name: str) -> None:
     """Raise InvalidRequestError unless a name is a plain folder name that every shell and Jupyter accept."""
+    if not name:
+        raise errors.InvalidRequestError(
+            "There is no name.", next_step="Give one, such as np-mkl, or a file that has one."
+        )
     if not _NAME.fullmatch(name):
         raise errors.InvalidRequestError(
             f"{name[:80]!r} cannot be an environment's name.",
@@ -250,6 +254,12 @@ def _foreign(place: Place) -> Environment | None:
 
 
 def _not_found(place: Place, name_or_path: NameOrPath) -> errors.NotFoundError:
+    if is_path(name_or_path):
+        return errors.NotFoundError(
+            "There is no conda environment: a folder with `conda-meta` in it.",
+            where=str(place.prefix),
+            next_step="Name an environment, or the path of one. Those made here: mambakernels list",
+        )
     names = ", ".join(item.name for item in list_environments(place.root)) or "none yet"
     return errors.NotFoundError(
         f"There is no environment {os.fspath(name_or_path)!r}.",

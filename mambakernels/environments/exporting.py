@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Literal
 
 from mambakernels import channels, engines, errors, paths
 from mambakernels.credentials import Secrets, public
-from mambakernels.engines import Package, Request, explicit, lockfile, virtual
+from mambakernels.engines import Engine, Package, Request, explicit, lockfile, virtual
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments.environment import Environment
 from mambakernels.environments.linking import NUMERIC
@@ -26,19 +25,22 @@ Format = Literal["yml", "specs", "explicit", "lock"]
 def export(environment: Environment, *, form: Format = "yml") -> str:
     """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit`, or `lock`."""
     if form == "lock":
-        with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
-            path = Path(folder) / "lock"
-            lock_environment(environment, path)
-            return path.read_text(encoding="utf-8")
+        return lockfile.text(_locked(environment))
     packages = _packages(environment)
     if form == "explicit":
-        return explicit.text(packages, paths.subdir())
+        return explicit.text(packages, paths.subdir(), notes=_beside_packages(environment))
     exact = [f"{item.name}={item.version}={item.build}" for item in packages]
     return _yaml(environment, list(environment.specs) if form == "specs" and environment.specs else exact)
 
 
 def lock_environment(environment: Environment, path: Path) -> Locked:
     """Write the lockfile of an environment as it is, for this subdir."""
+    locked = _locked(environment)
+    lockfile.write(path, locked)
+    return locked
+
+
+def _locked(environment: Environment) -> Locked:
     if extra := pip_installed(environment.prefix):
         raise errors.InvalidRequestError(
             f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, which a lockfile cannot hold.",
@@ -46,9 +48,13 @@ def lock_environment(environment: Environment, path: Path) -> Locked:
             next_step=f"Export it instead: mambakernels export {environment.name} --format yml",
         )
     urls = environment.channels or tuple(dict.fromkeys(item.url.rsplit("/", 2)[0] for item in _packages(environment)))
-    locked = Locked(urls, {paths.subdir(): _packages(environment)}, {})
-    lockfile.write(path, locked)
-    return locked
+    return Locked(urls, {paths.subdir(): _packages(environment)}, {})
+
+
+def _beside_packages(environment: Environment) -> list[str]:
+    """Say what an environment has that a list of packages cannot hold."""
+    found = {"by pip": sorted(pip_installed(environment.prefix)), "variables": sorted(environment.variables)}
+    return [f"not in this list, {kind}: {' '.join(names)}" for kind, names in found.items() if names]
 
 
 def lock_spec(
@@ -79,10 +85,21 @@ def lock_spec(
             for subdir in subdirs or (paths.subdir(),):
                 progress(Event("lock", subdir))
                 request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
-                packages[subdir] = engine.solve(request, cache=root.packages, progress=progress)
+                packages[subdir] = _solved_for(engine, request, root, progress)
     locked = Locked(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
     lockfile.write(path, locked)
     return locked
+
+
+def _solved_for(engine: Engine, request: Request, root: Root, progress: Progress) -> tuple[Package, ...]:
+    """Solve for one subdir; an error says for which."""
+    try:
+        return engine.solve(request, cache=root.packages, progress=progress)
+    except errors.SolveError as error:
+        place = f"{request.subdir} of {', '.join(request.channels)}"
+        raise errors.SolveError(
+            error.what, where=place, next_step="Does a channel have these for that platform? Add one: --channel."
+        ) from error
 
 
 def _packages(environment: Environment) -> tuple[Package, ...]:

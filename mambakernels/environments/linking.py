@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -14,13 +15,14 @@ from mambakernels.credentials import Secrets, public, restored
 from mambakernels.engines import Engine, EngineName, Package, Request
 from mambakernels.environments.environment import Place
 from mambakernels.environments.spec import is_numeric, spec_name
-from mambakernels.environments.staging import staged
+from mambakernels.environments.staging import forget_half_unpacked, staged
 from mambakernels.locks import using_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 
 T = TypeVar("T")
 NUMERIC = "mambakernels-numeric"
+_ADVICE = "Check names and versions, or add a channel that has them: --channel."
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ class Linker:
             try:
                 return attempt()
             except errors.SolveError as error:
-                if not any(channel.is_wheels for channel in self.channels):
-                    raise
-                if insist:
-                    raise errors.SolveError(error.what, next_step=channels.what_wheels_offer()) from error
+                is_wheels = any(channel.is_wheels for channel in self.channels)
+                if insist or not is_wheels:
+                    advice = channels.what_wheels_offer() if is_wheels else _ADVICE
+                    raise errors.SolveError(error.what, where=", ".join(self.urls), next_step=advice) from error
         raise AssertionError
 
     def _clean(self, packages: Sequence[Package]) -> tuple[Package, ...]:
@@ -129,7 +131,8 @@ def linking(
     with secrets.kept(), _running(engine, place.root, watched) as program:
         for channel in chosen:
             watched(Event("channel", channel.why))
-        with using_packages(place.root, progress=watched), staged(place) as folder:
+        alone = functools.partial(forget_half_unpacked, place.root)
+        with using_packages(place.root, alone=alone, progress=watched), staged(place) as folder:
             yield Linker(program, tuple(chosen), place, folder, secrets, watched)
 
 

@@ -75,6 +75,13 @@ def forget_unpacked(packages: Sequence[Package], root: Root) -> None:
                 shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
 
 
+def forget_half_unpacked(root: Root) -> None:
+    """Delete what an engine that was stopped left of packages it was unpacking; nobody is using the cache."""
+    for folder in root.packages.glob(".*-*-*"):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def carry_over(old: Environment, folder: Path, place: Place) -> None:
     """Take along what no package brought: files of the user, packages that pip installed.
 

@@ -17,9 +17,9 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from mambakernels.errors import NotFoundError, RunError
+from mambakernels.files import writable_folder, write_atomically
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
-from mambakernels.runs.files import writable_folder, write_atomically
 from mambakernels.runs.imports import prepare_nbformat
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of
@@ -136,7 +136,14 @@ async def _execute_all(plans: Sequence[_Plan], *, resume: bool, report: Progress
     cells = len(_code_cells(plans[0].content))
     runs: list[Run] = []
     for number, plan in enumerate(plans):
-        meter = _Meter(report, name=plan.kernel.name, cells=cells, before=number * cells, total=len(plans) * cells)
+        meter = _Meter(
+            report,
+            name=plan.kernel.name,
+            cells=cells,
+            in_notebook=len(plan.content["cells"]),
+            before=number * cells,
+            total=len(plans) * cells,
+        )
         if resume and is_current(plan.path, plan.identity):
             runs.append(read_run(plan.path))
             meter.finished("already done")
@@ -185,7 +192,7 @@ async def _execute(plan: _Plan, meter: _Meter) -> _Outcome:
 async def _execute_cells(kernel: session.Session, plan: _Plan, meter: _Meter, clock: _Clock) -> None:
     try:
         for number, index in enumerate(_code_cells(plan.content)):
-            meter.cell(number)
+            meter.cell(number, index)
             await kernel.execute(index, plan.timeout)
     finally:
         clock.stop()
@@ -293,14 +300,16 @@ class _Meter:
     report: Progress
     name: str
     cells: int
+    in_notebook: int
     before: int
     total: int
 
     def starting(self) -> None:
         self._say("starting", 0)
 
-    def cell(self, number: int) -> None:
-        self._say(f"cell {number + 1} of {self.cells}", number)
+    def cell(self, number: int, index: int) -> None:
+        """Say that code cell `number` begins; in words it has its place among all cells, as it has in errors."""
+        self._say(f"cell {index + 1} of {self.in_notebook}", number)
 
     def finished(self, how: str) -> None:
         self._say(how, self.cells)

@@ -21,7 +21,9 @@ Status = Literal["ok", "failed"]
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed; `cell` (its index in the notebook, from 0) is None when the kernel never got to a cell.
+    """Why a run failed; `cell` is None when the kernel never got to a cell.
+
+    `cell` is its index in the notebook, from 0, text cells included; in words it is counted from 1.
 
     `source` is the head of that cell, `stderr` what the kernel's process wrote itself and then what the cell wrote to
     its standard error: the first lines and the last, if they are many.
@@ -35,7 +37,7 @@ class Failure:
     stderr: str = ""
 
     def __str__(self) -> str:
-        place = "" if self.cell is None else f"cell {self.cell}: "
+        place = "" if self.cell is None else f"cell {self.cell + 1}: "
         return f"{place}{self.ename}: {self.evalue}" if self.evalue else f"{place}{self.ename}"
 
 

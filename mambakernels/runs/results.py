@@ -15,8 +15,8 @@ from typing import Final
 import pandas as pd
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
+from mambakernels.files import write_atomically
 from mambakernels.runs.bundle import MIME_TYPE, Bundle, BundleError, Measurement, decode
-from mambakernels.runs.files import write_atomically
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
 from mambakernels.runs.records import METADATA_KEY
 
@@ -156,7 +156,7 @@ def _decoded(content: object, path: Path, cell: int) -> Bundle:
         return decode(content)
     except BundleError as error:
         raise RunError(
-            f"The measurements that cell {cell} published cannot be read: {error}.",
+            f"The measurements that cell {cell + 1} published cannot be read: {error}.",
             where=str(path),
             next_step="Run the notebook again with this version of mambakernels.",
         ) from error

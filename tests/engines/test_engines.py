@@ -102,7 +102,7 @@ def test_without_micromamba_the_embedded_engine_is_chosen_and_says_why(monkeypat
     monkeypatch.setenv("PATH", "/nowhere")
     engine, why = engines.choose("auto")
     assert engine.name == "rattler"
-    assert "no micromamba was found" in why
+    assert "there is no micromamba, and none can be fetched" in why
     with pytest.raises(errors.DownloadError, match="--engine rattler"):
         engines.choose("micromamba")
 

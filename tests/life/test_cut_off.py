@@ -112,7 +112,7 @@ def test_the_command_line_says_why(world_file: Path, empty_root: Root, cli: Cli)
         PATH=os.defpath,
     )
     assert done.returncode == 0, done.stderr
-    assert "embedded rattler, as no micromamba was found, and it cannot be fetched" in done.stderr
+    assert "embedded rattler, as there is no micromamba, and none can be fetched" in done.stderr
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import os
 import uuid
 from pathlib import Path
 
-from mambakernels.errors import StorageError, from_os_error
+from mambakernels.errors import StorageError, naming
+
+_OPTION = "--output"  # what chooses the place of all that is written here
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -15,24 +17,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises `StorageError` when it cannot be written; nothing is left behind then.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
+    with naming(temporary, path, option=_OPTION):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_then_rename(temporary, path, content)
-    except OSError as error:
-        raise from_os_error(error) from error
 
 
 def writable_folder(folder: Path) -> Path:
     """Return the folder, made if need be, after proving that a file can be written in it."""
     probe = folder / f".{uuid.uuid4().hex}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with naming(probe, folder, option=_OPTION):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise StorageError("A file is where the output folder should be.", where=str(folder)) from error
         probe.open("xb").close()
         probe.unlink()
-    except FileExistsError as error:
-        raise StorageError("A file is where the output folder should be.", where=str(folder)) from error
-    except OSError as error:
-        raise from_os_error(error) from error
     return folder
 
 

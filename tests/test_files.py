@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mambakernels.errors import StorageError
-from mambakernels.runs.files import writable_folder, write_atomically
+from mambakernels.files import writable_folder, write_atomically
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
