@@ -124,7 +124,9 @@ def naming(
     try:
         yield
     except OSError as error:
-        raise _renamed(from_os_error(error, option=option), os.fspath(hidden), os.fspath(shown)) from error
+        said = from_os_error(error, option=option)
+        said.where = said.where or os.fspath(shown)  # a write that fails names no file
+        raise _renamed(said, os.fspath(hidden), os.fspath(shown)) from error
     except MambakernelsError as error:
         _renamed(error, os.fspath(hidden), os.fspath(shown))
         raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +27,19 @@ from mambakernels.progress import Event, Progress, silent
 # What of its words is progress.
 _LINKING = re.compile(r"\s*Linking\s+(\S+)")
 _DOWNLOADED = re.compile(r"info\s+libmamba Download finished, tarball available at '.*/([^/]+)'")
+# What it says where the disk is full, beside much else.
+_NOT_WRITTEN = re.compile(r"No space left on device|Disk quota exceeded|Download error \(23\)|Failed writing")
+# With less free space than this, a failure is its fault. What it unpacked in vain is deleted by then.
+_ROOM: Mapping[type[errors.MambakernelsError], int] = {
+    errors.SolveError: 1 << 20,
+    errors.ChannelError: 1 << 20,
+    errors.EngineError: 64 << 20,
+    errors.InvalidRequestError: 0,
+}
+_STARTS_WITHIN = 30.0  # seconds
+_VERSION = re.compile(r"(?:micromamba: )?(\d+\.\d+\.\d+\S*)")
+_SHOWN = 80  # characters of an answer
+_CACHE = "CONDA_PKGS_DIRS"
 # Settings of the user's that would change what it does, or that it refuses beside what we say.
 _UNHEEDED = ("CONDA_", "MAMBA_", "CONDARC", "MAMBARC", "_CE_")
 
@@ -65,8 +80,27 @@ class Micromamba:
 
     @functools.cached_property
     def version(self) -> str:
-        """What `micromamba --version` says."""
-        return process.stream([self.executable, "--version"]).text.strip()
+        """What `micromamba --version` says; EngineError if that is no version of one."""
+        try:
+            answer = process.capture([self.executable, "--version"], timeout=_STARTS_WITHIN)
+        except process.TimeoutExpired as error:
+            raise self._is_none(f"nothing within {_STARTS_WITHIN:.0f} s") from error
+        except OSError as error:
+            raise self._is_none(error.strerror or str(error)) from error
+        said = (answer.stdout.strip() or answer.stderr.strip()).decode("utf-8", "replace")
+        first = next(iter(said.splitlines()), "nothing")
+        version = _VERSION.fullmatch(first.strip())
+        if answer.returncode != 0 or version is None:
+            status = f", and status {answer.returncode}" if answer.returncode != 0 else ""
+            raise self._is_none(f"{first[:_SHOWN]}{status}")
+        return version[1]
+
+    def _is_none(self, answer: str) -> errors.EngineError:
+        return errors.EngineError(
+            f"This is not a micromamba: it answers --version with {answer.rstrip('.')}.",
+            where=str(self.executable),
+            next_step="Correct or unset MAMBA_EXE, or have a micromamba come first on PATH.",
+        )
 
     def solve(self, request: Request, *, cache: Path, progress: Progress = silent) -> tuple[Package, ...]:
         """Return the packages that satisfy the request, by a dry run; SolveError if none do."""
@@ -85,8 +119,9 @@ class Micromamba:
         progress(Event("solve", in_words(request.specs)))
         with _Links.to(request.channels) as links:
             words = [*_linking(cache.parent, prefix, request.subdir, final), *_wanted(request, links)]
-            self._run(words, _environment(cache, request.virtual), links, progress)
-            return _settled(prefix, final, links, cache=cache, progress=progress)
+            with errors.naming(prefix, final):
+                self._run(words, _environment(cache, request.virtual), links, progress)
+                return _settled(prefix, final, links, cache=cache, progress=progress)
 
     def link(
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
@@ -99,8 +134,9 @@ class Micromamba:
             shown = [replace(package, url=links.shown_url(package.url)) for package in packages]
             listing.write_text(explicit.text(shown, subdir), encoding="utf-8")
             words = [*_linking(cache.parent, prefix, subdir, final), "--file", str(listing)]
-            self._run(words, _environment(cache, {}), links, progress)
-            return _settled(prefix, final, links, packages, cache=cache, progress=progress)
+            with errors.naming(prefix, final):
+                self._run(words, _environment(cache, {}), links, progress)
+                return _settled(prefix, final, links, packages, cache=cache, progress=progress)
 
     def close(self) -> None:
         """Nothing goes on between calls."""
@@ -109,7 +145,7 @@ class Micromamba:
         completed = process.stream([self.executable, *words], env=variables, on_line=_Lines(progress))
         if completed.returncode != 0:
             said = [line for line in completed.lines if not line.startswith("info ")]
-            raise _explain(links.original("\n".join(said)))
+            raise _failure(links.original("\n".join(said)), Path(variables[_CACHE]))
 
     def _json(self, words: Sequence[str], wanted: Sequence[str], variables: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the records of what it would link."""
@@ -121,7 +157,8 @@ class Micromamba:
         if completed.returncode != 0 or not answer.get("success"):
             # the explanation is only in what it says without --json
             plain = [word for word in words if word != "--json"]
-            raise _explain(process.stream([self.executable, *plain, *wanted], env=variables).text)
+            said = process.stream([self.executable, *plain, *wanted], env=variables).text
+            raise _failure(said, Path(variables[_CACHE]))
         return list(answer.get("actions", {}).get("LINK", []))
 
 
@@ -148,7 +185,7 @@ def _environment(cache: Path, virtual: Mapping[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_UNHEEDED)}
     overrides = {key: value for key, value in os.environ.items() if key.startswith("CONDA_OVERRIDE_")}
     overrides |= {f"CONDA_OVERRIDE_{name.strip('_').upper()}": version for name, version in virtual.items()}
-    ours = {"MAMBA_ROOT_PREFIX": str(cache.parent), "CONDA_PKGS_DIRS": str(cache), "MAMBA_CHANNEL_PRIORITY": "strict"}
+    ours = {"MAMBA_ROOT_PREFIX": str(cache.parent), _CACHE: str(cache), "MAMBA_CHANNEL_PRIORITY": "strict"}
     if (Path.home() / ".mamba" / "auth" / "authentication.json").exists():
         # with a login from there, 2.8 asks for the sharded index in vain, and writes the login into its cache
         ours["MAMBA_USE_SHARDED_REPODATA"] = "false"
@@ -245,6 +282,19 @@ class _Lines:
             self._progress(Event("link", match[1]))
         elif match := _DOWNLOADED.match(line):
             self._progress(Event("download", match[1]))
+
+
+def _failure(said: str, cache: Path) -> errors.MambakernelsError:
+    """Turn what micromamba printed into our error; it says little of a full disk, and has made room before it ends."""
+    explained = _explain(said)
+    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free >= _ROOM[type(explained)] and not _NOT_WRITTEN.search(said):
+        return explained
+    why = f"micromamba cannot write its files: {free >> 20} MB are free"
+    full = errors.from_os_error(OSError(errno.ENOSPC, why, str(cache.parent)))
+    full.what = f"{full.what} {explained.what}"
+    return full
 
 
 def _explain(said: str) -> errors.EngineError | errors.ChannelError | errors.InvalidRequestError:

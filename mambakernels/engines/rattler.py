@@ -92,13 +92,15 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     if message["do"] != "solve":
         prefix, final = Path(message["prefix"]), Path(message["final"])
         with errors.naming(prefix, final):
-            _make(records, prefix, final, cache, message.get("request", {}).get("specs", ()), progress)
+            specs = message.get("request", {}).get("specs", ())
+            _make(records, prefix, final, cache=cache, specs=specs, progress=progress)
     return {"records": [json.loads(record.to_json()) for record in records]}
 
 
 def _make(
-    records: list[Any], prefix: Path, final: Path, cache: Path, specs: Sequence[str], progress: Progress
+    records: list[Any], prefix: Path, final: Path, *, cache: Path, specs: Sequence[str], progress: Progress
 ) -> None:
+    """Link packages that were solved or recorded, and complete what was linked."""
     archives.check(records, cache)
     asyncio.run(_link(records, prefix, final, cache, progress))
     linked = conda_meta(prefix)

@@ -136,9 +136,12 @@ def test_a_kernel_that_never_answers_is_given_up(install: Any, write: Any, outpu
 def test_a_cell_that_takes_too_long_is_stopped(install: Any, write: Any, output: Path) -> None:
     install("slow")
     source = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
-    [late] = run(write(source), kernels="slow", output=output, timeout=1.5)
+    events: list[Event] = []
+    [late] = run(write(source), kernels="slow", output=output, timeout=1.5, progress=events.append)
     assert late.error is not None
     assert (late.error.cell, late.error.ename) == (1, "TimeoutError")
+    assert "slow: cell 2 of 2" in [event.detail for event in events]
+    assert str(late.error).startswith("cell 2: TimeoutError: ")
     assert "1.5 seconds" in late.error.evalue
     assert read(late.path).cells[1].outputs[0].text == "begun\n"
 
@@ -243,8 +246,8 @@ def test_progress_counts_the_cells_of_all_runs(install: Any, write: Any, output:
     events: list[Event] = []
     run(write("1", "", "2"), kernels=["one", "two"], output=output, progress=events.append)
     assert [(event.detail, event.done) for event in events] == [
-        ("one: starting", 0), ("one: cell 1 of 2", 0), ("one: cell 2 of 2", 1), ("one: ok", 2),
-        ("two: starting", 2), ("two: cell 1 of 2", 2), ("two: cell 2 of 2", 3), ("two: ok", 4),
+        ("one: starting", 0), ("one: cell 2 of 4", 0), ("one: cell 4 of 4", 1), ("one: ok", 2),
+        ("two: starting", 2), ("two: cell 2 of 4", 2), ("two: cell 4 of 4", 3), ("two: ok", 4),
     ]  # fmt: skip
     assert {(event.step, event.total) for event in events} == {("run", 4)}
 
@@ -257,7 +260,7 @@ def test_an_exception_while_running_shuts_the_kernel_down(
     notebook = write(f"import os; open({str(pid)!r}, 'w').write(str(os.getpid()))", "import time; time.sleep(600)")
 
     def stop(event: Event) -> None:
-        if "cell 2" in event.detail:
+        if "cell 3" in event.detail:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

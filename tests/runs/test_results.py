@@ -111,7 +111,7 @@ def test_a_path_that_matches_nothing_is_an_error(path: str, tmp_path: Path) -> N
 def test_a_bundle_that_breaks_the_contract_is_named_by_notebook_and_cell(
     change: Change, field: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match=rf"cell 1(.|\n)*{field}(.|\n)*changed\.ipynb"):
+    with pytest.raises(RunError, match=rf"cell 2 (.|\n)*{field}(.|\n)*changed\.ipynb"):
         collect(changed(tmp_path, change))
 
 
