@@ -34,7 +34,8 @@ def staged(place: Place) -> Iterator[Path]:
     folder = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield folder
+        with errors.naming(folder, place.prefix):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -108,9 +108,9 @@ def test_without_micromamba_the_embedded_engine_is_chosen_and_says_why(monkeypat
 
 
 def test_a_micromamba_on_path_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The executable is a fake: only the choice is looked at, which never runs it."""
+    """The executable is a fake: only the choice is looked at, which asks for its version."""
     fake = tmp_path / "micromamba"
-    fake.write_text("#!/bin/sh\n")
+    fake.write_text("#!/bin/sh\necho 2.8.1\n")
     fake.chmod(0o755)
     monkeypatch.delenv("MAMBA_EXE", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
