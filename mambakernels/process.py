@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -248,6 +248,11 @@ class Worker:
                 _close(pipe)
         if self._group is not None:
             self._group.end(self._child)
+
+    def abandon(self) -> None:
+        """Close the worker where nobody is left to hear that its group was stopped."""
+        with suppress(Stopped):
+            self.close()
 
     def _read_stderr(self) -> None:
         assert self._child.stderr is not None

@@ -220,7 +220,8 @@ def test_a_kernel_can_be_interrupted_and_restarted(real: Environment) -> None:
     (spec,) = register(real)
     manager = KernelManager(kernel_name=spec.name)
     with started(manager) as client:
-        client.execute("import time\nprint('sleeping', flush=True)\ntime.sleep(600)")
+        # an error would abort what comes right after it, too
+        client.execute("import time\nprint('sleeping', flush=True)\ntime.sleep(600)", stop_on_error=False)
         while client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
             pass
         manager.interrupt_kernel()

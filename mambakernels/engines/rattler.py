@@ -68,7 +68,7 @@ class Rattler:
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
         if self._worker is None or self._worker.ended:
             self._worker = process.Worker(__name__)
-            weakref.finalize(self, self._worker.close)  # whoever forgets to close leaves no process behind
+            weakref.finalize(self, self._worker.abandon)  # whoever forgets to close leaves no process behind
         try:
             answer = self._worker.ask(message, progress=progress)
         except (errors.SolveError, errors.InvalidRequestError):

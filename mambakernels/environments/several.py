@@ -117,7 +117,7 @@ class _Team:
         except Exception as error:  # noqa: BLE001 (raised again in the caller's thread)
             self._waiting.clear()
             if isinstance(error, MambakernelsError):
-                error.where = error.where or spec.name
+                error.where = ", ".join(filter(None, (spec.name, error.where)))
             self._failed.append(error)
 
     def _make(self, spec: EnvironmentSpec, running: dict[EngineName, Engine], stack: ExitStack) -> Environment:
