@@ -46,11 +46,11 @@ def replace(folder: Path, place: Place) -> None:
     try:
         place.prefix.rename(old)
         folder.rename(place.prefix)
-    except BaseException:  # Ctrl-C between the two
-        if old.exists() and not place.prefix.exists():
+    finally:  # also after Ctrl-C between any two of these
+        if not place.prefix.exists():
             old.rename(place.prefix)
-        raise
-    discard(old, place.root)
+        elif old.exists():
+            discard(old, place.root)
 
 
 def discard(folder: Path, root: Root) -> None:

@@ -199,12 +199,13 @@ def test_an_interrupted_change_changes_nothing(world: World, number: int) -> Non
         whole = world.read("one").package("big") is not None  # it came when all was done
         assert whole or (child.returncode, "Interrupted" in said) == (130, True), said
         assert whole or tree(world.root / "envs" / "one") == before
-        assert world.staged() == []
+        assert whole or world.staged() == []  # what was there before may wait for the next call to be deleted
         if whole:
             mambakernels.uninstall("one", ["big"], **world.options)
             before = tree(world.root / "envs" / "one")
     assert interrupted
     mambakernels.install("one", ["big"], **world.options)
+    assert world.staged() == []
     assert world.python("one", "import big.part59; print(big.part59.VALUE)") == "1"
 
 
