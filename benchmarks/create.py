@@ -51,6 +51,7 @@ def create(root: Root, engine: str, rounds: int) -> None:
     ours += ["--no-kernel"] if engine == "rattler" else []
     theirs = None
     scratch = Path(tempfile.mkdtemp())
+    os.environ["JUPYTER_DATA_DIR"] = str(scratch / "jupyter")
     if executable := os.environ.get("MAMBA_EXE"):
         theirs = [executable, "create", "--no-rc", "--override-channels", "--yes", "-q", "-r", str(scratch)]
         theirs += ["-p", str(scratch / "envs" / "bench"), *SPECS, "-c", wheels.url(root)]
