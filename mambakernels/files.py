@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files: their hashes, and how they appear whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from mambakernels.errors import StorageError, naming
 
 _OPTION = "--output"  # what chooses the place of all that is written here
+_BLOCK = 1 << 20
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -20,6 +22,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     with naming(temporary, path, option=_OPTION):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_then_rename(temporary, path, content)
+
+
+def digest(path: Path, kind: str = "sha256") -> str:
+    """Return a file's hash in hexadecimal digits, read block by block; `kind` is `sha256` or `md5`."""
+    found = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
 
 
 def writable_folder(folder: Path) -> Path:

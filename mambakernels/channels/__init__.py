@@ -106,13 +106,6 @@ def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
     return own.ensure(root, progress=progress)
 
 
-def own_url(root: Root) -> str:
-    """Return the address of the channel that `mambakernels-numeric` comes from."""
-    from mambakernels.channels import own
-
-    return own.folder(root).as_uri()
-
-
 def own_record(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
     """Make sure `mambakernels-numeric` can be installed; return its record, with its address."""
     from mambakernels.channels import own

@@ -126,12 +126,13 @@ def export(
 ) -> None:
     """Write an environment down: as environment.yml, as an @EXPLICIT file, as a lockfile."""
     import mambakernels
+    from mambakernels import files
 
     text = mambakernels.export(name, form=form.value, root=root)
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        files.write_atomically(output, text.encode())
         typer.echo(str(output))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
@@ -12,10 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mambakernels import errors
+from mambakernels import errors, files
 from mambakernels.process import Json
 
-_BLOCK = 1 << 20
 _INDEX = "info/index.json"
 
 
@@ -26,7 +24,7 @@ def check(records: Sequence[Any], cache: Path) -> None:
     """
     local = [record for record in records if record.url.startswith("file:") and not _is_unpacked(record, cache)]
     with ThreadPoolExecutor() as pool:
-        hashes = pool.map(lambda record: _hash(_path(record.url), "sha256"), local)
+        hashes = pool.map(lambda record: files.digest(_path(record.url)), local)
         for record, found in zip(local, hashes, strict=True):
             _compare(record.url, "sha256", (record.sha256 or b"").hex(), found)
 
@@ -56,8 +54,8 @@ async def read(record: Json, client: Any) -> Json:
             index = _index(await archive.read_file(_INDEX))
         except Exception as error:  # the library has no class of its own for this
             raise errors.EngineError(f"A package cannot be read: {' '.join(str(error).split())}.", where=url) from error
-        _compare(url, "md5", record.get("md5") or "", _hash(path, "md5"))
-        return {**index, "sha256": _hash(path, "sha256")}
+        _compare(url, "md5", record.get("md5") or "", files.digest(path, "md5"))
+        return {**index, "sha256": files.digest(path)}
 
 
 def _index(content: bytes | None) -> Json:
@@ -87,11 +85,3 @@ def _is_unpacked(record: Any, cache: Path) -> bool:
 
 def _path(url: str) -> Path:
     return Path(url2pathname(urlsplit(url).path))
-
-
-def _hash(path: Path, kind: str) -> str:
-    digest = hashlib.new(kind, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

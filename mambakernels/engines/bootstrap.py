@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from mambakernels import errors, paths
-from mambakernels.engines import obtaining, releases, unpacking
+from mambakernels import errors, files, paths
+from mambakernels.engines import obtaining, releases
 from mambakernels.engines.obtaining import Asked
 from mambakernels.engines.spot import Installed, Spot
 from mambakernels.locks import locked
@@ -67,7 +67,7 @@ def check(root: Root, *, subdir: str | None = None) -> Installed:
             where=str(spot.executable),
             next_step="Get it again: mambakernels bootstrap",
         )
-    found = unpacking.sha256(spot.executable)
+    found = files.digest(spot.executable)
     if found != record.sha256:
         raise errors.HashMismatchError(
             f"This micromamba was changed: its SHA-256 is {found}, and it was installed with {record.sha256}.",

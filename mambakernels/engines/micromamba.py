@@ -110,7 +110,7 @@ class Micromamba:
             words = ["create", "--dry-run", "--json", *_arguments(cache.parent, prefix, request.subdir)]
             answer = self._json(words, _wanted(request, links), _environment(cache, request.virtual))
             found: list[dict[str, Any]] = json.loads(links.original(json.dumps(answer)))
-        return tuple(sorted(map(Package.from_record, found), key=lambda package: package.name))
+        return by_name(map(Package.from_record, found))
 
     def create(
         self, request: Request, prefix: Path, *, final: Path, cache: Path, progress: Progress = silent

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mambakernels import errors, paths, process
+from mambakernels import errors, files, paths, process
 from mambakernels.engines import releases, unpacking
 from mambakernels.engines.releases import LATEST, Place, Release
 from mambakernels.engines.spot import How, Installed, Spot
@@ -222,7 +222,7 @@ class _Search:
         if expected is None:
             return "known" if found in releases.known(self._asked.release.subdir) else "recorded"
         # A hash beside an archive may be the archive's own, or, as in the releases, that of the executable in it.
-        if found not in expected[0] and unpacking.sha256(raw) not in expected[0]:
+        if found not in expected[0] and files.digest(raw) not in expected[0]:
             raise errors.HashMismatchError(
                 f"This is not the expected micromamba: the executable's SHA-256 is {found}, "
                 f"and it must be {' or '.join(sorted(expected[0]))} ({_WHO[expected[1]]}).",

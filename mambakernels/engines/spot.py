@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mambakernels import paths
-from mambakernels.engines import unpacking
+from mambakernels import files, paths
 from mambakernels.paths import Root
 
 How = Literal["known", "published", "given", "recorded"]
@@ -104,7 +103,7 @@ class Spot:
         record = self.record()
         if record is None or not self.executable.is_file():
             return None
-        return record if unpacking.sha256(self.executable) == record.sha256 else None
+        return record if files.digest(self.executable) == record.sha256 else None
 
     def satisfying(self, *, version: str | None, sha256: str | None) -> Installed | None:
         """Return what is there if it is whole and what is asked for; None asks for nothing in particular."""

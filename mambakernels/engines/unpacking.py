@@ -36,15 +36,6 @@ def take(source: Path, target: Path) -> str:
         raise
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _executable(source: Path) -> Iterator[IO[bytes]]:
     with source.open("rb") as stream:

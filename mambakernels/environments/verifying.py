@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mambakernels import files
 from mambakernels.environments.environment import Environment
 from mambakernels.progress import Event, Progress, silent
 
@@ -69,12 +69,4 @@ def _damage(prefix: Path, package: str, entry: Mapping[str, Any]) -> Damage | No
     expected = entry.get("sha256_in_prefix") or entry.get("sha256")
     if not expected or name.endswith(".pyc") or path.is_symlink():
         return None
-    return Damage(name, package, "changed") if _sha256(path) != expected else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return Damage(name, package, "changed") if files.digest(path) != expected else None
