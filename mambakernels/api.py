@@ -361,7 +361,14 @@ def _spec(name: str, specs: Sequence[str], file: PathLike | None, locked: PathLi
                 "A lockfile says exactly what is installed; specs beside it would not be heeded.",
                 next_step="Leave one of them out, or install the specs afterwards.",
             )
-        return replace(environments.read_file(Path(locked)), name=name or Path(locked).stem)
+        exact = environments.read_file(Path(locked))
+        if not exact.packages:
+            raise errors.InvalidRequestError(
+                "This is no lockfile: it does not name exact packages.",
+                where=str(locked),
+                next_step="A lockfile's name ends in .lock; `mambakernels lock` writes one. For specs, use --file.",
+            )
+        return replace(exact, name=name or Path(locked).stem)
     given = EnvironmentSpec(name, ()) if file is None else environments.read_file(Path(file))
     if given.packages and specs:
         raise errors.InvalidRequestError("A file of exact packages cannot be combined with specs.", where=str(file))

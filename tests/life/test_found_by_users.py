@@ -149,3 +149,15 @@ def test_exec_says_first_that_its_options_come_first(world: World, cli: Cli) -> 
     assert done.returncode == 1
     assert "come before the environment's name" in done.stderr
     assert os.fspath(world.root) not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("specs.txt", "python\ngrown\n"), ("environment.yml", "dependencies: [python, grown]\n")]
+)
+def test_what_is_no_lockfile_is_never_solved_in_its_place(world: World, name: str, content: str) -> None:
+    file = world.path / name
+    file.write_text(content)
+    with pytest.raises(errors.InvalidRequestError, match="no lockfile") as caught:
+        mambakernels.create("one", locked=file, channel=world.url, **world.options)
+    assert caught.value.where == str(file)
+    assert mambakernels.list_environments(root=world.root) == []
