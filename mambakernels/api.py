@@ -87,6 +87,7 @@ def solve(
     specs: Sequence[str] = (),
     *,
     file: PathLike | None = None,
+    locked: PathLike | None = None,
     engine: EngineName = "auto",
     channel: str | Sequence[str] = (),
     root: PathLike | None = None,
@@ -96,7 +97,7 @@ def solve(
 
     Raises InvalidRequestError, SolveError, ChannelError or EngineError.
     """
-    spec = _spec("solve", specs, file, None)
+    spec = _spec("solve", specs, file, locked)
     spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
     return environments.solve(spec, root=Root.find(root), progress=progress)
 

@@ -52,7 +52,13 @@ def create(
         wanted = words if prefix is not None else words[1:]
         with display.progress(quiet=quiet) as progress:
             found = mambakernels.solve(
-                wanted, file=file or locked, engine=engine.value, channel=channel or (), root=root, progress=progress
+                wanted,
+                file=file,
+                locked=locked,
+                engine=engine.value,
+                channel=channel or (),
+                root=root,
+                progress=progress,
             )
         rows = [(package.name, package.version, package.build) for package in found]
         tables.print_table(("package", "version", "build"), rows, empty="")

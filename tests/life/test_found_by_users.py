@@ -160,4 +160,6 @@ def test_what_is_no_lockfile_is_never_solved_in_its_place(world: World, name: st
     with pytest.raises(errors.InvalidRequestError, match="no lockfile") as caught:
         mambakernels.create("one", locked=file, channel=world.url, **world.options)
     assert caught.value.where == str(file)
+    with pytest.raises(errors.InvalidRequestError, match="no lockfile"):
+        mambakernels.solve(locked=file, channel=world.url, **world.options)
     assert mambakernels.list_environments(root=world.root) == []
