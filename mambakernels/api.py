@@ -15,7 +15,8 @@ from mambakernels.credentials import public
 from mambakernels.engines import EngineName, Package
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments import Change, Cleaned, Environment, EnvironmentSpec, Format, Verification
-from mambakernels.kernels import KernelSpec
+from mambakernels.kernels import KernelSpec, folders
+from mambakernels.kernels.shipped import has_kernel
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 
@@ -287,7 +288,7 @@ def clean(*, dry_run: bool = False, root: PathLike | None = None, progress: Prog
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return what is known of an environment: its manifest, what pip added, its kernels."""
     environment = environments.get(name, Root.find(root))
-    own = [item.name for item in kernels.list_kernels() if item.prefix == environment.prefix]
+    own = [item.name for item in kernels.list_kernels(root=environment.root) if item.prefix == environment.prefix]
     return {
         "name": environment.name,
         "prefix": str(environment.prefix),
@@ -310,16 +311,44 @@ def register(
     *,
     kernel: str | None = None,
     display_name: str | None = None,
+    variant: str | None = None,
     env: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    jupyter: PathLike = "user",
+    add_ipykernel: bool = False,
     root: PathLike | None = None,
+    progress: Progress = silent,
 ) -> list[KernelSpec]:
     """Register an environment's kernels with Jupyter, activated; again after its activation changed.
 
     `name` is an environment's, or the path of one that conda, mamba or pixi made. `kernel` is the kernelspec's name,
-    by default the environment's; `env` are variables set on top.
+    by default the environment's, with a dash and the `variant` if there is one: another kernel of the environment.
+    `display_name` may have fields: `{environment} · {language} {version} · {blas} · {variant}` is the default, also
+    `{threads}` and `{kernel}`. `env` are variables set on top; `threads` sets those of all numeric libraries (0: leave
+    them alone; None: no more than a container's quota allows). `jupyter` is `user`, `sys-prefix` or a Jupyter data
+    folder. With `add_ipykernel`, that is installed where the environment has no kernel.
     """
-    with environments.held(name, Root.find(root)) as environment:
-        return kernels.register(environment, name=kernel, display_name=display_name, env=env)
+    place = Root.find(root)
+    if add_ipykernel:
+        _add_ipykernel(name, place, progress)
+    with environments.held(name, place) as environment:
+        return kernels.register(
+            environment,
+            name=kernel,
+            display_name=display_name,
+            variant=variant,
+            env=env,
+            threads=threads,
+            data_dir=folders.choose(jupyter),
+        )
+
+
+def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
+    """Install ipykernel in an environment of ours that has no kernel."""
+    environment = environments.get(name, root)
+    if not has_kernel(environment):
+        environments.owned(environment)
+        environments.install(name, ["ipykernel"], root=root, progress=progress)
 
 
 @_translated
@@ -388,15 +417,22 @@ def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
 
 
 @_translated
-def unregister(*names: str) -> None:
-    """Remove kernelspecs that mambakernels wrote; the environments stay."""
-    kernels.unregister(names)
+def unregister(*names: str, root: PathLike | None = None) -> list[KernelSpec]:
+    """Remove kernelspecs that mambakernels wrote, in whatever Jupyter folder; the environments stay."""
+    return kernels.unregister(names, root=Root.find(root))
 
 
 @_translated
-def list_kernels() -> list[KernelSpec]:
-    """Return the kernelspecs that mambakernels wrote, by name."""
-    return kernels.list_kernels()
+def list_kernels(*, root: PathLike | None = None) -> list[KernelSpec]:
+    """Return the kernelspecs that mambakernels wrote, by environment: where Jupyter looks, and where else they went."""
+    return kernels.list_kernels(root=Root.find(root))
+
+
+@_translated
+def prune(*, dry_run: bool = False, root: PathLike | None = None) -> list[KernelSpec]:
+    """Remove kernelspecs that mambakernels wrote and whose environment is gone; return them."""
+    found = kernels.prunable(root=Root.find(root))
+    return found if dry_run else kernels.prune(found)
 
 
 @_translated

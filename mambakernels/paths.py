@@ -56,6 +56,11 @@ class Root:
         return self.path / ".verdicts.json"
 
     @property
+    def jupyter_folders(self) -> Path:
+        """Which folders, other than those Jupyter looks at, hold kernels of these environments."""
+        return self.path / "jupyter-folders"
+
+    @property
     def trash(self) -> Path:
         """Where folders go at once when they are removed, before their files are deleted."""
         return self.path / ".trash"

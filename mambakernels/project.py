@@ -13,6 +13,7 @@ from typing import Any, get_args
 from mambakernels import channels, environments, errors
 from mambakernels.engines import EngineName
 from mambakernels.environments import EnvironmentSpec
+from mambakernels.kernels import folders, naming
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,9 +25,9 @@ _CHANNELS = frozenset({"auto", "wheels", "conda-forge"})
 # From here on, a name is taken for a misspelt one.
 _TOO_CLOSE = 0.8
 _SOURCES = ("specs", "file", "locked")
-_FILE_KEYS = ("root", "channels", "engine", "environments", "kernels")
+_FILE_KEYS = ("root", "channels", "engine", "jupyter", "environments", "kernels")
 _ENVIRONMENT_KEYS = (*_SOURCES, "channels", "engine", "pip", "variables", "kernel")
-_KERNEL_KEYS = ("environment", "display_name", "env")
+_KERNEL_KEYS = ("environment", "display_name", "env", "threads")
 _EXAMPLE = '[environments.analysis]\nspecs = ["python=3.12", "pandas"]'
 
 Json = Mapping[str, Any]
@@ -40,6 +41,7 @@ class DeclaredKernel:
     environment: str
     display_name: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
 
     @property
     def base(self) -> str:
@@ -51,13 +53,19 @@ class DeclaredKernel:
         """Whether it is called as its environment is."""
         return self.name == self.environment
 
+    @property
+    def variant(self) -> str | None:
+        """What tells it from its environment's own kernel: the name, without the environment's if it begins with it."""
+        return None if self.default else self.name.removeprefix(f"{self.environment}-")
+
 
 @dataclass(frozen=True)
 class Project:
-    """What a file declares; `root` is where its environments shall be, if it says so."""
+    """What a file declares: also where environments shall be (`root`, if it says so) and kernels (`jupyter`)."""
 
     file: Path
     root: Path | None
+    jupyter: Path
     environments: tuple[EnvironmentSpec, ...]
     kernels: tuple[DeclaredKernel, ...]
 
@@ -88,6 +96,7 @@ def read(path: Path) -> Project:
     return Project(
         file=file,
         root=None if root is None else (file.parent / Path(root).expanduser()).absolute(),
+        jupyter=_jupyter(whole),
         environments=declared,
         kernels=_complete(kernels, tables, whole),
     )
@@ -149,6 +158,15 @@ class _Table:
         found = self._get(key, "true or false", lambda item: isinstance(item, bool))
         return default if found is None else bool(found)
 
+    def count(self, key: str) -> int | None:
+        """Return a whole number of at least 0."""
+        found: int | None = self._get(
+            key,
+            "a whole number of at least 0",
+            lambda item: isinstance(item, int) and not isinstance(item, bool) and item >= 0,
+        )
+        return found
+
     def variables(self, key: str) -> dict[str, str]:
         """Return variables: texts, and numbers as they are written."""
         found = self._get(key, 'variables, { NAME = "value" }', _are_variables) or {}
@@ -183,6 +201,11 @@ def _load(file: Path) -> Json:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise errors.InvalidRequestError(f"This is not TOML: {error}.", where=str(file)) from error
+
+
+def _jupyter(whole: _Table) -> Path:
+    named = whole.text("jupyter") or folders.USER
+    return folders.choose(named if named in {folders.USER, folders.SYS_PREFIX} else whole.file.parent / named)
 
 
 def _environment(name: str, table: _Table, whole: _Table) -> EnvironmentSpec:
@@ -252,7 +275,12 @@ def _kernel(name: str, table: _Table, known: Mapping[str, _Table]) -> DeclaredKe
         raise table.wrong("It does not say of which environment it is.", f'environment = "…": {", ".join(known)}')
     if environment not in known:
         raise table.wrong(f"There is no environment {environment!r}.", suggest(environment, known))
-    return DeclaredKernel(name, environment, table.text("display_name"), table.variables("env"))
+    title = table.text("display_name")
+    try:
+        naming.check_title(title or "")
+    except errors.InvalidRequestError as error:
+        raise table.wrong(error.what, error.next_step) from error
+    return DeclaredKernel(name, environment, title, table.variables("env"), table.count("threads"))
 
 
 def _complete(

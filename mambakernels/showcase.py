@@ -13,6 +13,7 @@ from mambakernels import api, channels, engines, environments, errors, kernels, 
 from mambakernels.channels import blas as blas_table
 from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
+from mambakernels.kernels import threads
 from mambakernels.locks import locked
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
@@ -115,16 +116,7 @@ def notebook() -> Path:
 
 def default_parameters() -> dict[str, Any]:
     """Return what a demo passes to the notebook: small enough that the slowest library is done in seconds."""
-    return {"sizes": [128, 256, 512], "budget": 0.4, "threads": usable_threads()}
-
-
-def usable_threads() -> int:
-    """Return how many threads this process may use at once: its processors, or less if a container's quota says so."""
-    from mambakernels.numeric import machine
-
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = machine.cpu_quota()
-    return max(1, min(allowed, int(quota) if quota else allowed))
+    return {"sizes": [128, 256, 512], "budget": 0.4, "threads": threads.usable()}
 
 
 def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:

@@ -92,7 +92,7 @@ def look(project: Project, root: Root) -> Present:
     names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
     return Present(
         environments=there,
-        kernels=tuple(kernels.list_kernels()),
+        kernels=tuple(kernels.list_kernels(root=root)),
         fingerprints={
             spec.name: activation.fingerprint(there[spec.name].prefix)
             for spec in project.environments
@@ -157,20 +157,24 @@ def _moved(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, st
 
 
 def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: Sequence[Step]) -> Step | None:
-    described = " ".join((kernel.environment, *(f"{name}={value}" for name, value in kernel.env.items())))
+    described = _described(kernel)
     environment = there.environments.get(kernel.environment)
-    own = [spec for spec in there.kernels if spec.base == kernel.base and _is_of(spec, environment)]
-    _check_free(kernel, environment, there)
+    own = [
+        spec
+        for spec in there.kernels
+        if spec.base == kernel.base and _is_of(spec, environment) and spec.jupyter == project.jupyter
+    ]
+    _check_free(kernel, project, there)
     if environment is None or not own:
         return Step("register", kernel.name, described)
-    if any(dict(spec.variables) != dict(kernel.env) or spec.title != kernel.display_name for spec in own):
+    if any(_asked(spec) != (dict(kernel.env), kernel.display_name, kernel.threads) for spec in own):
         if project.identity not in {environment.declared_in, *(spec.declared_in for spec in own)}:
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, registered otherwise than this file declares it.",
                 where=str(own[0].path),
                 next_step=f"Declare another name, or first: mambakernels unregister {own[0].name}",
             )
-        return Step("re-register", kernel.name, f"{described}, its variables or title are others")
+        return Step("re-register", kernel.name, f"{described}, its variables, threads or title are others")
     if not all(spec.working for spec in own):
         return Step("re-register", kernel.name, "its program is gone")
     untouched = kernel.environment not in {step.name for step in made}
@@ -179,13 +183,23 @@ def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: 
     return None
 
 
+def _described(kernel: DeclaredKernel) -> str:
+    threads = () if kernel.threads is None else (f"threads={kernel.threads}",)
+    return " ".join((kernel.environment, *threads, *(f"{name}={value}" for name, value in kernel.env.items())))
+
+
+def _asked(spec: KernelSpec) -> tuple[dict[str, str], str | None, int | None]:
+    return dict(spec.variables), spec.title, spec.threads
+
+
 def _is_of(spec: KernelSpec, environment: Environment | None) -> bool:
     return environment is not None and spec.prefix == environment.prefix
 
 
-def _check_free(kernel: DeclaredKernel, environment: Environment | None, there: Present) -> None:
+def _check_free(kernel: DeclaredKernel, project: Project, there: Present) -> None:
     """Refuse before hours of work what registering would refuse afterwards."""
-    for spec in there.kernels:
+    environment = there.environments.get(kernel.environment)
+    for spec in (spec for spec in there.kernels if spec.jupyter == project.jupyter):
         if spec.name == kernel.base and spec.working and not _is_of(spec, environment):
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, of another environment.",
@@ -248,15 +262,18 @@ def _register(step: Step, project: Project, root: Root, progress: Progress) -> N
             environment,
             name=None if kernel.default else kernel.name,
             display_name=kernel.display_name,
+            variant=kernel.variant,
             env=kernel.env,
+            threads=kernel.threads,
             declared_in=project.identity,
+            data_dir=project.jupyter,
         )
 
 
 def _prune_kernel(step: Step, project: Project, root: Root, progress: Progress) -> None:
-    del project, root
+    del project
     progress(Event("remove", step.name))
-    kernels.unregister(step.name)
+    kernels.unregister(step.name, root=root)
 
 
 def _prune_environment(step: Step, project: Project, root: Root, progress: Progress) -> None:

@@ -1,14 +1,19 @@
-"""Commands for kernels: list, register, unregister."""
+"""Commands for kernels: list, register, unregister, prune."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mambakernels import tables
 from mambakernels.cli.app import (
     AsJson,
+    DryRun,
+    NameArgument,
+    Quiet,
     RootOption,
     app,
     assignment,
@@ -16,41 +21,140 @@ from mambakernels.cli.app import (
     print_json,
 )
 
+if TYPE_CHECKING:
+    from mambakernels.kernels import KernelSpec
+
 
 @app.command()
-def kernels(*, as_json: AsJson = False) -> None:
-    """List the kernels that mambakernels registered."""
+def kernels(*, as_json: AsJson = False, root: RootOption = None) -> None:
+    """List the kernels that mambakernels registered, those of an environment together."""
     import mambakernels
 
-    found = mambakernels.list_kernels()
+    found = mambakernels.list_kernels(root=root)
     if as_json:
         print_json([plain(item) for item in found])
         return
-    rows = [(item.name, item.display_name, item.environment, "yes" if item.working else "NO") for item in found]
-    tables.print_table(("kernel", "display name", "environment", "working"), rows, empty="There are no kernels yet.")
+    rows = [
+        (
+            item.environment,
+            item.name,
+            item.display_name,
+            _settings(item),
+            "yes" if item.working else "NO",
+            str(item.jupyter),
+        )
+        for item in found
+    ]
+    tables.print_table(
+        ("environment", "kernel", "display name", "settings", "working", "Jupyter folder"),
+        rows,
+        empty="There are no kernels yet.",
+    )
 
 
 @app.command()
 def register(
-    name: Annotated[str, typer.Argument(help="The environment.")],
+    name: NameArgument,
     *,
     kernel: Annotated[str | None, typer.Option(help="The kernel's name, if not the environment's.")] = None,
-    display_name: Annotated[str | None, typer.Option(help="What the launcher shows.")] = None,
+    display_name: Annotated[
+        str | None, typer.Option(help="What the launcher shows, also with {environment} {language} {version} {blas}.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="Another kernel of it, called NAME-VARIANT.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE to set in the kernel; may be given again.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="How many threads NumPy and the like may use; 0 leaves it to them.", min=0)
+    ] = None,
+    user: Annotated[bool, typer.Option("--user", help="For you: your Jupyter folder (default).")] = False,
+    sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="For this Python's Jupyter.")] = False,
+    prefix: Annotated[
+        Path | None, typer.Option(help="For the Jupyter of an installation: PREFIX/share/jupyter.")
+    ] = None,
+    jupyter: Annotated[Path | None, typer.Option(help="To a folder that JUPYTER_PATH names, of a project.")] = None,
+    add_ipykernel: Annotated[bool, typer.Option("--add-ipykernel", help="Install it if there is no kernel.")] = False,
     root: RootOption = None,
+    quiet: Quiet = False,
 ) -> None:
     """Register an environment's kernels with Jupyter; again after its activation changed."""
     import mambakernels
+    from mambakernels import display
 
     variables = dict(assignment(item) for item in env or ())
-    for spec in mambakernels.register(name, kernel=kernel, display_name=display_name, env=variables, root=root):
-        typer.echo(f"{spec.name}: {spec.display_name}\n{spec.path}")
+    with display.progress(quiet=quiet) as progress:
+        found = mambakernels.register(
+            name,
+            kernel=kernel,
+            display_name=display_name,
+            variant=variant,
+            env=variables,
+            threads=threads,
+            jupyter=_chosen(user=user, sys_prefix=sys_prefix, prefix=prefix, jupyter=jupyter),
+            add_ipykernel=add_ipykernel,
+            root=root,
+            progress=progress,
+        )
+    for spec in found:
+        typer.echo("\n".join(filter(None, (f"{spec.name}: {spec.display_name}", _settings(spec), str(spec.path)))))
+    _tell_if_unseen(found)
 
 
 @app.command()
-def unregister(names: list[str]) -> None:
+def unregister(names: list[str], *, root: RootOption = None) -> None:
     """Remove kernels that mambakernels registered; their environments stay."""
     import mambakernels
 
-    mambakernels.unregister(*names)
-    typer.echo(f"Unregistered {', '.join(names)}.")
+    for spec in mambakernels.unregister(*names, root=root):
+        typer.echo(f"Unregistered {spec.name}: {spec.path}")
+
+
+@app.command()
+def prune(
+    *,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove them without asking.")] = False,
+    root: RootOption = None,
+) -> None:
+    """Show the kernels of mambakernels whose environment is gone, and remove them if that is confirmed."""
+    import mambakernels
+
+    found = mambakernels.prune(dry_run=True, root=root)
+    rows = [(item.name, item.display_name, f"{item.prefix} is gone", str(item.path)) for item in found]
+    tables.print_table(("kernel", "display name", "why", "kernelspec"), rows, empty="Nothing to remove.")
+    if not found or dry_run:
+        return
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove these?")):
+        typer.echo("Nothing was removed. To remove them: mambakernels prune --yes")
+        raise typer.Exit(1)
+    for spec in mambakernels.prune(root=root):
+        typer.echo(f"Removed {spec.name}.")
+
+
+def _chosen(*, user: bool, sys_prefix: bool, prefix: Path | None, jupyter: Path | None) -> str | Path:
+    """Return the Jupyter folder that one of the options names."""
+    from mambakernels.kernels import folders
+
+    named: list[tuple[str | Path, bool]] = [
+        (folders.USER, user),
+        (folders.SYS_PREFIX, sys_prefix),
+        (folders.of_prefix(prefix or ""), prefix is not None),
+        (jupyter or "", jupyter is not None),
+    ]
+    given = [where for where, is_given in named if is_given]
+    if len(given) > 1:
+        raise typer.BadParameter("--user, --sys-prefix, --prefix and --jupyter exclude one another")
+    return given[0] if given else folders.USER
+
+
+def _settings(spec: KernelSpec) -> str:
+    """Return what tells a kernel from a plain one: its threads and variables."""
+    counts = {spec.threads: "as asked", spec.limit: spec.limited_by}
+    threads = [f"{count} threads ({why})" for count, why in counts.items() if count]
+    return ", ".join([*threads, *(f"{name}={value}" for name, value in spec.variables.items())])
+
+
+def _tell_if_unseen(found: list[KernelSpec]) -> None:
+    from mambakernels.kernels import folders
+
+    for folder in dict.fromkeys(spec.jupyter for spec in found):
+        if folder not in folders.searched():
+            typer.echo(f"Jupyter does not look there by itself: JUPYTER_PATH={folder} before it starts.", err=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import sysconfig
 import time
 import venv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,15 +21,13 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+from kernels_made import SHIPPED, Make
 
 from mambakernels.activation import fingerprint
-from mambakernels.engines import Package
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError, NotFoundError, StorageError
 from mambakernels.kernels import list_kernels, register, unregister
-from mambakernels.paths import Root
 
-SHIPPED = Path(sys.prefix, "share", "jupyter", "kernels", "python3")  # ipykernel's own
 OURS = {"PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 ACTIVATE = r"""
 export A=$'one\ntwo' B="it's \"quoted\"" C='$HOME ${PATH} $$ $' D='naïve ☃' E='' F=$'\xff'
@@ -43,43 +42,7 @@ export FROM_PACKAGE='$x'
 exec /usr/bin/env -0
 """
 
-Make = Callable[..., Environment]
-
-
-@pytest.fixture(autouse=True)
-def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a Jupyter data folder of its own; return where kernelspecs go."""
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter dätä"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.delenv("JUPYTER_PATH", raising=False)
-    return tmp_path / "jupyter dätä" / "kernels"
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """Return a maker of environments that hold the kernelspecs given; `python` and `R` in them only exist."""
-
-    def environment(
-        name: str = "np-mkl", kernels: Mapping[str, Any] | None = None, packages: Mapping[str, str] | None = None
-    ) -> Environment:
-        root = Root(tmp_path / "root with späces")
-        prefix = root.environments / name
-        for program in ("python", "python3", "R"):
-            add_program(prefix, program)
-        if kernels is None:
-            kernels = {"python3": json.loads((SHIPPED / "kernel.json").read_text())}
-        for spec, document in kernels.items():
-            folder = prefix / "share" / "jupyter" / "kernels" / spec
-            folder.mkdir(parents=True)
-            (folder / "kernel.json").write_text(document if isinstance(document, str) else json.dumps(document))
-            (folder / "logo-svg.svg").write_text(f"<svg>{spec}</svg>")
-            (folder / "logo-64x64.png").write_bytes(b"\x89PNG")
-        if packages is None:
-            packages = {"python": "3.11.7", "libblas": "3.11.0"}
-        found = tuple(Package(item, version, "0_mkl", "linux-64", "", "") for item, version in packages.items())
-        return Environment(name, prefix, root, ("numpy", "libblas=*=*mkl"), ("wheels",), "rattler", found, "")
-
-    return environment
+pytestmark = pytest.mark.usefixtures("jupyter")
 
 
 @pytest.fixture
@@ -104,13 +67,6 @@ def real(make: Make) -> Environment:
         (conda / folder).mkdir(parents=True)
         (conda / folder / file).write_text(text, "utf-8")
     return environment
-
-
-def add_program(prefix: Path, name: str) -> None:
-    program = prefix / "bin" / name
-    program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
 
 
 def document(folder: Path) -> Any:
@@ -226,7 +182,7 @@ def test_a_kernel_can_be_interrupted_and_restarted(real: Environment) -> None:
             pass
         manager.interrupt_kernel()
         reply = client.get_shell_msg(timeout=60)
-        assert reply["content"]["ename"] == "KeyboardInterrupt"
+        assert reply["content"].get("ename") == "KeyboardInterrupt", reply
         before = evaluate(client, "[os.getpid(), os.environ['PATH']]")
         manager.restart_kernel(now=True)
         client.wait_for_ready(timeout=120)
@@ -240,7 +196,12 @@ def test_a_kernelspec_says_what_it_is(make: Make, jupyter: Path) -> None:
     (spec,) = register(environment)
     assert spec.path == jupyter / "np-mkl"
     written, shipped = document(spec.path), json.loads((SHIPPED / "kernel.json").read_text())
-    assert written["argv"] == [str(environment.prefix / "bin" / "python"), *shipped["argv"][1:]]
+    python = str(environment.prefix / "bin" / "python")
+    assert written["argv"][:2] == [shutil.which("bash"), "--posix"]
+    assert written["argv"][2:] == [
+        str(spec.path / "start.sh"), sys.executable, python, str(spec.path / "start.py"), *shipped["argv"][1:],
+    ]  # fmt: skip
+    assert written["metadata"].pop("interpreter") == {"path": python}
     assert written["display_name"] == "np-mkl · Python 3.11.7 · MKL"
     assert written["env"]["PATH"] == f"{environment.prefix}/bin:${{PATH}}"
     mark = written["metadata"].pop("mambakernels")
@@ -253,14 +214,21 @@ def test_a_kernelspec_says_what_it_is(make: Make, jupyter: Path) -> None:
         "fingerprint": fingerprint(environment.prefix),
         "spec": "python3",
         "version": mark["version"],
+        "program": python,
+        "stand_in": sys.executable,
         "base": "np-mkl",
+        "name": None,
         "title": None,
+        "variant": None,
         "variables": {},
+        "threads": None,
+        "limit": None,
+        "limited_by": None,
         "declared_in": None,
     }
     untouched = shipped.keys() - {"argv", "display_name", "env"}
     assert {key: written[key] for key in untouched} == {key: shipped[key] for key in untouched}
-    assert sorted(file.name for file in spec.path.iterdir()) == ["kernel.json", "logo-64x64.png", "logo-svg.svg"]
+    assert {file.name for file in spec.path.iterdir()} == FILES
     assert list_kernels() == [spec]
     assert (spec.name, spec.language, spec.environment, spec.prefix) == (
         "np-mkl", "python", "np-mkl", environment.prefix,
@@ -321,9 +289,10 @@ def test_every_kernel_of_an_environment_is_registered(make: Make) -> None:
     assert [spec.display_name for spec in (python, r, cpp)] == [
         "mixed · Python 3.11.7", "mixed · R 4.4.1", "mixed · C++17",
     ]  # fmt: skip
-    assert python.argv[0] == str(prefix / "bin" / "python")
-    assert r.argv == (str(prefix / "bin" / "R"), *KERNELS["ir"]["argv"][1:])  # type: ignore[index]
-    assert cpp.argv == (str(shipped / "xcpp17" / "start"), str(prefix / "x"), "{connection_file}")
+    assert python.argv[4:] == (str(prefix / "bin" / "python"), str(python.path / "start.py"), "-m", "x")
+    assert r.argv[4:] == (str(prefix / "bin" / "R"), *KERNELS["ir"]["argv"][1:])  # type: ignore[index]
+    assert cpp.argv[4:] == (str(shipped / "xcpp17" / "start"), str(prefix / "x"), "{connection_file}")
+    assert [spec.program for spec in (python, r, cpp)] == [Path(spec.argv[4]) for spec in (python, r, cpp)]
     written = document(r.path)
     assert written["interrupt_mode"] == "message"
     assert written["env"]["R_HOME"] == f"{prefix}/lib/R"
@@ -534,18 +503,18 @@ def test_nothing_is_written_if_one_of_several_names_is_taken(make: Make, jupyter
 
 
 def test_registering_again_changes_what_changed_and_nothing_else(make: Make, jupyter: Path) -> None:
-    environment = make()
+    environment = make(kernels={"scheme": {"argv": ["R"], "language": "scheme"}})  # for which we have no logo
     register(environment)
     before = snapshot(jupyter)
     register(environment)
     assert snapshot(jupyter) == before
-    shipped = environment.prefix / "share" / "jupyter" / "kernels" / "python3"
+    shipped = environment.prefix / "share" / "jupyter" / "kernels" / "scheme"
     (shipped / "logo-svg.svg").unlink()
     (shipped / "logo-64x64.png").write_bytes(b"other")
     script(environment, "export NEW=1")
     (spec,) = register(environment)
     assert document(spec.path)["env"]["NEW"] == "1"
-    assert sorted(file.name for file in spec.path.iterdir()) == ["kernel.json", "logo-64x64.png"]
+    assert sorted(file.name for file in spec.path.iterdir()) == ["kernel.json", "logo-64x64.png", "start.sh"]
     assert (spec.path / "logo-64x64.png").read_bytes() == b"other"
     assert spec.fingerprint == fingerprint(environment.prefix)
 
@@ -558,14 +527,15 @@ def test_working_follows_the_interpreter(make: Make) -> None:
 
 
 def test_unregister_removes_what_is_named_or_nothing(make: Make) -> None:
-    for name in ("one", "two", "three"):
-        register(make(name))
+    made = {name: make(name) for name in ("one", "two", "three")}
+    for environment in made.values():
+        register(environment)
     with pytest.raises(NotFoundError, match=r"no kernel 'four'") as caught:
         unregister(["one", "four"])
     assert caught.value.next_step == "Kernels of mambakernels: one, three, two."
     assert [spec.name for spec in unregister(["ONE", "one"])] == ["one"]
-    assert [spec.name for spec in unregister(environment="two")] == ["two"]
-    assert unregister(environment="two") == []
+    assert [spec.name for spec in unregister(environment=made["two"])] == ["two"]
+    assert unregister(environment=made["two"]) == []
     assert listed().keys() == {"three"}
 
 
@@ -605,13 +575,13 @@ def check_complete(environment: Environment, *, meanwhile: bool = False) -> int:
             assert meanwhile
             continue
         assert written["metadata"]["mambakernels"]["prefix"] == str(environment.prefix)
-        assert written["argv"][0] == str(environment.python)
+        assert written["argv"][4] == str(environment.python)
         files = {file.name for file in folder.iterdir()} if not meanwhile else FILES
         assert files == FILES
     return len(found)
 
 
-FILES = {"kernel.json", "logo-svg.svg", "logo-64x64.png"}
+FILES = {"kernel.json", "logo-svg.svg", "logo-32x32.png", "logo-64x64.png", "start.py", "start.sh"}
 LOOP = """
 import itertools, pathlib, pickle, sys
 from mambakernels.kernels import register, unregister

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,9 +30,11 @@ Json = dict[str, Any]
 class KernelSpec:
     """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
 
-    `spec` is the name of the kernelspec that the environment ships, `fingerprint` that of the captured activation;
-    `base`, `title` and `variables` are the name, display name and variables that its registration asked for,
-    `declared_in` is the project's file that did, if it was one.
+    `spec` is the name of the kernelspec that the environment ships, `fingerprint` that of the captured activation,
+    `program` what is started in the end. `base`, `title`, `variables`, `threads` and `variant` are the name, display
+    name, variables, thread count and variant that its registration asked for, `declared_in` is the project's file that
+    did, if it was one; `asked_name` is None if the name was derived from the environment's. `limit` is the thread count
+    that was chosen where none was asked for, for the reason `limited_by`; None if none was.
     """
 
     name: str
@@ -44,6 +46,7 @@ class KernelSpec:
     root: Path
     blas: str | None
     argv: tuple[str, ...]
+    program: Path
     spec: str
     fingerprint: str
     working: bool
@@ -51,6 +54,16 @@ class KernelSpec:
     title: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     declared_in: str | None = None
+    variant: str | None = None
+    threads: int | None = None
+    limit: int | None = None
+    limited_by: str | None = None
+    asked_name: str | None = None
+
+    @property
+    def jupyter(self) -> Path:
+        """The Jupyter data folder it is in."""
+        return self.path.parents[1]
 
 
 @dataclass(frozen=True)
@@ -90,20 +103,20 @@ class JupyterFolder:
 
     def display_names(self) -> dict[Path, str]:
         """Return the display name of each kernelspec that can be read, whoever wrote it."""
-        names = {folder: (_load(folder) or {}).get("display_name") for folder in self._folders()}
+        names = {folder: (load(folder) or {}).get("display_name") for folder in self._folders()}
         return {folder: name for folder, name in names.items() if isinstance(name, str)}
 
     def find(self, name: str) -> Path | None:
         """Return what is in the place of that name; Jupyter ignores case."""
         return next((folder for folder in self._folders() if folder.name.lower() == name.lower()), None)
 
-    def write(self, name: str, document: Json, *, resources: Sequence[Path] = ()) -> KernelSpec:
-        """Put a kernelspec in place, with copies of the resources; at no moment is a part of it listed."""
+    def write(self, name: str, document: Json, *, resources: Mapping[str, Path]) -> KernelSpec:
+        """Put a kernelspec in place, with copies of the files by their names; at no moment is a part of it listed."""
         text = json.dumps(document, indent=1)  # ASCII: it must carry bytes that are not UTF-8, as lone surrogates
         staged, target = self._staging / secrets.token_hex(8), self.kernels / name
         staged.mkdir(parents=True)
-        for file in resources:
-            shutil.copyfile(file, staged / file.name)
+        for title, file in resources.items():
+            shutil.copyfile(file, staged / title)
         (staged / _FILE).write_text(text, encoding="utf-8")
         self.kernels.mkdir(exist_ok=True)
         if target.is_dir():
@@ -147,15 +160,15 @@ def read(folder: Path) -> KernelSpec | None:
     """Return the kernelspec in a folder, or None if there is none that we wrote and that can be read."""
     if folder.is_symlink():
         return None  # ours are folders of their own
-    match _load(folder):
+    match load(folder):
         case {
             "argv": [str(), *_] as argv,
             "display_name": str(display_name),
             "language": str(language),
             "metadata": {"mambakernels": {"schema": int(), "environment": str(name), "prefix": str(prefix), **mark}},
         }:
-            blas, title, variables = mark.get("blas"), mark.get("title"), mark.get("variables")
-            declared_in = mark.get("declared_in")
+            program = Path(_text(mark, "program") or argv[0])
+            variables = mark.get("variables")
             return KernelSpec(
                 name=folder.name,
                 display_name=display_name,
@@ -164,21 +177,38 @@ def read(folder: Path) -> KernelSpec | None:
                 environment=name,
                 prefix=Path(prefix),
                 root=Path(str(mark.get("root", ""))),
-                blas=blas if isinstance(blas, str) else None,
+                blas=_text(mark, "blas"),
                 argv=tuple(map(str, argv)),
+                program=program,
                 spec=str(mark.get("spec", "")),
                 fingerprint=str(mark.get("fingerprint", "")),
-                working=Path(prefix).is_dir() and os.access(argv[0], os.X_OK),
+                working=Path(prefix).is_dir() and os.access(program, os.X_OK),
                 base=str(mark.get("base", folder.name)),
-                title=title if isinstance(title, str) else None,
+                title=_text(mark, "title"),
                 variables=variables if isinstance(variables, dict) else {},
-                declared_in=declared_in if isinstance(declared_in, str) else None,
+                declared_in=_text(mark, "declared_in"),
+                variant=_text(mark, "variant"),
+                threads=_count(mark, "threads"),
+                limit=_count(mark, "limit"),
+                limited_by=_text(mark, "limited_by"),
+                asked_name=_text(mark, "name") if "name" in mark else str(mark.get("base", folder.name)),
             )
         case _:
             return None
 
 
-def _load(folder: Path) -> Json | None:
+def _text(mark: Mapping[Any, Any], key: str) -> str | None:
+    found = mark.get(key)
+    return found if isinstance(found, str) else None
+
+
+def _count(mark: Mapping[Any, Any], key: str) -> int | None:
+    found = mark.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def load(folder: Path) -> Json | None:
+    """Return what `kernel.json` says in a kernelspec's folder, whoever wrote it; None if it cannot be read."""
     try:
         document = json.loads((folder / _FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -192,7 +222,8 @@ def _replace_files(staged: Path, target: Path) -> None:
     for file in fresh:
         if not _same(file, target / file.name):
             file.replace(target / file.name)
-    for stale in {file.name for file in target.glob("logo-*")} - {file.name for file in fresh}:
+    ours = {file.name for pattern in ("logo-*", "start.*") for file in target.glob(pattern)}
+    for stale in ours - {file.name for file in fresh}:
         (target / stale).unlink()
 
 

@@ -1,0 +1,63 @@
+"""The Jupyter data folders that kernelspecs of ours may be in: where Jupyter looks, and others that were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mambakernels import paths
+from mambakernels.errors import InvalidRequestError
+from mambakernels.files import write_atomically
+from mambakernels.paths import Root
+
+PathLike = str | os.PathLike[str]
+USER, SYS_PREFIX = "user", "sys-prefix"
+
+
+def choose(where: PathLike = USER) -> Path:
+    """Return the data folder that is meant by `user`, `sys-prefix` (this Python's), or a path."""
+    if where == USER:
+        return paths.jupyter_data().absolute()
+    if where == SYS_PREFIX:
+        return of_prefix(sys.prefix)
+    if not os.fspath(where):
+        raise InvalidRequestError(
+            "The name of the Jupyter folder is empty.", next_step="Name a folder, user or sys-prefix."
+        )
+    return Path(where).expanduser().absolute()
+
+
+def of_prefix(prefix: PathLike) -> Path:
+    """Return the data folder of an installation prefix, as `jupyter kernelspec install --prefix` has it."""
+    return Path(prefix).expanduser().absolute() / "share" / "jupyter"
+
+
+def searched() -> list[Path]:
+    """Return the data folders in which Jupyter looks for kernels, in its order."""
+    from jupyter_core.paths import jupyter_path
+
+    # The last is where IPython once kept them, and Jupyter still looks.
+    ipython = Path(os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser()
+    return list(dict.fromkeys([*(Path(folder).absolute() for folder in jupyter_path()), ipython.absolute()]))
+
+
+def known(root: Root) -> list[Path]:
+    """Return all data folders that may hold kernelspecs of a root's environments."""
+    return list(dict.fromkeys([choose(), *searched(), *_recorded(root)]))
+
+
+def record(root: Root, data_dir: Path) -> None:
+    """Remember a data folder that Jupyter does not look at by itself, so that what is in it is found again."""
+    if data_dir not in (choose(), *searched()):
+        name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+        write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))
+
+
+def _recorded(root: Root) -> Iterator[Path]:
+    if root.jupyter_folders.is_dir():
+        for file in sorted(root.jupyter_folders.iterdir()):
+            if not file.name.startswith("."):
+                yield Path(os.fsdecode(file.read_bytes()))

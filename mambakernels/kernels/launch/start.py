@@ -1,0 +1,86 @@
+"""Runs `-m MODULE WORDS...` in this process, as `python -m` would; where that fails, becomes the kernel that says why.
+
+    PROGRAM start.py -m MODULE WORDS...
+
+It is copied beside `kernel.json` and run by the environment's own Python (3.8 or later), of which as little as possible
+is taken for granted: the standard library alone, and of that only `runpy` on the way to a healthy kernel.
+"""  # noqa: INP001 (no part of a package where it runs)
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+
+# Set for the environment; they would hide the stand-in's packages.
+_HIDING = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_PRELOAD")
+_LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_STAND_IN = "import sys; sys.path[:] = filter(None, sys.path); import mambakernels.standin as kernel; kernel.main()"
+
+
+def main() -> None:
+    """Run the module that the command line names; what it raises before it is a kernel is shown in the notebook."""
+    command = list(sys.argv)
+    module = sys.argv[2]
+    del sys.argv[1:3]
+    _search_as_dash_m()
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception:  # a broken package raises whatever it likes at its import, and all of it is for the user to see
+        if _is_up():
+            raise
+        _become_stand_in([sys.executable, *command])
+
+
+def _search_as_dash_m() -> None:
+    """Search the working directory first, where Python has put this script's folder; nothing if told to be safe."""
+    if getattr(sys.flags, "safe_path", sys.flags.isolated):
+        return
+    try:
+        sys.path[0] = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
+    except OSError:  # it is gone: `python -m` goes on without
+        del sys.path[0]
+
+
+def _is_up() -> bool:
+    """Whether the kernel has begun to serve: what it raises then is no failure to start."""
+    module = sys.modules.get("ipykernel.kernelapp")
+    app = getattr(getattr(module, "IPKernelApp", None), "_instance", None)
+    return hasattr(app, "io_loop")
+
+
+def _become_stand_in(words: list[str]) -> None:
+    # A json.py in the notebook's folder or on PYTHONPATH may be what went wrong: the standard library's own from here on.
+    sys.path[:] = [path for path in sys.path if path.startswith(os.path.dirname(os.__file__))]  # noqa: PTH120
+    import json
+    import subprocess
+    import traceback
+    from pathlib import Path
+
+    _give_back_output()
+    said = traceback.format_exc()
+    print(said, file=sys.__stderr__, flush=True)
+    folder = Path(__file__).absolute().parent
+    document = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
+    stand_in = document["metadata"]["mambakernels"]["stand_in"]
+    environ = {name: value for name, value in os.environ.items() if name not in _HIDING}
+    if any(environ.get(name) for name in _LIBRARIES):
+        test = [stand_in, "-c", "import mambakernels.standin"]
+        if subprocess.call(test, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            environ = {name: value for name, value in environ.items() if name not in _LIBRARIES}
+    argv = [stand_in, "-c", _STAND_IN, str(folder), said[-20000:], *words]  # one word may have 128 KiB
+    if os.name == "nt":  # exec there starts another process and ends this one, which Jupyter takes for the kernel's end
+        sys.exit(subprocess.call(argv, env=environ))
+    os.execve(stand_in, argv, environ)  # noqa: S606 (no shell is meant)
+
+
+def _give_back_output() -> None:
+    """Point stdout and stderr back to where they went before ipykernel took them: what comes after exec uses them."""
+    for stream in (sys.stdout, sys.stderr):
+        kept, taken = (getattr(stream, f"_original_stdstream_{end}", None) for end in ("copy", "fd"))
+        if kept is not None and taken is not None:
+            os.dup2(kept, taken)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The command of a kernelspec: the environment's own program, started so that its absence is told in the notebook.
+
+On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. Where the program, or the
+module it is to run, is gone, `mambakernels.standin` takes its place and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from mambakernels import process
+
+FILES = Path(__file__).parent / "launch"
+SHELL_FILE, PYTHON_FILE = "start.sh", "start.py"
+
+
+def stand_in() -> str:
+    """Return the Python that stands in for a kernel that cannot start: the one mambakernels runs in."""
+    return sys.executable
+
+
+def command(words: Sequence[str], folder: Path) -> list[str]:
+    """Return what a kernelspec in `folder` is to start so that it becomes the command `words`."""
+    words = list(words)
+    if runs_module(words):
+        words.insert(words.index("-m"), str(folder / PYTHON_FILE))
+    return words if os.name == "nt" else [*_shell(), str(folder / SHELL_FILE), stand_in(), *words]
+
+
+def files(words: Sequence[str]) -> dict[str, Path]:
+    """Return the files that the command needs in the kernelspec's folder, by name."""
+    needed = [*([] if os.name == "nt" else [SHELL_FILE]), *([PYTHON_FILE] if runs_module(words) else [])]
+    return {name: FILES / name for name in needed}
+
+
+def runs_module(words: Sequence[str]) -> bool:
+    """Whether the command is a Python that runs a module: options, then `-m`."""
+    options = words[1 : words.index("-m")] if "-m" in words else []
+    is_python = Path(words[0]).name.startswith("python")
+    return is_python and "-m" in words and all(word.startswith("-") for word in options)
+
+
+@cache
+def _shell() -> tuple[str, ...]:
+    """Return the shell: bash, which passes on variables of any name; with --posix it reads no file of the user's."""
+    bash = process.which("bash")
+    return (str(bash), "--posix") if bash else ("/bin/sh",)

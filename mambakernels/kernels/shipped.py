@@ -1,0 +1,135 @@
+"""The kernelspecs that an environment's packages ship, and the programs they start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mambakernels.environments import Environment
+from mambakernels.errors import KernelError
+from mambakernels.kernels.specs import Json
+
+PYTHON_SPEC = "python3"  # ipykernel's
+_RESOURCES = ("logo-*", "kernel.js", "kernel.css")
+_PYTHON = re.compile(r"python[0-9.]*(\.exe)?")
+# Where programs are in a prefix, and what their names end in.
+_PROGRAMS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "posix": (("bin",), ("",)),
+    "nt": (("", "Library/bin", "Scripts", "bin"), ("", ".exe", ".bat", ".cmd")),
+}
+# What gives a language a kernel, where a package says that the language is there.
+_KERNEL_PACKAGES = {
+    "python": "ipykernel",
+    "r-base": "r-irkernel",
+    "octave": "octave_kernel",
+}
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A kernelspec as the environment's packages ship it."""
+
+    name: str
+    folder: Path
+    document: Json
+
+    @property
+    def language(self) -> str:
+        """The language as the kernelspec writes it."""
+        return str(self.document.get("language", ""))
+
+    @property
+    def words(self) -> list[str]:
+        """The command it starts."""
+        words: list[str] = self.document["argv"]
+        return words
+
+    def resources(self) -> dict[str, Path]:
+        """Return its files that Jupyter's front ends use, by name."""
+        found = (file for pattern in _RESOURCES for file in sorted(self.folder.glob(pattern)))
+        return {file.name: file for file in found if file.is_file()}
+
+    def command(self, environment: Environment) -> list[str]:
+        """Return the command with the environment's own program and folders in place of the Jupyter server's."""
+        places = {"{prefix}": str(environment.prefix), "{resource_dir}": str(self.folder)}
+        words = self.words
+        for placeholder, folder in places.items():
+            words = [word.replace(placeholder, folder) for word in words]
+        return [self._program(environment, words[0]), *words[1:]]
+
+    def _program(self, environment: Environment, word: str) -> str:
+        """Find the program to start: an absolute path as it is, else in the prefix; a Python under whatever name."""
+        for candidate in candidates(environment.prefix, word, os.name):
+            if candidate.is_file() and os.access(candidate, os.X_OK):
+                return str(candidate)
+        raise _unusable(self.folder / "kernel.json", f"its program {word} is not in the environment")
+
+
+def has_kernel(environment: Environment) -> bool:
+    """Whether the environment brings a kernelspec."""
+    return bool(_files(environment))
+
+
+def read_shipped(environment: Environment) -> list[Shipped]:
+    """Read the kernelspecs in the environment, the Python kernel first; KernelError if there is none to use."""
+    files = _files(environment)
+    if not files:
+        raise _no_kernel(environment)
+    return [Shipped(file.parent.name, file.parent, _read(file)) for file in files]
+
+
+def candidates(prefix: Path, word: str, system: str) -> Iterator[Path]:
+    """Yield where a kernelspec's program may be on a kind of system (`os.name`), the likeliest first."""
+    folders, suffixes = _PROGRAMS[system]
+    given = Path(word)
+    if given.is_absolute():
+        yield given
+    names = [given.name, *(["python"] if _PYTHON.fullmatch(given.name) else [])]
+    yield from (prefix / folder / (name + suffix) for name in names for folder in folders for suffix in suffixes)
+
+
+def _folder(environment: Environment) -> Path:
+    return environment.prefix / "share" / "jupyter" / "kernels"
+
+
+def _files(environment: Environment) -> list[Path]:
+    found = _folder(environment).glob("*/kernel.json")
+    return sorted(found, key=lambda file: (file.parent.name != PYTHON_SPEC, file.parent.name))
+
+
+def _no_kernel(environment: Environment) -> KernelError:
+    package = next((kernel for name, kernel in _KERNEL_PACKAGES.items() if environment.package(name)), "ipykernel")
+    advice = f"Add one: mambakernels install {shlex.quote(environment.name)} {package}"
+    if package == "ipykernel":
+        advice += f"\nor both at once: mambakernels register {shlex.quote(environment.name)} --add-ipykernel"
+    return KernelError(
+        f"The environment {environment.name!r} brings no kernel: no package in it has a kernelspec.",
+        where=str(_folder(environment)),
+        next_step=advice if environment.managed else f"Install {package} with the program that made it.",
+    )
+
+
+def _read(file: Path) -> Json:
+    try:
+        document = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unusable(file, str(error)) from error
+    match document:
+        case {"argv": [str(first), *rest], **others} if first and all(isinstance(word, str) for word in rest):
+            if not isinstance(others.get("metadata", {}), dict) or not isinstance(others.get("env", {}), dict):
+                raise _unusable(file, "its metadata or env is not an object")
+            return dict(document)
+    raise _unusable(file, "it names no command to start")
+
+
+def _unusable(file: Path, why: str) -> KernelError:
+    return KernelError(
+        f"A kernelspec that the environment ships cannot be used: {why}.",
+        where=str(file),
+        next_step="If its files are damaged: mambakernels verify NAME --repair. Else update or remove its package.",
+    )

@@ -1,0 +1,139 @@
+"""One environment as several kernels; what they are called; how many threads they use."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from kernels_made import Make
+
+from mambakernels import kernels
+from mambakernels.errors import InvalidRequestError
+from mambakernels.kernels import KernelSpec, list_kernels, register, threads
+from mambakernels.numeric.threads import THREAD_VARIABLES
+
+pytestmark = pytest.mark.usefixtures("jupyter")
+
+SIX = dict.fromkeys(THREAD_VARIABLES, "4")
+
+
+def env(spec: KernelSpec) -> dict[str, str]:
+    found: dict[str, str] = json.loads((spec.path / "kernel.json").read_text())["env"]
+    return found
+
+
+def test_a_variant_is_another_kernel_of_the_same_environment(make: Make) -> None:
+    environment = make()
+    register(environment)
+    (spec,) = register(environment, variant="Old CPU", env={"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"})
+    assert (spec.name, spec.variant) == ("np-mkl-old-cpu", "Old CPU")
+    assert spec.display_name == "np-mkl · Python 3.11.7 · MKL · Old CPU"
+    assert env(spec)["MKL_ENABLE_INSTRUCTIONS"] == "SSE4_2"
+    assert [item.name for item in list_kernels()] == ["np-mkl", "np-mkl-old-cpu"]
+    assert {item.environment for item in list_kernels()} == {"np-mkl"}
+    assert [item.name for item in kernels.unregister(environment=environment)] == ["np-mkl", "np-mkl-old-cpu"]
+
+
+def test_a_name_that_is_given_wins_over_the_variants(make: Make) -> None:
+    (spec,) = register(make(), name="mine", variant="haswell")
+    assert (spec.name, spec.display_name) == ("mine", "np-mkl · Python 3.11.7 · MKL · haswell")
+
+
+@pytest.mark.parametrize("variant", ["", "  ", "--", "ü"])
+def test_a_variant_needs_a_name(make: Make, variant: str) -> None:
+    with pytest.raises(InvalidRequestError, match="variant"):
+        register(make(), variant=variant)
+    assert list_kernels() == []
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("plain", "plain"),
+        ("{blas} of {environment}", "MKL of np-mkl"),
+        ("{language} {version} · {threads} threads", "Python 3.11.7 · 4 threads"),
+        ("{environment} · {variant} · {blas}", "np-mkl · MKL"),
+        ("{kernel} {{braces}}", "np-mkl {braces}"),
+        ("{variant}", "np-mkl"),
+    ],
+)
+def test_a_display_name_may_have_fields(make: Make, title: str, shown: str) -> None:
+    (spec,) = register(make(), display_name=title, threads=4)
+    assert spec.display_name == shown
+
+
+def test_parts_without_anything_known_are_left_out(make: Make) -> None:
+    (spec,) = register(make("plain", packages={"python": "3.11.7"}), display_name="{blas} · {environment}")
+    assert spec.display_name == "plain"
+
+
+@pytest.mark.parametrize("title", ["{nothing}", "{", "{blas", "{0}", "{blas.upper}"])
+def test_a_field_that_is_not_known_is_refused(make: Make, title: str) -> None:
+    with pytest.raises(InvalidRequestError, match="cannot be a display name") as caught:
+        register(make(), display_name=title)
+    assert "{environment}" in str(caught.value.next_step)
+    assert list_kernels() == []
+
+
+def test_threads_set_all_six_variables(make: Make) -> None:
+    environment = make()
+    (spec,) = register(environment, threads=4)
+    assert {name: value for name, value in env(spec).items() if name in SIX} == SIX
+    assert (spec.threads, spec.limit) == (4, None)
+    assert kernels.refresh(environment) == [spec]
+
+
+def test_threads_that_are_asked_for_override_the_environment_and_variables_override_both(make: Make) -> None:
+    environment = make()
+    folder = environment.prefix / "etc" / "conda" / "env_vars.d"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text('{"OMP_NUM_THREADS": "1"}')
+    assert env(register(environment)[0])["OMP_NUM_THREADS"] == "1"
+    assert env(register(environment, threads=4)[0])["OMP_NUM_THREADS"] == "4"
+    assert env(register(environment, threads=4, env={"OMP_NUM_THREADS": "3"})[0])["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_number_of_threads_that_cannot_be_is_refused(make: Make) -> None:
+    with pytest.raises(InvalidRequestError, match="-1 threads"):
+        register(make(), threads=-1)
+
+
+def test_a_quota_limits_the_threads(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("mambakernels.kernels.registering.cpu_quota", lambda: 2.5)  # a fake of a container's quota
+    monkeypatch.setattr("mambakernels.kernels.registering.available", lambda: 64)
+    (spec,) = register(make())
+    assert {env(spec)[name] for name in THREAD_VARIABLES} == {"2"}
+    assert (spec.threads, spec.limit, spec.limited_by) == (None, 2, "the CPU quota is 2.5 of 64 cores")
+
+
+@pytest.mark.parametrize(
+    ("asked", "blas", "cores", "quota", "session", "count", "variables"),
+    [
+        (None, "mkl", 64, None, {}, None, {}),
+        (None, "mkl", 64, 64.0, {}, None, {}),
+        (None, "mkl", 64, 4.0, {}, 4, SIX),
+        (None, "mkl", 64, 0.5, {}, 1, dict.fromkeys(SIX, "1")),
+        (None, "mkl", 64, 4.0, SIX, None, {}),
+        (None, None, 64, 4.0, {"OMP_NUM_THREADS": "1"}, 4, {k: v for k, v in SIX.items() if k != "OMP_NUM_THREADS"}),
+        (None, "blis", 4, None, {}, 4, {"BLIS_NUM_THREADS": "4"}),
+        (None, "blis", 4, None, {"OMP_NUM_THREADS": "2"}, None, {}),
+        (None, "blis", 4, None, {"BLIS_NUM_THREADS": "2"}, None, {}),
+        (0, "blis", 4, 2.0, {}, None, {}),
+        (4, "blis", 64, 2.0, {"OMP_NUM_THREADS": "1"}, 4, SIX),
+    ],
+)
+def test_what_is_decided(  # noqa: PLR0917 (a row of the table)
+    asked: int | None,
+    blas: str | None,
+    cores: int,
+    quota: float | None,
+    session: dict[str, str],
+    count: int | None,
+    variables: dict[str, str],
+) -> None:
+    decided = threads.decide(asked, blas, cores=cores, quota=quota, session=session)
+    assert (decided.count, dict(decided.variables)) == (count, variables)
+    assert decided.asked == (asked is not None)
+    assert bool(decided.why) == (count is not None and asked is None)
