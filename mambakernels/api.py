@@ -23,6 +23,7 @@ from mambakernels.progress import Progress, silent
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mambakernels.doctor import Examination
     from mambakernels.engines.bootstrap import Installed
     from mambakernels.process import Completed
     from mambakernels.runs.records import Run
@@ -433,6 +434,25 @@ def prune(*, dry_run: bool = False, root: PathLike | None = None) -> list[Kernel
     """Remove kernelspecs that mambakernels wrote and whose environment is gone; return them."""
     found = kernels.prunable(root=Root.find(root))
     return found if dry_run else kernels.prune(found)
+
+
+@_translated
+def examine(
+    *names: str,
+    start: bool = False,
+    fix: bool = False,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Examination:
+    """Find out what is wrong with the kernels and environments there are, or with those named, which are started too.
+
+    With `start`, every kernel is started; with `fix`, what is safe is mended, and the rest is what is returned. Nothing
+    that mambakernels did not make is changed. NotFoundError for a name that is no kernel's and no environment's.
+    """
+    from mambakernels import doctor
+
+    return doctor.examine(names, root=Root.find(root), start=start, fix=fix, engine=engine, progress=progress)
 
 
 @_translated

@@ -148,7 +148,7 @@ def _chosen(*, user: bool, sys_prefix: bool, prefix: Path | None, jupyter: Path 
 def _settings(spec: KernelSpec) -> str:
     """Return what tells a kernel from a plain one: its threads and variables."""
     counts = {spec.threads: "as asked", spec.limit: spec.limited_by}
-    threads = [f"{count} threads ({why})" for count, why in counts.items() if count]
+    threads = [f"{count} thread{'s' * (count != 1)} ({why})" for count, why in counts.items() if count]
     return ", ".join([*threads, *(f"{name}={value}" for name, value in spec.variables.items())])
 
 

@@ -146,6 +146,13 @@ class Notebook:
         """Run one cell and do not wait."""
         cell.locator(".cm-content").press("Control+Enter")
 
+    def restart(self) -> None:
+        """Press the toolbar's arrow, confirm, and wait for the kernel."""
+        self.page.locator("jp-button[data-command='notebook:restart-kernel']").click()
+        self.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
+        self.page.locator(".jp-Dialog").wait_for(state="detached")
+        self.wait_for_kernel()
+
     def interrupt(self) -> None:
         """Press the toolbar's square."""
         self.page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()

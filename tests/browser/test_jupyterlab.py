@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from browser import driving
 from browser.driving import Lab
 from conftest import BLAS
+from kernels_real import make_environment
 from playwright.sync_api import Page
 
 import mambakernels
-from mambakernels import paths
+from mambakernels import kernels, paths
 from mambakernels.environments import Environment
+from mambakernels.kernels import logo
 
 pytestmark = pytest.mark.browser
 
@@ -27,8 +30,7 @@ repeats = 3
 budget = 0.1
 threads = 1
 """
-# Two libraries as different as can be had.
-CHOSEN = [name for name in ("openblas", "mkl", "netlib", "blis") if name in BLAS][:2]
+CHOSEN = [name for name in ("openblas", "mkl", "netlib", "blis") if name in BLAS]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,50 @@ def test_the_launcher_shows_every_kernel(lab: Lab, page: Page) -> None:
     assert len(shown) == len(set(shown)), "two kernels that nobody could tell apart"
 
 
+def test_every_kernel_has_its_librarys_logo(lab: Lab, page: Page, titles: dict[str, str]) -> None:
+    cards = lab.launcher(page)
+    for blas, title in titles.items():
+        picture = cards.filter(has=page.get_by_text(title, exact=True)).locator("img")
+        source = picture.evaluate("image => image.src")
+        assert page.request.get(source).body() == logo.logos("python", blas)["logo-svg.svg"].read_bytes()
+        assert picture.evaluate("image => image.complete && image.naturalWidth") > 0, "the browser could not draw it"
+
+
+def test_a_variant_appears_in_a_running_jupyterlab_and_is_what_it_says(
+    lab: Lab, page: Page, environments: dict[str, Environment]
+) -> None:
+    environment = environments[CHOSEN[0]]
+    (spec,) = kernels.register(environment, variant="careful", env={"MODE": "$careful"}, threads=1)
+    try:
+        notebook = lab.new(page, spec.display_name)
+        notebook.write(notebook.cells.first, "import os\nprint(os.environ['MODE'], os.environ['OMP_NUM_THREADS'])")
+        notebook.run_all()
+        assert notebook.outputs.first.inner_text().strip() == "$careful 1"
+    finally:
+        kernels.unregister(spec.name)
+    assert spec.display_name not in "".join(lab.launcher(page).all_text_contents())
+
+
+def test_a_kernel_whose_environment_was_moved_says_so_in_the_notebook(lab: Lab, page: Page, tmp_path: Path) -> None:
+    environment = make_environment(tmp_path / "root", "wanderer")
+    (spec,) = kernels.register(environment)
+    environment.prefix.rename(tmp_path / "elsewhere")
+    try:
+        notebook = lab.new(page, spec.display_name)
+        notebook.write(notebook.cells.first, "1 + 1")
+        notebook.run_all()
+        said = " ".join(notebook.errors.first.inner_text().split())
+        assert "it was moved or removed" in said
+        assert "mambakernels prune" in said
+        (tmp_path / "elsewhere").rename(environment.prefix)
+        notebook.restart()
+        notebook.run_all()
+        assert notebook.errors.count() == 0
+        assert notebook.outputs.last.inner_text().strip() == "2"
+    finally:
+        kernels.unregister(spec.name)
+
+
 def test_the_notebook_runs_on_the_kernel_that_was_picked(lab: Lab, page: Page, titles: dict[str, str]) -> None:
     notebook = lab.open(page, "blas.ipynb")
     notebook.write(notebook.cells.first, SMALL)
@@ -61,7 +107,7 @@ def test_the_notebook_runs_on_the_kernel_that_was_picked(lab: Lab, page: Page, t
         notebook.run_all()
         assert notebook.errors.all_text_contents() == []
         table = page.locator(".jp-RenderedHTMLCommon table").filter(has_text="GFLOP/s")
-        assert f" on {blas} " in table.locator("caption").inner_text()
+        assert f" on {blas}" in table.locator("caption").inner_text()
         rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
         assert {(row[0], int(row[1])) for row in rows} == {(name, size) for name in OPERATIONS for size in SIZES}
         assert {row[-1] for row in rows} == {"right"}
