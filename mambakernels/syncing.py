@@ -218,11 +218,16 @@ def _undeclared_environments(project: Project, there: Present) -> Iterable[Step]
 def _undeclared_kernels(project: Project, there: Present) -> Iterable[Step]:
     """Find kernels the file declared once; those of an environment that goes are taken along by that."""
     gone = {there.environments[step.name].prefix for step in _undeclared_environments(project, there)}
-    declared = {kernel.base for kernel in project.kernels}
-    doomed = (spec for spec in there.kernels if spec.declared_in == project.identity and spec.prefix not in gone)
-    for spec in doomed:
-        if spec.base not in declared:
+    for spec in there.kernels:
+        if _is_left_over(spec, project) and spec.prefix not in gone:
             yield Step("prune kernel", spec.name)
+
+
+def _is_left_over(spec: KernelSpec, project: Project) -> bool:
+    """Whether the file declared a kernelspec once, and does so no more: by that name, in that Jupyter folder."""
+    declared = {kernel.base for kernel in project.kernels}
+    elsewhere = spec.jupyter != project.jupyter
+    return spec.declared_in == project.identity and (elsewhere or spec.base not in declared)
 
 
 def _perform(steps: Sequence[Step], project: Project, root: Root, progress: Progress) -> None:
@@ -271,9 +276,10 @@ def _register(step: Step, project: Project, root: Root, progress: Progress) -> N
 
 
 def _prune_kernel(step: Step, project: Project, root: Root, progress: Progress) -> None:
-    del project
     progress(Event("remove", step.name))
-    kernels.unregister(step.name, root=root)
+    for spec in kernels.list_kernels(root=root):
+        if spec.name == step.name and _is_left_over(spec, project):
+            kernels.unregister(spec.name, data_dir=spec.jupyter)
 
 
 def _prune_environment(step: Step, project: Project, root: Root, progress: Progress) -> None:

@@ -341,3 +341,22 @@ def test_kernels_keep_their_file_when_they_are_registered_again(beside: Beside) 
     with environments_module.held("one", beside.root) as environment:
         kernels.refresh(environment)
     assert {kernel.declared_in for kernel in mambakernels.list_kernels()} == {str(beside.file)}
+
+
+def test_kernels_go_to_the_projects_own_folder_with_the_threads_it_declares(beside: Beside) -> None:
+    beside.declare(f'[environments.one]\n{SMALL}\n[kernels.one-t3]\nenvironment = "one"\nthreads = 3\n')
+    assert beside.steps() == ["create one", "register one", "register one-t3"]
+    own = f'jupyter = ".jupyter"\n[environments.one]\n{SMALL}\n[kernels.one-t3]\nenvironment = "one"\nthreads = 2\n'
+    beside.declare(own)
+    assert beside.steps() == ["register one", "register one-t3"]
+    assert beside.steps() == []
+    assert beside.kernels == ["one", "one-t3"]
+    assert beside.steps(prune=True) == ["prune kernel one", "prune kernel one-t3"]
+    assert beside.kernels == []
+    found = {spec.name: spec for spec in mambakernels.list_kernels(root=beside.root.path)}
+    assert {spec.jupyter for spec in found.values()} == {beside.folder / ".jupyter"}
+    assert (found["one-t3"].threads, found["one-t3"].variant) == (2, "t3")
+    beside.declare(own.replace("threads = 2", "threads = 1"))
+    assert beside.steps() == ["re-register one-t3"]
+    mambakernels.remove("one", root=beside.root.path)
+    assert not list((beside.folder / ".jupyter" / "kernels").iterdir())
