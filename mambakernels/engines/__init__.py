@@ -63,7 +63,7 @@ class Package:
             version=record["version"],
             build=record.get("build_string") or record["build"],
             subdir=record["subdir"],
-            url=record["url"],
+            url=record.get("url") or "",
             sha256=record.get("sha256") or "",
             record=kept,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from mambakernels import process
 
 FILES = Path(__file__).parent / "launch"
+_BASH = ("/bin/bash", "/usr/bin/bash")
 SHELL_FILE, PYTHON_FILE = "start.sh", "start.py"
 
 
@@ -46,6 +47,9 @@ def runs_module(words: Sequence[str]) -> bool:
 
 @cache
 def _shell() -> tuple[str, ...]:
-    """Return the shell: bash, which passes on variables of any name; with --posix it reads no file of the user's."""
-    bash = process.which("bash")
+    """Return the shell: bash, which passes on variables of any name; with --posix it reads no file of the user's.
+
+    The system's own comes first: one on PATH may be that of an environment, and be removed with it.
+    """
+    bash = next((path for path in _BASH if os.access(path, os.X_OK)), None) or process.which("bash")
     return (str(bash), "--posix") if bash else ("/bin/sh",)

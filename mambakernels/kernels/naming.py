@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mambakernels.environments import Environment
-from mambakernels.errors import InvalidRequestError
+from mambakernels.errors import InvalidRequestError, KernelError
 from mambakernels.kernels.shipped import PYTHON_SPEC, Shipped
 
 TEMPLATE = "{environment} · {language} {version} · {blas} · {variant}"
@@ -20,13 +20,13 @@ _BETWEEN = " · "
 _NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,99}")
 _INVALID = re.compile(r"[^a-z0-9._-]+")
 
-# How a language is written, and the package whose version is the language's.
+# How a language is written, the package whose version is the language's, and whether the environment's BLAS serves it.
 _LANGUAGES = {
-    "python": ("Python", "python"),
-    "r": ("R", "r-base"),
-    "julia": ("Julia", "julia"),
-    "octave": ("Octave", "octave"),
-    "bash": ("Bash", "bash"),
+    "python": ("Python", "python", True),
+    "r": ("R", "r-base", True),
+    "octave": ("Octave", "octave", True),
+    "julia": ("Julia", "julia", False),
+    "bash": ("Bash", "bash", False),
 }
 _BLAS = {
     "accelerate": "Accelerate",
@@ -72,29 +72,39 @@ def kernel_names(environment: Environment, shipped: Sequence[Shipped], asked: As
             next_step="Use up to 100 ASCII letters, digits, '-', '_' and '.', the first a letter or digit.",
         )
     alone = asked.name is not None and len(shipped) == 1
-    return [first if alone or spec.name == PYTHON_SPEC else f"{first}-{_valid(spec.name)}" for spec in shipped]
+    names = [first if alone or spec.name == PYTHON_SPEC else f"{first}-{_valid(spec.name)}" for spec in shipped]
+    for name, spec in zip(names, shipped, strict=True):
+        if names.count(name) > 1:
+            raise KernelError(
+                f"Two kernelspecs of the environment {environment.name!r} would both be called {name!r}.",
+                where=str(spec.folder),
+                next_step="Jupyter ignores case and knows few characters: remove the package of one of them.",
+            )
+    return names
 
 
-def display_name(environment: Environment, spec: Shipped, kernel: str, asked: Asked, *, threads: int | None) -> str:
+def display_name(
+    environment: Environment, spec: Shipped, kernel: str, asked: Asked, *, threads: int | None, alone: bool
+) -> str:
     """Fill in the title that was asked for, else `TEMPLATE`, leaving out what is not known.
 
     Parts of a title are separated by ` · `; a part of which no field is known is left out. A title without fields is
-    taken as it is, and the language is added for kernels other than the Python one.
+    taken as it is, and the language is added for kernels other than the Python one, unless it is `alone`.
     """
-    label, package = _LANGUAGES.get(spec.language.lower(), (spec.language, ""))
+    label, package, uses_blas = _LANGUAGES.get(spec.language.lower(), (spec.title, "", False))
     installed = environment.package(package) if package else None
     known = {
         "environment": environment.name,
         "language": label,
         "version": installed.version if installed else "",
-        "blas": _BLAS.get(environment.blas or "", environment.blas or ""),
+        "blas": _BLAS.get(environment.blas or "", environment.blas or "") if uses_blas else "",
         "variant": asked.variant or "",
         "threads": str(threads or ""),
         "kernel": kernel,
     }
     title = TEMPLATE if asked.title is None else asked.title
     used = check_title(title)
-    if asked.title is not None and "language" not in used and spec.name != PYTHON_SPEC:
+    if asked.title is not None and "language" not in used and spec.name != PYTHON_SPEC and not alone:
         title += f"{_BETWEEN}{{language}}"
     parts = [_filled(part, known) for part in title.split(_BETWEEN)]
     return _BETWEEN.join(part for part in parts if part) or kernel

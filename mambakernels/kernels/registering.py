@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -20,9 +20,10 @@ from mambakernels.kernels.specs import MARK, SCHEMA, Json, JupyterFolder, Kernel
 from mambakernels.kernels.threads import Threads, available, decide
 from mambakernels.numeric.machine import cpu_quota
 
-# Settings of the Jupyter server's session that must not change which packages the kernel finds; to Python, an empty
-# value means unset. VIRTUAL_ENV: IPython puts the packages of any other one first, and warns of an empty one.
+# Settings of the Jupyter server's session that must not change which packages the kernel finds; to Python and R, an
+# empty value means unset. VIRTUAL_ENV: IPython puts the packages of any other one first, and warns of an empty one.
 _ISOLATION = {"PYTHONNOUSERSITE": "1", "PYTHONPATH": "", "PYTHONHOME": "", "VIRTUAL_ENV": "{prefix}"}
+_ISOLATION_OF_R = {"R_LIBS": "", "R_LIBS_USER": ""}
 _EMPTY_IS_UNSET = re.compile(r"PYTHON[A-Z]+|LD_(LIBRARY_PATH|PRELOAD)|DYLD_\w+")
 
 
@@ -45,6 +46,7 @@ class _Registration:
     threads: Threads
     activation: Activation
     env: Mapping[str, str]
+    alone: bool
 
     def write(self, jupyter: JupyterFolder, kernel: str, spec: Shipped) -> KernelSpec:
         """Write one kernelspec, with the pictures and files that belong to it."""
@@ -55,7 +57,9 @@ class _Registration:
         return jupyter.write(kernel, self._document(jupyter, kernel, spec, words), resources=resources)
 
     def _document(self, jupyter: JupyterFolder, kernel: str, spec: Shipped, words: list[str]) -> Json:
-        shown = naming.display_name(self.environment, spec, kernel, self.request.asked, threads=self.threads.count)
+        shown = naming.display_name(
+            self.environment, spec, kernel, self.request.asked, threads=self.threads.count, alone=self.alone
+        )
         return {
             **spec.document,
             "argv": launching.command(words, jupyter.kernels / kernel),
@@ -64,7 +68,7 @@ class _Registration:
             "env": {**self.env, **_composed(spec, self.env), **_checked_variables(self.request.env)},
             "metadata": {
                 **spec.document.get("metadata", {}),
-                **_interpreter(words),
+                **_interpreter(spec, words),
                 MARK: {**self._asked(), **self._found(spec, words[0])},
             },
         }
@@ -128,16 +132,18 @@ def register(
     naming.check_title(display_name or "")
     shipped = read_shipped(environment)
     names = naming.kernel_names(environment, shipped, request.asked)
-    session = {name: value for name, value in os.environ.items() if name not in _ISOLATION}
+    isolation = _isolation(environment)
+    session = {name: value for name, value in os.environ.items() if name not in isolation}
     chosen = decide(threads, environment.blas, cores=available(), quota=cpu_quota(), session=session)
     activation = capture(environment.prefix, root=environment.root.path, environ=session)
-    variables = _templates(environment, activation, threads=chosen, extra=extra)
-    registration = _Registration(environment, request, chosen, activation, variables)
+    variables = isolation | _templates(environment, activation, threads=chosen, extra=extra)
+    registration = _Registration(environment, request, chosen, activation, variables, alone=len(shipped) == 1)
     jupyter = JupyterFolder(data_dir.absolute() if data_dir else folders.choose())
     with jupyter.locked():
         for kernel in names:
             check_free(jupyter, kernel, environment.prefix, environment.name, over=over)
         folders.record(environment.root, jupyter.path)
+        _remove_stale(jupyter, environment.prefix, naming.base(environment, request.asked), names)
         return [registration.write(jupyter, kernel, spec) for kernel, spec in zip(names, shipped, strict=True)]
 
 
@@ -159,6 +165,13 @@ def check_free(jupyter: JupyterFolder, name: str, prefix: Path, environment: str
             raise _taken(name, other, environment)
 
 
+def _remove_stale(jupyter: JupyterFolder, prefix: Path, base: str, names: Collection[str]) -> None:
+    """Remove what an earlier registration wrote for kernelspecs that the environment no longer ships."""
+    for spec in jupyter.specs():
+        if (spec.prefix, spec.base) == (prefix, base) and spec.name not in names:
+            jupyter.remove(spec)
+
+
 def _is_replaceable(there: Path, name: str, prefixes: Iterable[Path | None]) -> bool:
     ours = read(there)
     return bool(ours and ours.name == name and (ours.prefix in prefixes or not ours.prefix.exists()))
@@ -174,9 +187,10 @@ def _taken(name: str, there: Path, environment: str) -> KernelError:
     )
 
 
-def _interpreter(words: list[str]) -> Json:
+def _interpreter(spec: Shipped, words: list[str]) -> Json:
     """Say which Python it is, for VS Code, which otherwise takes the first word of the command for it."""
-    return {"interpreter": {"path": words[0]}} if launching.runs_module(words) else {}
+    is_python = launching.runs_module(words) and spec.language.lower() == "python"
+    return {"interpreter": {"path": words[0]}} if is_python else {}
 
 
 def _shown_by_others(jupyter: JupyterFolder, kernel: str) -> set[str]:
@@ -192,6 +206,12 @@ def _version() -> str:
     return version("mambakernels")
 
 
+def _isolation(environment: Environment) -> dict[str, str]:
+    """Return what keeps packages of the session out of the kernel, escaped."""
+    wanted = {**_ISOLATION, **(_ISOLATION_OF_R if environment.package("r-base") else {})}
+    return {name: _escape(value.format(prefix=environment.prefix)) for name, value in wanted.items()}
+
+
 def _templates(
     environment: Environment, activation: Activation, *, threads: Threads, extra: Mapping[str, str]
 ) -> dict[str, str]:
@@ -199,9 +219,8 @@ def _templates(
 
     Threads that were asked for override what activation sets; a limit that nobody asked for does not.
     """
-    isolation = {name: value.format(prefix=environment.prefix) for name, value in _ISOLATION.items()}
     before, after = ({}, threads.variables) if threads.asked else (threads.variables, {})
-    literal = {**isolation, **before, **_emptied(environment, activation, extra), **activation.set, **after}
+    literal = {**before, **_emptied(environment, activation, extra), **activation.set, **after}
     path = [*map(_escape, activation.path_prepend), "${PATH}", *map(_escape, activation.path_append)]
     return {name: _escape(value) for name, value in literal.items()} | {"PATH": os.pathsep.join(path)}
 

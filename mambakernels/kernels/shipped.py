@@ -22,12 +22,21 @@ _PROGRAMS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "posix": (("bin",), ("",)),
     "nt": (("", "Library/bin", "Scripts", "bin"), ("", ".exe", ".bat", ".cmd")),
 }
-# What gives a language a kernel, where a package says that the language is there.
+# The package that gives a language a kernel, where another says that the language is there; the first one counts.
 _KERNEL_PACKAGES = {
-    "python": "ipykernel",
-    "r-base": "r-irkernel",
-    "octave": "octave_kernel",
+    "python": ("Python", "ipykernel"),
+    "r-base": ("R", "r-irkernel"),
+    "octave": ("Octave", "xeus-octave"),
+    "cling": ("C++", "xeus-cling"),
 }
+
+
+# No conda package has IJulia, and by itself it writes to the user's Jupyter folder, not activated.
+_FOR_JULIA = """\
+For Julia, let IJulia put its kernelspec into the environment, then register it:
+mambakernels exec {name} -- env JUPYTER_DATA_DIR={folder} julia -e \
+'import Pkg; Pkg.add("IJulia"); using IJulia; installkernel("Julia")'
+mambakernels register {name}"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,11 @@ class Shipped:
     def language(self) -> str:
         """The language as the kernelspec writes it."""
         return str(self.document.get("language", ""))
+
+    @property
+    def title(self) -> str:
+        """What the kernelspec calls itself, else its language, else its name."""
+        return str(self.document.get("display_name") or self.language or self.name)
 
     @property
     def words(self) -> list[str]:
@@ -103,10 +117,14 @@ def _files(environment: Environment) -> list[Path]:
 
 
 def _no_kernel(environment: Environment) -> KernelError:
-    package = next((kernel for name, kernel in _KERNEL_PACKAGES.items() if environment.package(name)), "ipykernel")
-    advice = f"Add one: mambakernels install {shlex.quote(environment.name)} {package}"
-    if package == "ipykernel":
-        advice += f"\nor both at once: mambakernels register {shlex.quote(environment.name)} --add-ipykernel"
+    name = shlex.quote(environment.name)
+    known = (found for package, found in _KERNEL_PACKAGES.items() if environment.package(package))
+    language, package = next(known, _KERNEL_PACKAGES["python"])
+    advice = f"For {language}: mambakernels install {name} {package}"
+    if environment.package("julia"):
+        advice = _FOR_JULIA.format(name=name, folder=shlex.quote(str(environment.prefix / "share" / "jupyter")))
+    elif package == "ipykernel":
+        advice += f"\nor both at once: mambakernels register {name} --add-ipykernel"
     return KernelError(
         f"The environment {environment.name!r} brings no kernel: no package in it has a kernelspec.",
         where=str(_folder(environment)),
@@ -131,5 +149,5 @@ def _unusable(file: Path, why: str) -> KernelError:
     return KernelError(
         f"A kernelspec that the environment ships cannot be used: {why}.",
         where=str(file),
-        next_step="If its files are damaged: mambakernels verify NAME --repair. Else update or remove its package.",
+        next_step="If files are damaged: mambakernels verify ENVIRONMENT --repair. Else update or remove its package.",
     )

@@ -8,7 +8,7 @@ import pytest
 from kernels_made import Make
 
 from mambakernels import kernels
-from mambakernels.errors import InvalidRequestError
+from mambakernels.errors import InvalidRequestError, KernelError
 from mambakernels.kernels import KernelSpec, list_kernels, register, threads
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
@@ -137,3 +137,59 @@ def test_what_is_decided(  # noqa: PLR0917 (a row of the table)
     assert (decided.count, dict(decided.variables)) == (count, variables)
     assert decided.asked == (asked is not None)
     assert bool(decided.why) == (count is not None and asked is None)
+
+
+RAW = {"argv": ["R"], "language": "cpp"}
+
+
+def test_kernels_of_a_language_we_do_not_know_keep_their_titles(make: Make) -> None:
+    shipped = {f"xcpp{year}": {**RAW, "display_name": f"C++{year}"} for year in (17, 20)}
+    found = register(make("cpp", shipped))
+    assert [spec.display_name for spec in found] == ["cpp · C++17", "cpp · C++20"]  # no word of a BLAS they do not use
+
+
+def test_a_kernel_that_is_alone_has_the_title_that_was_asked_for(make: Make) -> None:
+    (spec,) = register(make("stats", {"ir": {"argv": ["R"], "language": "R"}}), display_name="My stats")
+    assert spec.display_name == "My stats"
+
+
+def test_what_the_environment_no_longer_ships_goes_when_it_is_registered_again(make: Make) -> None:
+    environment = make("mixed", {"python3": {**RAW, "language": "python"}, "ir": {**RAW, "language": "R"}})
+    register(environment)
+    (other,) = register(make("other"))
+    (environment.prefix / "share" / "jupyter" / "kernels" / "ir" / "kernel.json").unlink()
+    assert [spec.name for spec in kernels.refresh(environment)] == ["mixed"]
+    assert [spec.name for spec in list_kernels()] == ["mixed", other.name]
+
+
+def test_two_kernelspecs_with_one_name_are_refused(make: Make) -> None:
+    with pytest.raises(KernelError, match="both be called 'one-a-b'"):
+        register(make("one", {"a b": RAW, "a-b": RAW}))
+    assert list_kernels() == []
+
+
+@pytest.mark.parametrize(
+    ("packages", "advice"),
+    [
+        ({"python": "3.12"}, "register empty --add-ipykernel"),
+        ({"python": "3.12", "r-base": "4.4"}, "For Python: mambakernels install empty ipykernel"),
+        ({"r-base": "4.4"}, "For R: mambakernels install empty r-irkernel"),
+        ({"octave": "9"}, "For Octave: mambakernels install empty xeus-octave"),
+        ({"julia": "1.11"}, "julia -e"),
+    ],
+)
+def test_an_environment_without_a_kernel_says_what_to_add(make: Make, packages: dict[str, str], advice: str) -> None:
+    with pytest.raises(KernelError, match="brings no kernel") as caught:
+        register(make("empty", {}, packages))
+    assert advice in str(caught.value.next_step)
+
+
+def test_packages_of_the_session_stay_out_of_r(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R_LIBS_USER", "/somewhere")
+    environment = make("stats", {"ir": {"argv": ["R"], "language": "R"}}, {"r-base": "4.4"})
+    script = environment.prefix / "etc" / "conda" / "activate.d" / "r.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text("unset R_LIBS_USER")  # as conda-forge's r-base does
+    (spec,) = register(environment)
+    assert (env(spec)["R_LIBS"], env(spec)["R_LIBS_USER"]) == ("", "")
+    assert "R_LIBS" not in env(register(make())[0])

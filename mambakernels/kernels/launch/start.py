@@ -50,7 +50,7 @@ def _is_up() -> bool:
 
 
 def _become_stand_in(words: list[str]) -> None:
-    # A json.py in the notebook's folder or on PYTHONPATH may be what went wrong: the standard library's own from here on.
+    # What went wrong may be a json.py in the notebook's folder: from here on the standard library alone.
     sys.path[:] = [path for path in sys.path if path.startswith(os.path.dirname(os.__file__))]  # noqa: PTH120
     import json
     import subprocess
