@@ -21,7 +21,6 @@ from kernels_made import Make, add_program
 import mambakernels
 from mambakernels import environments, kernels
 from mambakernels.environments import Environment
-from mambakernels.errors import KernelError
 from mambakernels.kernels import register
 from mambakernels.paths import Root
 
