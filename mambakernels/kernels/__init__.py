@@ -9,7 +9,7 @@ from mambakernels.environments import Environment
 from mambakernels.errors import NotFoundError
 from mambakernels.kernels import folders, naming
 from mambakernels.kernels.registering import check_free, register
-from mambakernels.kernels.specs import JupyterFolder, KernelSpec
+from mambakernels.kernels.specs import JupyterFolder, KernelSpec, is_gone
 from mambakernels.paths import Root
 
 __all__ = [
@@ -126,7 +126,7 @@ def _again(
 
 
 def _is_dead(spec: KernelSpec) -> bool:
-    return not spec.prefix.exists()
+    return is_gone(spec.prefix)
 
 
 def _remove(specs: Iterable[KernelSpec], *, still: Callable[[KernelSpec], bool] = lambda _: True) -> list[KernelSpec]:

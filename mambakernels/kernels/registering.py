@@ -16,7 +16,7 @@ from mambakernels.errors import ActivationError, InvalidRequestError, KernelErro
 from mambakernels.kernels import folders, launching, logo, naming
 from mambakernels.kernels.naming import Asked
 from mambakernels.kernels.shipped import Shipped, read_shipped
-from mambakernels.kernels.specs import MARK, SCHEMA, Json, JupyterFolder, KernelSpec, read
+from mambakernels.kernels.specs import MARK, SCHEMA, Json, JupyterFolder, KernelSpec, is_gone, read
 from mambakernels.kernels.threads import Threads, available, decide
 from mambakernels.numeric.machine import cpu_quota
 
@@ -174,7 +174,7 @@ def _remove_stale(jupyter: JupyterFolder, prefix: Path, base: str, names: Collec
 
 def _is_replaceable(there: Path, name: str, prefixes: Iterable[Path | None]) -> bool:
     ours = read(there)
-    return bool(ours and ours.name == name and (ours.prefix in prefixes or not ours.prefix.exists()))
+    return bool(ours and ours.name == name and (ours.prefix in prefixes or is_gone(ours.prefix)))
 
 
 def _taken(name: str, there: Path, environment: str) -> KernelError:

@@ -182,7 +182,7 @@ def read(folder: Path) -> KernelSpec | None:
                 program=program,
                 spec=str(mark.get("spec", "")),
                 fingerprint=str(mark.get("fingerprint", "")),
-                working=Path(prefix).is_dir() and os.access(program, os.X_OK),
+                working=os.access(program, os.X_OK) and not is_gone(Path(prefix)),
                 base=str(mark.get("base", folder.name)),
                 title=_text(mark, "title"),
                 variables=variables if isinstance(variables, dict) else {},
@@ -205,6 +205,17 @@ def _text(mark: Mapping[Any, Any], key: str) -> str | None:
 def _count(mark: Mapping[Any, Any], key: str) -> int | None:
     found = mark.get(key)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def is_gone(prefix: Path) -> bool:
+    """Whether nothing is at a prefix; what may not be looked at counts as being there."""
+    try:
+        prefix.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def load(folder: Path) -> Json | None:

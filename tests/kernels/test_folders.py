@@ -115,3 +115,12 @@ def test_only_what_points_nowhere_is_pruned(make: Make, tmp_path: Path, jupyter:
     assert sorted(spec.name for spec in kernels.prune(found)) == ["gone", "gone"]
     assert [spec.name for spec in list_kernels(root=gone.root)] == ["healthy", "moved"]
     assert untouched.is_dir()
+
+
+def test_what_cannot_be_looked_at_is_not_pruned(make: Make) -> None:
+    environment = make()
+    register(environment)
+    shutil.rmtree(environment.prefix)
+    environment.prefix.symlink_to(environment.prefix)  # a loop: like a folder that may not be looked into
+    assert [spec.working for spec in list_kernels()] == [False]
+    assert kernels.prunable(root=environment.root) == []

@@ -26,8 +26,8 @@ def main() -> None:
     _search_as_dash_m()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except Exception:  # a broken package raises whatever it likes at its import, and all of it is for the user to see
-        if _is_up():
+    except Exception as error:  # a broken package raises whatever it likes at its import, and the user is to see it
+        if not _is_start(error, module):
             raise
         _become_stand_in([sys.executable, *command])
 
@@ -42,11 +42,13 @@ def _search_as_dash_m() -> None:
         del sys.path[0]
 
 
-def _is_up() -> bool:
-    """Whether the kernel has begun to serve: what it raises then is no failure to start."""
-    module = sys.modules.get("ipykernel.kernelapp")
-    app = getattr(getattr(module, "IPKernelApp", None), "_instance", None)
-    return hasattr(app, "io_loop")
+def _is_start(error: Exception, module: str) -> bool:
+    """Whether an error came before the kernel served: of other kernels than ipykernel, only the kind of it tells."""
+    if module != "ipykernel_launcher":
+        return isinstance(error, (ImportError, SyntaxError, OSError))
+    kernelapp = sys.modules.get("ipykernel.kernelapp")
+    app = getattr(getattr(kernelapp, "IPKernelApp", None), "_instance", None)
+    return not hasattr(app, "io_loop")
 
 
 def _become_stand_in(words: list[str]) -> None:
