@@ -1,26 +1,31 @@
-"""How long a kernel takes from start to ready: our kernelspec against plain `python -m ipykernel_launcher`.
+"""How long a kernel takes from start to ready: as registered, as plain `ipykernel_launcher`, and by `micromamba run`.
 
-    python benchmarks/kernel_start.py np-openblas --rounds 20
+    python benchmarks/kernel_start.py np-openblas --rounds 20 --micromamba ~/bin/micromamba
 
-Both start the same Python of the same environment, alternating, each pair in random order; ready is the reply to
-`kernel_info`. Prints the medians, in seconds, and the median of the ratios of the pairs with its 95 % interval.
+All start the same Python of the same environment, one after the other in rounds of random order; ready is the reply to
+`kernel_info`. Prints what was registered, the median of each in seconds, and the median of the ratios within the rounds
+with its 95 % interval. Without `--micromamba` and MAMBA_EXE that way is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import shlex
 import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from mambakernels import environments
+from mambakernels.environments import Environment
 from mambakernels.kernels import register
 from mambakernels.paths import Root
 
@@ -32,47 +37,60 @@ def main() -> None:
     options = _parse()
     environment = environments.get(options.environment, Root.find(options.root))
     with tempfile.TemporaryDirectory() as folder:
-        ours = register(environment, data_dir=Path(folder))[0].name
-        _write_plain(Path(folder), environment.python)
-        pairs = _measure(Path(folder), (ours, "plain"), rounds=options.rounds)
-    ratios = [one / other for one, other in pairs]
-    low, high = _interval(ratios)
-    for label, seconds in zip(("registered", "plain"), zip(*pairs, strict=True), strict=True):
-        print(f"{label:11} {statistics.median(seconds):.3f} s  (from {min(seconds):.3f} to {max(seconds):.3f})")
-    print(f"ratio       {statistics.median(ratios):.3f}  (95 %: {low:.3f} to {high:.3f}, {len(ratios)} pairs)")
+        os.environ["JUPYTER_DATA_DIR"] = folder  # the user's own stays as it is
+        spec = register(environment)[0]
+        ways = {"registered": spec.name, **_write_others(Path(folder), environment, options.micromamba)}
+        rounds = _measure(Path(folder), list(ways.values()), rounds=options.rounds)
+        print(f"registered as {shlex.join(spec.argv)}")
+    for way, name in ways.items():
+        seconds = [each[name] for each in rounds]
+        print(f"{way:16} {statistics.median(seconds):.3f} s  (from {min(seconds):.3f} to {max(seconds):.3f})")
+    for way, name in list(ways.items())[1:]:
+        ratios = [each[ways["registered"]] / each[name] for each in rounds]
+        low, high = _interval(ratios)
+        middle = statistics.median(ratios)
+        print(f"registered / {way}: {middle:.3f}  (95 %: {low:.3f} to {high:.3f}, {len(ratios)} rounds)")
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", help="an environment that mambakernels made, with ipykernel")
-    parser.add_argument("--rounds", type=int, default=20, help="pairs of starts")
+    parser.add_argument("--rounds", type=int, default=20, help="starts of each")
     parser.add_argument("--root", help="the root prefix, if not the default")
+    parser.add_argument("--micromamba", default=os.environ.get("MAMBA_EXE"), help="the micromamba to compare with")
     return parser.parse_args()
 
 
-def _write_plain(data_dir: Path, python: Path) -> None:
-    folder = data_dir / "kernels" / "plain"
+def _write_others(data_dir: Path, environment: Environment, micromamba: str | None) -> dict[str, str]:
+    """Write a kernelspec for each way to compare with; return their names."""
+    launcher = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    _write(data_dir, "plain", [str(environment.python), *launcher])
+    if not micromamba:
+        return {"plain": "plain"}
+    run = [micromamba, "run", "-r", str(environment.root.path), "-p", str(environment.prefix)]
+    _write(data_dir, "micromamba-run", [*run, "python", *launcher])
+    return {"plain": "plain", "micromamba run": "micromamba-run"}
+
+
+def _write(data_dir: Path, name: str, argv: Sequence[str]) -> None:
+    folder = data_dir / "kernels" / name
     folder.mkdir()
-    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "plain", "language": "python"}
+    spec = {"argv": list(argv), "display_name": name, "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
 
-def _measure(data_dir: Path, names: tuple[str, str], *, rounds: int) -> list[tuple[float, float]]:
-    """Return the seconds of each pair, in the order of the names; a first start of each is not counted."""
+def _measure(data_dir: Path, names: Sequence[str], *, rounds: int) -> list[dict[str, float]]:
+    """Return the seconds of each kernel in each round; a first start of each is not counted."""
     for name in names:
         _start(data_dir, name)
-    pairs = []
-    for _ in range(rounds):
-        seconds = {name: _start(data_dir, name) for name in random.sample(names, 2)}
-        pairs.append((seconds[names[0]], seconds[names[1]]))
-    return pairs
+    return [{name: _start(data_dir, name) for name in random.sample(names, len(names))} for _ in range(rounds)]
 
 
 def _start(data_dir: Path, name: str) -> float:
     """Start a kernel, wait for its first reply, and shut it down; return the seconds to the reply."""
     specs = KernelSpecManager(ensure_native_kernel=False, kernel_dirs=[str(data_dir / "kernels")])
-    manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
+    file = str(data_dir / "connection.json")
+    manager = KernelManager(kernel_name=name, kernel_spec_manager=specs, connection_file=file)
     begin = time.perf_counter()
     manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     client = manager.client()

@@ -96,13 +96,17 @@ def _tool(name: str, script: Path) -> Path:
 
 
 def _driver(scripts: Sequence[Path], notes: _Notes, *, printer: Path) -> str:
-    """Write the shell's program: literals only, since scripts share its variables, options and descriptors."""
+    """Write the shell's program: literals only, since scripts share its variables, options and descriptors.
+
+    The scripts are sourced in a function, as the engines' `activate` is one: `declare` is local there.
+    """
     said, statuses = shlex.quote(str(notes.said)), shlex.quote(str(notes.statuses))
     dump = f"{shlex.quote(str(printer))} -0"
     lines = [f"exec >>{said} 2>&1", f"{dump} >|{shlex.quote(str(notes.before))}"]
+    lines.append("__mambakernels_activate() {")
     for script in scripts:
         lines += [f">|{said}", f". {shlex.quote(str(script))}", f"builtin printf '%s\\n' \"$?\" >>{statuses}"]
-    lines.append(f"{dump} >|{shlex.quote(str(notes.after))}")
+    lines += ["}", "__mambakernels_activate", f"{dump} >|{shlex.quote(str(notes.after))}"]
     return "\n".join(lines)
 
 

@@ -16,12 +16,15 @@ from mambakernels import activation
 from mambakernels.activation import Activation, capture, fingerprint
 from mambakernels.errors import ActivationError
 
-# The reference: activation as the documentation of conda tells it, done by bash itself.
+# The reference: activation as the documentation of conda tells it, done by bash itself, in a function as there.
 REFERENCE = r"""
 export PATH="$1/bin:$PATH" CONDA_PREFIX="$1" CONDA_SHLVL=1 CONDA_DEFAULT_ENV="$1" CONDA_PROMPT_MODIFIER="($1) "
 __reference_output="$3"
 eval "$2"
-for __reference_script in "$1"/etc/conda/activate.d/*.sh; do . "$__reference_script"; done >/dev/null 2>&1
+__reference_activate() {
+    for __reference_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do . "$__reference_script"; done
+}
+__reference_activate >/dev/null 2>&1
 exec /usr/bin/env -0 >|"$__reference_output"
 """
 SHELL_ONLY = {"_", "SHLVL", "PWD", "OLDPWD"}
@@ -422,7 +425,9 @@ def test_micromamba_activates_alike(make: Make, tmp_path: Path, body: str) -> No
     activate = [os.environ["MAMBA_EXE"], "shell", "activate", "-s", "bash", str(prefix)]
     script = subprocess.run(activate, env=session, check=True, stdout=subprocess.PIPE, text=True).stdout
     output = tmp_path / "output"
-    argv = ["/bin/bash", "--norc", "-c", f"{script}\nexec /usr/bin/env -0 >|'{output}'"]
+    # as `micromamba activate` does, which its shell hook defines
+    text = f"engines_activate() {{\n{script}\n}}\nengines_activate\nexec /usr/bin/env -0 >|'{output}'"
+    argv = ["/bin/bash", "--norc", "-c", text]
     subprocess.run(argv, env=session, check=True, stdin=subprocess.DEVNULL)
     theirs = dumped(output.read_bytes())
     theirs["PATH"] = theirs["PATH"].replace(f"{tmp_path}/root/condabin:", "")  # the engine's own folder

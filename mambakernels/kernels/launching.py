@@ -47,9 +47,9 @@ def runs_module(words: Sequence[str]) -> bool:
 
 @cache
 def _shell() -> tuple[str, ...]:
-    """Return the shell: bash, which passes on variables of any name; with --posix it reads no file of the user's.
+    """Return the shell: bash, which passes on variables of any name; with -p it reads no file of the user's.
 
     The system's own comes first: one on PATH may be that of an environment, and be removed with it.
     """
     bash = next((path for path in _BASH if os.access(path, os.X_OK)), None) or process.which("bash")
-    return (str(bash), "--posix") if bash else ("/bin/sh",)
+    return (str(bash), "-p") if bash else ("/bin/sh",)

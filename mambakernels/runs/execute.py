@@ -123,7 +123,7 @@ def run(
         )
         for kernel in chosen
     ]
-    return _in_a_thread(lambda report: _execute_all(plans, resume=resume, report=report), progress)
+    return in_a_thread(lambda report: _execute_all(plans, resume=resume, report=report), progress)
 
 
 def _existing_folder(folder: Path) -> Path:
@@ -318,7 +318,7 @@ class _Meter:
         self.report(Event("run", f"{self.name}: {what}", done=self.before + done, total=self.total))
 
 
-def _in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
+def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
     """Run a coroutine on a loop in a thread of its own (a notebook's thread has a loop already).
 
     Its events are handed to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits

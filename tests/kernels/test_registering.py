@@ -197,7 +197,7 @@ def test_a_kernelspec_says_what_it_is(make: Make, jupyter: Path) -> None:
     assert spec.path == jupyter / "np-mkl"
     written, shipped = document(spec.path), json.loads((SHIPPED / "kernel.json").read_text())
     python = str(environment.prefix / "bin" / "python")
-    assert written["argv"][:2] == ["/bin/bash", "--posix"]
+    assert written["argv"][:2] == ["/bin/bash", "-p"]
     assert written["argv"][2:] == [
         str(spec.path / "start.sh"), sys.executable, python, str(spec.path / "start.py"), *shipped["argv"][1:],
     ]  # fmt: skip

@@ -31,7 +31,7 @@ from mambakernels.errors import KernelError
 from mambakernels.kernels import specs
 
 LAUNCH = Path(mambakernels.__file__).parent / "kernels" / "launch"
-BASH = ["/bin/bash", "--posix"]
+BASH = ["/bin/bash", "-p"]
 IPYKERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 WAIT_SECONDS = 60
 # A parent that starts a kernel and says its process id, as a Jupyter server would.

@@ -3,7 +3,7 @@
     PROGRAM start.py -m MODULE WORDS...
 
 It is copied beside `kernel.json` and run by the environment's own Python (3.8 or later), of which as little as possible
-is taken for granted: the standard library alone, and of that only `runpy` on the way to a healthy kernel.
+is taken for granted: the standard library alone, and of that only what ipykernel loads anyway.
 """  # noqa: INP001 (no part of a package where it runs)
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def main() -> None:
     module = sys.argv[2]
     del sys.argv[1:3]
     _search_as_dash_m()
+    _end_with_jupyter()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception as error:  # a broken package raises whatever it likes at its import, and the user is to see it
@@ -40,6 +41,34 @@ def _search_as_dash_m() -> None:
         sys.path[0] = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
     except OSError:  # it is gone: `python -m` goes on without
         del sys.path[0]
+
+
+def _end_with_jupyter() -> None:
+    """End this kernel and its children when the process that started it is gone, however that ended.
+
+    ipykernel sees it only in some versions and under some parents, and leaves children. Where the system cannot tell
+    (macOS, Windows, Python 3.8), ipykernel's way is what there is.
+    """
+    parent = os.getppid()
+    if os.environ.get("JPY_PARENT_PID") != str(parent) or not hasattr(os, "pidfd_open"):
+        return
+    import threading
+
+    try:
+        watched = os.pidfd_open(parent)
+    except OSError:  # it has gone already, or a sandbox forbids the call
+        return
+    threading.Thread(target=_outlive, args=(watched,), name="ends with Jupyter", daemon=True).start()
+
+
+def _outlive(parent: int) -> None:
+    import select
+    import signal
+
+    select.select([parent], [], [])
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _is_start(error: Exception, module: str) -> bool:

@@ -1,9 +1,10 @@
 # Starts a kernel: becomes (exec) the environment's program, so that Jupyter's child is the kernel itself. Where that
 # program is gone or cannot run, it becomes the stand-in instead, a kernel that says in the notebook why and what to do.
 #
-#     bash --posix start.sh STAND_IN PROGRAM WORDS...
+#     bash -p start.sh STAND_IN PROGRAM WORDS...
 #
-# --posix: bash then runs no $BASH_ENV and passes on variables with odd names (sh, where there is no bash, may lose them).
+# -p: bash then runs no $BASH_ENV, heeds no $SHELLOPTS, and passes functions of the session on without defining them. It
+# passes on variables with odd names, too (sh, where there is no bash, may lose them).
 # Nothing is assigned on the way to a healthy kernel: it could be a variable of the kernel's.
 become() { shift; exec "$@"; }
 shopt -s execfail 2>/dev/null # bash goes on after an exec that failed; other shells have no such option

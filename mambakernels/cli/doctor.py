@@ -1,0 +1,90 @@
+"""The command that tells what is wrong with kernels and environments, and mends what is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mambakernels.cli.app import (
+    AsJson,
+    EngineChoice,
+    EngineOption,
+    Quiet,
+    RootOption,
+    app,
+    plain,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from mambakernels.doctor import Examination, Finding, Mended
+
+
+@app.command()
+def doctor(
+    names: Annotated[list[str] | None, typer.Argument(help="Kernels or environments; these are started too.")] = None,
+    *,
+    start: Annotated[bool, typer.Option("--start", help="Start every kernel as well.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Carry out what is safe to be mended.")] = False,
+    engine: EngineOption = EngineChoice.auto,
+    root: RootOption = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what is wrong with kernels and environments, why it matters, and the command that mends it.
+
+    Exit status 1 if an error or a warning is left.
+    """
+    import mambakernels
+    from mambakernels import display
+
+    with display.progress(quiet=quiet or as_json) as progress:
+        found = mambakernels.examine(
+            *names or (), start=start, fix=fix, engine=engine.value, root=root, progress=progress
+        )
+    if as_json:
+        for line in _mended(found.mended):
+            typer.echo(line, err=True)
+        print_json([plain(finding) for finding in found.findings])
+    else:
+        typer.echo("\n".join([*_mended(found.mended), *_listed(found.findings), *_summary(found)]))
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def _mended(mended: Iterable[Mended]) -> Iterator[str]:
+    for item in mended:
+        yield f"Failed ({item.done}): {item.error}" if item.error else f"Mended: {item.done}"
+
+
+def _listed(findings: Sequence[Finding]) -> Iterator[str]:
+    for title, group in groupby(sorted(findings, key=_title), key=_title):
+        yield f"\n{title}"
+        for finding in group:
+            yield f"  {finding.severity}: {finding.what}"
+            yield indent(finding.why, "    ")
+            yield f"    -> {finding.remedy}"
+
+
+def _title(finding: Finding) -> str:
+    if finding.kernel is not None:
+        return f"kernel {finding.kernel}"
+    return f"environment {finding.environment}" if finding.environment is not None else "this session"
+
+
+def _summary(found: Examination) -> Iterator[str]:
+    counts = {
+        severity: sum(finding.severity == severity for finding in found.findings)
+        for severity in ("error", "warning", "note")
+    }
+    shown = [f"{count} {severity}{'s' * (count != 1)}" for severity, count in counts.items() if count]
+    looked = f"{found.kernels} kernel{'s' * (found.kernels != 1)} looked at: {', '.join(shown) or 'nothing to report'}."
+    yield f"\n{looked}" if found.findings else looked
+    if any(finding.fixable for finding in found.findings) and not found.mended:
+        yield "To mend what is safe: mambakernels doctor --fix"
+    if not found.started:
+        yield "None was started; --start starts each, and tells what runs in it."

@@ -1,0 +1,126 @@
+"""What is in a prefix, whoever made it, as far as folders and names of files tell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mambakernels.doctor.records import Reader, Record
+from mambakernels.environments import Environment
+from mambakernels.paths import Root
+
+_SITE = ("lib/python3*/site-packages", "Lib/site-packages")
+_DIST_INFO = re.compile(r"([^/]+?)-[^/-]+\.dist-info")
+_EDITABLE = "__editable__"  # a line of a path file that finds its modules by a program
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A prefix: `environment` is what our manifest says of it, None if another program made it."""
+
+    path: Path
+    root: Root
+    environment: Environment | None
+    _reader: Reader = field(compare=False, repr=False, default_factory=Reader)
+
+    @property
+    def called(self) -> str:
+        """What a command names it by: its name under the root, else its path."""
+        named = self.path.parent == self.root.environments
+        return self.path.name if named and self.environment else str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The environment's name: its folder's."""
+        return self.path.name
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return a command of ours on this environment, ready to be copied."""
+        return f"mambakernels {shlex.join([verb, self.called, *words])}{self.option}"
+
+    def conda(self, verb: str, *words: str) -> str:
+        """Return a command on this environment for the program that made it; they all take conda's words."""
+        return shlex.join(["conda", verb, "-p", str(self.path), *words])
+
+    @property
+    def option(self) -> str:
+        """How a command is told the root, if it is not the one it would take by itself."""
+        return "" if self.root == Root.find() else f" --root {shlex.quote(str(self.root.path))}"
+
+    @cached_property
+    def builds(self) -> Mapping[str, str]:
+        """The build string of each package that `conda-meta` has, by its name."""
+        return {name: path.stem.rpartition("-")[2] for name, path in self._records.items()}
+
+    def record(self, package: str) -> Record | None:
+        """Return what `conda-meta` says of a package; None if there is none of that name."""
+        path = self._records.get(package)
+        return self._reader.read(path) if path else None
+
+    @cached_property
+    def _records(self) -> Mapping[str, Path]:
+        paths = (self.path / "conda-meta" / name for name in _names(self.path / "conda-meta"))
+        return {path.name.rsplit("-", 2)[0]: path for path in paths if path.suffix == ".json"}
+
+    @cached_property
+    def site(self) -> Path | None:
+        """Where its Python packages are; None if there is no Python."""
+        return next((path for pattern in _SITE for path in sorted(self.path.glob(pattern))), None)
+
+    @cached_property
+    def python(self) -> str:
+        """The Python's version, as `3.12`, as its folder says it."""
+        found = re.search(r"python(3\.\d+)", str(self.site.parent.name)) if self.site else None
+        return found[1] if found else ""
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """Where its Python looks for modules: packages, what path files add, the standard library."""
+        if self.site is None:
+            return ()
+        return (self.site, *(self.site / line for line in self._path_lines if not line.startswith("import")),
+                self.site.parent, self.site.parent / "lib-dynload")  # fmt: skip
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a path file finds modules by a program, so that nobody can tell without running it."""
+        return any(_EDITABLE in line for line in self._path_lines)
+
+    @cached_property
+    def _path_lines(self) -> tuple[str, ...]:
+        return tuple(_path_lines(self.site)) if self.site else ()
+
+    @cached_property
+    def distributions(self) -> Mapping[str, Path]:
+        """The folder with the metadata of each Python package, by its normalised name."""
+        return {name: path for folder in reversed(self.folders) for name, path in distributions(folder).items()}
+
+
+def distributions(folder: Path) -> dict[str, Path]:
+    """Return the `dist-info` of each Python package in a folder, by its normalised name."""
+    found = ((match, name) for name in _names(folder) if (match := _DIST_INFO.fullmatch(name)))
+    return {normalised(match[1]): folder / name for match, name in found}
+
+
+def normalised(name: str) -> str:
+    """Write the name of a Python package as indices compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (a hundred environments: a Path for each file takes as long as all)
+    except OSError:
+        return []  # not there, or not ours to look into: then it says nothing
+
+
+def _path_lines(site: Path) -> Iterator[str]:
+    for name in _names(site):
+        if name.endswith(".pth"):
+            text = (site / name).read_text(encoding="utf-8", errors="replace")
+            yield from (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))

@@ -1,0 +1,177 @@
+"""Checks of the variables of a kernel: thread counts, and settings that do nothing any more or do harm."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mambakernels.doctor.findings import Finding, Severity
+from mambakernels.doctor.look import Kernel, Look
+
+_BLIS_READS = ("BLIS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variable (or all that begin alike, with `*`), and what is wrong with it where it is set.
+
+    `blas` is the only library that reads it; None if it is wrong wherever it is set.
+    """
+
+    name: str
+    severity: Severity
+    what: str
+    why: str
+    blas: str | None = None
+
+    def matches(self, variable: str) -> bool:
+        """Whether a variable is meant."""
+        return variable.startswith(self.name[:-1]) if self.name.endswith("*") else variable == self.name
+
+
+def _read_by(prefix: str, blas: str, title: str) -> Setting:
+    return Setting(
+        f"{prefix}*", "note", f"does nothing here: only {title} reads it", f"The kernel does not run on {title}.", blas
+    )
+
+
+SETTINGS = (
+    Setting(
+        "MKL_DEBUG_CPU_TYPE",
+        "warning",
+        "does nothing any more: MKL gave it up in version 2020.1",
+        "Who relies on it measures something else than they think. MKL_ENABLE_INSTRUCTIONS chooses a code path now.",
+    ),
+    Setting(
+        "KMP_DUPLICATE_LIB_OK",
+        "warning",
+        "hides that two OpenMP runtimes are loaded",
+        "With two of them, programs hang, crash, or compute wrong results without a word.",
+    ),
+    _read_by("OPENBLAS_", "openblas", "OpenBLAS"),
+    _read_by("MKL_", "mkl", "MKL"),
+    _read_by("BLIS_", "blis", "BLIS"),
+)
+
+
+def check(look: Look) -> Iterator[Finding]:
+    """Say which kernels, and whether this session, set what they should not, or lack what they need."""
+    for kernel in look.kernels:
+        yield from _one_thread(kernel, look)
+        yield from _quota(kernel, look)
+        yield from _settings(kernel)
+    yield from _session(look)
+
+
+def _one_thread(kernel: Kernel, look: Look) -> Iterator[Finding]:
+    """BLIS: what this session sets is left to count, as it is when a kernel is registered."""
+    set_here = {**look.session, **kernel.variables}
+    if kernel.spec.blas != "blis" or any(set_here.get(name) for name in _BLIS_READS):
+        return
+    yield _finding(
+        kernel,
+        "blis-threads",
+        "warning",
+        what="BLIS will use one thread: neither BLIS_NUM_THREADS nor OMP_NUM_THREADS is set in the kernel.",
+        why="Unlike the other libraries it takes one core unless it is told otherwise, before it is loaded.",
+        remedy=kernel.again(threads=look.machine.threads, without=_BLIS_READS),
+        fixable=not _chosen(kernel),
+    )
+
+
+def _quota(kernel: Kernel, look: Look) -> Iterator[Finding]:
+    machine = look.machine
+    told = _told(kernel.variables) or _told(look.session)
+    expected = told or (machine.cores if kernel.spec.blas else 0)
+    if machine.quota is None or expected <= machine.threads:
+        return
+    uses = f"is told to use {told} threads" if told else f"will use {expected} threads, one per core"
+    yield _finding(
+        kernel,
+        "cpu-quota",
+        "warning",
+        what=f"It {uses}, and the control group allows {machine.quota:g} cores' worth of time.",
+        why="Threads beyond the quota wait for each other: often slower than one alone, and never the same twice.",
+        remedy=kernel.again(threads=machine.threads, without=_thread_variables()),
+        fixable=not _chosen(kernel),
+    )
+
+
+def _chosen(kernel: Kernel) -> bool:
+    """Whether somebody asked for its number of threads: registering it again as it was would not change that."""
+    return kernel.spec.threads is not None or bool(kernel.spec.variables.keys() & set(_thread_variables()))
+
+
+def _told(variables: Mapping[str, str]) -> int:
+    """Return the largest number of threads that variables ask for; 0 if they ask for none."""
+    counts = (variables.get(name, "") for name in _thread_variables())
+    return max((int(count) for count in counts if count.isdecimal()), default=0)
+
+
+def _thread_variables() -> tuple[str, ...]:
+    from mambakernels.numeric.threads import THREAD_VARIABLES
+
+    return THREAD_VARIABLES
+
+
+def _settings(kernel: Kernel) -> Iterator[Finding]:
+    for name, value in kernel.variables.items():
+        setting = _wrong(name, kernel.spec.blas) if value else None
+        if setting is not None and (setting.blas is None or name in kernel.spec.variables):
+            yield _finding(
+                kernel,
+                "setting",
+                setting.severity,
+                what=f"{name} {setting.what}.",
+                why=setting.why,
+                remedy=_without(kernel, name),
+                fixable=False,
+            )
+
+
+def _wrong(variable: str, blas: str | None) -> Setting | None:
+    """Return what is wrong with setting a variable for a BLAS; thread counts are set for all of them at once."""
+    if variable in _thread_variables():
+        return None
+    found = (setting for setting in SETTINGS if setting.matches(variable))
+    return next((setting for setting in found if setting.blas is None or (blas and blas != setting.blas)), None)
+
+
+def _without(kernel: Kernel, variable: str) -> str:
+    """Return what takes a variable out of a kernel; one that activation sets can only be emptied."""
+    return kernel.again(without=(variable,), empty=() if variable in kernel.spec.variables else (variable,))
+
+
+def _session(look: Look) -> Iterator[Finding]:
+    """Look at this session, whose variables kernels inherit; what a kernel sets itself counts more."""
+    libraries = {kernel.spec.blas for kernel in look.kernels if kernel.spec.blas}
+    for name in sorted(look.session):
+        setting = _wrong(name, None)
+        unread = next((item for item in SETTINGS if item.blas and item.matches(name)), None)
+        if (
+            setting is None
+            and unread
+            and libraries
+            and unread.blas not in libraries
+            and name not in _thread_variables()
+        ):
+            setting = unread
+        if setting is not None:
+            yield Finding(
+                "setting",
+                setting.severity,
+                None,
+                None,
+                None,
+                f"{name}, set in this session, {setting.what}.",
+                setting.why,
+                f"unset {shlex.quote(name)}",
+            )
+
+
+def _finding(
+    kernel: Kernel, check: str, severity: Severity, *, what: str, why: str, remedy: str, fixable: bool
+) -> Finding:
+    spec = kernel.spec
+    return Finding(check, severity, spec.name, spec.environment, spec.path, what, why, remedy, fixable)

@@ -1,0 +1,76 @@
+"""The command, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from living import World
+
+import mambakernels
+from mambakernels import kernels
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+REPORT = """\
+kernel one
+  warning: The environment's activation has changed since the kernel was registered.
+    Packages were installed or removed, or variables set, with another program: the kernel lacks them.
+    -> mambakernels register one
+
+1 kernel looked at: 1 warning.
+To mend what is safe: mambakernels doctor --fix
+None was started; --start starts each, and tells what runs in it.
+"""
+
+
+@pytest.mark.usefixtures("one")
+def test_what_is_well(cli: Cli) -> None:
+    done = cli("doctor")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "1 kernel looked at: nothing to report."
+    done = cli("doctor", "--json")
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, [], "")
+    done = cli("doctor", "one")
+    assert (done.returncode, done.stdout) == (0, "1 kernel looked at: nothing to report.\n")
+    assert "starting one" in done.stderr
+
+
+def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: Path) -> None:
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
+    done = cli("doctor")
+    assert (done.returncode, done.stdout.lstrip("\n")) == (1, REPORT)
+    done = cli("doctor", "--json")
+    [finding] = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert finding.pop("what")
+    assert finding.pop("why")
+    assert finding == {
+        "check": "drift",
+        "severity": "warning",
+        "kernel": "one",
+        "environment": "one",
+        "path": str(one.path),
+        "remedy": "mambakernels register one",
+        "fixable": True,
+    }
+    done = cli("doctor", "--fix")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Mended: registered again: one\n")
+    assert world.variables("one")["LATER"] == "yes"
+    shutil.rmtree(one.prefix)
+    done = cli("doctor", "--fix", "--json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "Mended: unregistered: one\n")
+    assert not one.path.exists()
+    assert cli("doctor", "one").returncode == 1
+    assert not (tmp_path / "home").exists(), "nothing is written to anybody's home"
+
+
+def test_it_can_be_called_again_and_again(world: World, one: kernels.KernelSpec) -> None:
+    shutil.rmtree(one.prefix)
+    for _ in range(2):  # the name of the function is not that of a module
+        assert not mambakernels.examine("one", root=world.root).healthy
+    assert mambakernels.examine(fix=True, root=world.root).healthy

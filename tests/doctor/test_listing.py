@@ -1,0 +1,133 @@
+"""Kernels that Jupyter does not find by their name, or shows like others; and those of others, left alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examined import change, look, only, snapshot, stays
+from living import World
+
+from mambakernels import kernels
+
+
+def write(folder: Path, **fields: Any) -> Path:
+    """Write a kernelspec as others do."""
+    folder.mkdir(parents=True)
+    document = {"argv": ["x", "{connection_file}"], "display_name": folder.name, "language": "x", **fields}
+    (folder / "kernel.json").write_text(json.dumps(document))
+    return folder
+
+
+@pytest.mark.usefixtures("one")
+def test_a_kernel_hidden_by_anothers(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = write(tmp_path / "first" / "kernels" / "ONE")
+    assert look(world).findings == ()
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "first"))
+    finding = stays(world, "hidden")
+    assert finding.severity == "warning"
+    assert str(other) in finding.what
+    assert finding.remedy == "mambakernels register one --kernel one-2"
+
+
+@pytest.mark.usefixtures("one")
+def test_a_kernel_that_hides_anothers(world: World, tmp_path: Path) -> None:
+    other = write(tmp_path / "ipython" / "kernels" / "one")
+    finding = stays(world, "hiding")
+    assert finding.severity == "note"
+    assert str(other) in finding.what
+
+
+def test_the_same_kernel_in_two_folders(
+    world: World, one: kernels.KernelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels.register(world.read("one"), data_dir=tmp_path / "project")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "project"))
+    hidden = only(look(world))
+    assert (hidden.check, hidden.severity, hidden.path) == ("hidden", "note", one.path)
+
+
+@pytest.mark.usefixtures("one")
+def test_a_folder_that_jupyter_does_not_look_into(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels.register(world.read("one"), variant="mine", data_dir=tmp_path / "a project")
+    finding = stays(world, "not-searched")
+    assert (finding.severity, finding.kernel) == ("warning", "one-mine")
+    assert finding.remedy.startswith(f"export JUPYTER_PATH='{tmp_path / 'a project'}'")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "a project"))
+    assert look(world).findings == ()
+
+
+def test_a_name_that_jupyter_does_not_accept(world: World, one: kernels.KernelSpec) -> None:
+    one.path.rename(one.path.with_name("my one"))
+    change(
+        one.path.with_name("my one"),
+        lambda document: document.update(
+            argv=[word.replace("/one/start", "/my one/start") for word in document["argv"]]
+        ),
+    )
+    finding = stays(world, "name-rejected")
+    assert finding.remedy == f"mv '{one.path.with_name('my one')}' {one.path}"
+
+
+def test_two_kernels_that_look_alike(world: World, one: kernels.KernelSpec, tmp_path: Path) -> None:
+    write(tmp_path / "ipython" / "kernels" / "theirs", display_name=one.display_name)
+    finding = stays(world, "display-name")
+    assert (finding.kernel, finding.severity) == ("one", "warning")
+    assert finding.remedy.startswith("mambakernels register one --display-name")
+    shutil.rmtree(tmp_path / "ipython")
+    write(one.path.parent / "a")
+    write(one.path.parent / "b", display_name="a")
+    assert look(world).findings == ()  # both are others'
+
+
+def strangers(folder: Path) -> None:
+    """Fill a Jupyter folder with kernelspecs of others: valid, broken, links, and marked in ways that are not ours."""
+    valid = write(folder / "valid")
+    write(folder / "Upper")
+    write(folder / "not a name")
+    (folder / "link").symlink_to(valid)
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "empty").mkdir()
+    (folder / "a file").write_text("x")
+    for name, text in {"broken": "{", "list": "[]", "empty file": "", "binary": "\0\1", "deep": "[" * 100_000}.items():
+        write(folder / name)
+        (folder / name / "kernel.json").write_text(text)
+    marks: dict[str, Any] = {
+        "text": "mambakernels",
+        "number": 3,
+        "none": None,
+        "nothing": {},
+        "schema": {"schema": "1", "environment": "x", "prefix": "/gone"},
+        "prefix": {"schema": 1, "environment": "x", "prefix": 3},
+    }
+    for name, mark in marks.items():
+        write(folder / f"mark-{name}", metadata={"mambakernels": mark})
+    write(folder / "metadata", metadata=[])
+    write(folder / "env", env=[])
+    write(folder / "nameless", display_name=7)
+    write(folder / "gone", argv=["/nowhere/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+
+
+def test_what_others_wrote_is_left_as_it_is(
+    world: World, one: kernels.KernelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [one.path.parent, tmp_path / "first" / "kernels", tmp_path / "ipython" / "kernels"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        strangers(folder)
+    write(folders[1] / "one")
+    monkeypatch.setenv("JUPYTER_PATH", str(folders[1].parent))
+    before = [snapshot(folder) for folder in folders]
+    theirs = [{path: state for path, state in before[0].items() if path.split("/")[0] != "one"}, *before[1:]]
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
+    found = look(world, fix=True)
+    assert {finding.kernel for finding in found.findings} == {"one"}
+    assert world.variables("one")["LATER"] == "yes"
+    shutil.rmtree(one.prefix)
+    assert look(world, fix=True, start=True).kernels == 0
+    assert [snapshot(folder) for folder in folders] == theirs

@@ -1,0 +1,208 @@
+"""Kernels that point nowhere, that were written by an older version, and whose environment has changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examined import change, look, mends, only, site, stays
+from living import World
+
+from mambakernels import kernels
+from mambakernels.environments import MANIFEST
+from mambakernels.errors import NotFoundError
+
+
+@pytest.mark.usefixtures("one")
+def test_a_kernel_that_is_well_is_not_found_fault_with(
+    world: World,
+) -> None:
+    found = look(world)
+    assert found.findings == ()
+    assert (found.kernels, found.healthy, found.started) == (1, True, False)
+
+
+def test_without_any_kernel_nothing_is_found(world: World) -> None:
+    assert (look(world).findings, look(world).kernels) == ((), 0)
+
+
+def test_an_environment_that_is_gone(world: World, one: kernels.KernelSpec) -> None:
+    shutil.rmtree(one.prefix)
+    finding = mends(world, "prefix-gone")
+    assert (finding.severity, finding.kernel, finding.path) == ("error", "one", one.path)
+    assert finding.remedy == "mambakernels prune"
+    assert not one.path.exists()
+
+
+def test_a_program_that_is_gone(world: World, one: kernels.KernelSpec) -> None:
+    one.program.unlink()
+    finding = mends(world, "program-gone")
+    assert finding.remedy == "mambakernels verify one --repair"
+    assert one.program.exists()
+
+
+def test_a_program_that_is_gone_where_others_made_the_environment(world: World, one: kernels.KernelSpec) -> None:
+    (one.prefix / MANIFEST).unlink()
+    assert look(world).findings == ()
+    one.program.unlink()
+    assert stays(world, "program-gone").remedy == "mambakernels unregister one"
+
+
+def test_activation_that_has_changed(world: World, one: kernels.KernelSpec) -> None:
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
+    finding = mends(world, "drift")
+    assert finding.severity == "warning"
+    assert finding.remedy == "mambakernels register one"
+    assert world.variables("one")["LATER"] == "yes"
+
+
+def test_activation_that_has_changed_where_others_made_the_environment(world: World, one: kernels.KernelSpec) -> None:
+    (one.prefix / MANIFEST).unlink()
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
+    mends(world, "drift")
+    assert world.variables("one")["LATER"] == "yes"
+
+
+def test_activation_that_fails_is_told_and_leaves_the_kernel(world: World, one: kernels.KernelSpec) -> None:
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("exit 3\n")
+    before = (one.path / "kernel.json").read_bytes()
+    after = look(world, fix=True)
+    assert only(after).check == "drift"
+    assert not after.healthy
+    [tried] = after.mended
+    assert "later.sh" in str(tried.error)
+    assert {finding.check for finding in look(world, start=True).findings} == {"drift", "activation"}
+    assert (one.path / "kernel.json").read_bytes() == before
+
+
+def test_activation_that_cannot_be_read(world: World, one: kernels.KernelSpec) -> None:
+    (one.prefix / "etc" / "conda" / "env_vars.d" / "gone.json").symlink_to("nowhere")
+    finding = only(look(world))
+    assert (finding.check, finding.severity) == ("activation", "error")
+    assert "cannot be read" in finding.what
+
+
+def test_a_kernelspec_of_an_older_version(world: World, one: kernels.KernelSpec) -> None:
+    def older(document: dict[str, object]) -> None:
+        document["argv"] = [str(one.program), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        mark = document["metadata"]["mambakernels"]  # type: ignore[index]
+        for key in ("stand_in", "program", "limit", "limited_by", "threads", "variant", "name"):
+            mark.pop(key, None)
+
+    change(one.path, older)
+    (one.path / "start.sh").unlink()
+    (one.path / "start.py").unlink()
+    mends(world, "older")
+    assert (one.path / "start.sh").exists()
+
+
+def test_a_stand_in_that_is_gone(world: World, one: kernels.KernelSpec) -> None:
+    change(one.path, lambda document: document["metadata"]["mambakernels"].update(stand_in="/nowhere/bin/python"))
+    assert "/nowhere/bin/python" in mends(world, "stand-in-gone").what
+
+
+@pytest.mark.parametrize("file", ["start.sh", "start.py"])
+def test_a_launcher_that_is_gone(world: World, one: kernels.KernelSpec, file: str) -> None:
+    (one.path / file).unlink()
+    assert mends(world, "launcher-gone").severity == "error"
+
+
+def test_all_kernels_of_an_environment_are_mended(world: World, one: kernels.KernelSpec) -> None:
+    kernels.register(world.read("one"), variant="fast", env={"FAST": "yes"})
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
+    assert [finding.check for finding in look(world).findings] == ["drift", "drift"]
+    after = look(world, fix=True)
+    assert after.healthy
+    [mended] = after.mended
+    assert len(mended.findings) == 2
+    assert world.variables("one-fast")["FAST"] == world.variables("one-fast")["LATER"] == "yes"
+
+
+def test_names_choose_kernels_and_environments(world: World, one: kernels.KernelSpec) -> None:
+    shutil.rmtree(one.prefix)
+    world.create("two", "python", "ipykernel")
+    assert [finding.kernel for finding in look(world, "one").findings] == ["one"]
+    found = look(world, "two")
+    assert (found.findings, found.kernels, found.started) == ((), 1, True)
+    with pytest.raises(NotFoundError, match="'three'"):
+        look(world, "three")
+    assert look(world, "one", fix=True).kernels == 0
+
+
+def test_an_environment_of_another_root_is_mended_there(world: World, tmp_path: Path) -> None:
+    other = World(tmp_path / "other", world.channel, world.engine)
+    other.create("far", "python", "ipykernel")
+    [spec] = kernels.list_kernels()
+    spec.program.unlink()
+    finding = mends(world, "program-gone")
+    assert f"--root '{other.root}'" in finding.remedy
+
+
+def test_a_file_that_ipykernel_needs(world: World, one: kernels.KernelSpec) -> None:
+    lost = site(one.prefix) / "leaf" / "__init__.py"  # ipykernel needs stem, and that leaf
+    lost.unlink()
+    finding = mends(world, "ipykernel-broken")
+    assert (finding.severity, finding.kernel, finding.environment, finding.path) == ("error", None, "one", one.prefix)
+    assert "leaf/__init__.py" in finding.what
+    assert lost.exists()
+
+
+def test_the_module_that_is_run(world: World, one: kernels.KernelSpec) -> None:
+    (site(one.prefix) / "installed.pth").unlink()
+    assert "the module ipykernel_launcher" in mends(world, "ipykernel-broken").what
+
+
+def test_a_package_that_ipykernel_needs(world: World, one: kernels.KernelSpec) -> None:
+    [record] = (one.prefix / "conda-meta").glob("leaf-*.json")
+    record.unlink()
+    assert "the package leaf" in mends(world, "ipykernel-broken").what
+
+
+def without_ipykernel(world: World) -> Path:
+    """Make an environment that never had a conda package ipykernel, with the kernelspec of one; return its prefix."""
+    prefix = world.create("bare", "python", "stem", register=False).prefix
+    for pattern in ("conda-meta/ipykernel-*.json", "lib/*/site-packages/installed.pth"):
+        [file] = prefix.glob(pattern)
+        file.unlink()
+
+    def forget(manifest: dict[str, Any]) -> None:
+        manifest["packages"] = [item for item in manifest["packages"] if item["name"] != "ipykernel"]
+        manifest["specs"] = ["python", "stem"]
+
+    change(prefix, forget)
+    kernels.register(world.read("bare"))
+    return prefix
+
+
+def test_an_ipykernel_that_pip_installed(world: World) -> None:
+    prefix = without_ipykernel(world)
+    packages = {
+        "ipykernel": ("Needed-One>=1",),
+        "needed_one": ("absent ; extra == 'docs'", "absent ; sys_platform == 'x'"),
+    }
+    for name, requires in packages.items():
+        (site(prefix) / f"{name}.py").write_text("")
+        info = site(prefix) / f"{name}-1.0.dist-info"
+        info.mkdir()
+        lines = [f"Name: {name}", *(f"Requires-Dist: {item}" for item in requires), "", "Requires-Dist: in the text"]
+        (info / "METADATA").write_text("\n".join(lines))
+        (info / "RECORD").write_text(f"{name}.py,sha256=x,0\n{name}-1.0.dist-info/METADATA,,\n")
+    (site(prefix) / "ipykernel_launcher.py").write_text("")
+    assert look(world).findings == ()
+    (site(prefix) / "needed_one.py").unlink()
+    assert "needed_one.py" in only(look(world)).what
+    shutil.rmtree(site(prefix) / "needed_one-1.0.dist-info")
+    finding = only(look(world))
+    assert "the package needed-one" in finding.what
+    assert finding.remedy == "mambakernels install bare ipykernel"
+
+
+def test_an_ipykernel_that_is_not_there_at_all(world: World) -> None:
+    prefix = without_ipykernel(world)
+    shutil.rmtree(prefix / "share" / "jupyter")  # it would be taken for a file of the user's
+    (site(prefix) / "forge_kernel.py").unlink()
+    finding = mends(world, "ipykernel-missing")
+    assert finding.remedy == "mambakernels install bare ipykernel"
+    assert list((prefix / "conda-meta").glob("ipykernel-*.json"))

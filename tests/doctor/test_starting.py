@@ -1,0 +1,83 @@
+"""Kernels that are started: what does not, and why; what runs in those that do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from examined import look, only, site
+from living import World
+
+from mambakernels import kernels
+from mambakernels.doctor import examine
+from mambakernels.environments import MANIFEST, Environment
+from mambakernels.paths import Root
+from mambakernels.progress import Event
+
+
+@pytest.mark.usefixtures("one")
+def test_kernels_that_start(
+    world: World,
+) -> None:
+    kernels.register(world.read("one"), variant="other", env={"A": "b"})
+    events: list[Event] = []
+    found = look(world, start=True, progress=events.append)
+    assert (found.findings, found.kernels, found.started) == ((), 2, True)
+    assert [(event.step, event.total) for event in events] == [("starting", 2)] * 2
+
+
+def test_a_kernel_that_dies_says_why(world: World, one: kernels.KernelSpec) -> None:
+    one.program.unlink()
+    one.program.write_text("#!/bin/sh\necho 'libz.so.1: cannot open shared object' >&2\nexit 3\n")
+    one.program.chmod(0o755)
+    assert look(world).findings == ()
+    finding = only(look(world, "one"))
+    assert (finding.check, finding.severity, finding.kernel) == ("start", "error", "one")
+    assert "status 3" in finding.what
+    assert "libz.so.1: cannot open shared object" in finding.why
+    assert finding.remedy == "mambakernels verify one --repair"
+
+
+def test_a_kernel_that_hangs(world: World, one: kernels.KernelSpec) -> None:
+    one.program.unlink()
+    one.program.write_text("#!/bin/sh\nexec sleep 600\n")
+    one.program.chmod(0o755)
+    assert "did not answer within 1 seconds" in only(look(world, start=True, timeout=1)).what
+
+
+def test_a_stand_in_that_answers_is_a_kernel_that_does_not_start(world: World, one: kernels.KernelSpec) -> None:
+    (site(one.prefix) / "comm.py").write_text("raise RuntimeError('half an update')")
+    (site(one.prefix) / "traitlets.py").write_text("raise RuntimeError('half an update')")
+    assert look(world).findings == ()
+    finding = only(look(world, start=True))
+    assert finding.check == "start"
+    assert finding.what.startswith(
+        "It does not start: KernelError: The kernel of the environment 'one' cannot be started"
+    )
+    assert "half an update" in finding.why
+
+
+def test_a_numpy_that_cannot_be_imported(world: World, one: kernels.KernelSpec) -> None:
+    (site(one.prefix) / "numpy.py").write_text("raise ImportError('libmkl_rt.so.2 is not there')")
+    finding = only(look(world, start=True))
+    assert "NumPy cannot be imported in it: ImportError: libmkl_rt.so.2 is not there" in finding.what
+
+
+@pytest.mark.slow
+def test_the_library_that_really_runs(root: Root, environments: dict[str, Environment]) -> None:
+    """A kernel tells which BLAS it runs on; the manifest of one is made to say another."""
+    for environment in environments.values():
+        kernels.register(environment)
+    assert [finding for finding in examine(root=root, start=True).findings if finding.severity != "note"] == []
+    openblas = environments["openblas"]
+    manifest = openblas.prefix / MANIFEST
+    before = manifest.read_bytes()
+    content = json.loads(before)
+    content["specs"] = ["python", "numpy", "libblas=*=*netlib"]
+    try:
+        manifest.write_text(json.dumps(content))
+        found = examine([openblas.name], root=root).findings
+    finally:
+        manifest.write_bytes(before)
+    assert {finding.check for finding in found} == {"blas"}
+    assert any("NumPy runs on openblas" in finding.what for finding in found)
