@@ -61,6 +61,17 @@ def identify_lapack(file: str) -> Vendor | None:
     return _by_own_marker(file, Exports(file)) or _by_path(file) or _if_netlib(file)
 
 
+def is_proven(vendor: Vendor, file: str, mapped: Sequence[str]) -> bool | None:
+    """Tell whether a library that is called a vendor's has, itself or beside it, the function that only this one has.
+
+    None where there is no such function. MKL keeps it in another of its files than the products.
+    """
+    if vendor.marker is None:
+        return None
+    beside = [other for other in mapped if vendor.path.search(other)]
+    return any(Exports(candidate).find(vendor.marker) is not None for candidate in (file, *beside))
+
+
 def _by_own_marker(file: str, exports: Exports) -> Vendor | None:
     for vendor in VENDORS:
         marker = exports.find(vendor.marker) if vendor.marker else None

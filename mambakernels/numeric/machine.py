@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mambakernels.numeric.peak import Peak, sustained_ghz, theoretical_peak
+
 # What a BLAS chooses its code path by, in /proc/cpuinfo's words: x86 `flags`, then ARM `Features`.
 _INSTRUCTION_SETS = (
     "sse2", "sse4_2", "avx", "fma", "avx2", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_bf16", "asimd", "asimdhp", "sve", "sve2", "sme", "bf16",
 )  # fmt: skip
+_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _NUMPY_NAMES = {"fma3": "fma", "sse42": "sse4_2"}
 
 
@@ -23,7 +26,8 @@ class Machine:
     """Facts about the machine; None where the system does not tell.
 
     `cores` are those this process may use, `quota` the container's share of them (2.0: two cores' worth of time),
-    `load` the mean number of runnable processes over 1, 5 and 15 minutes, `memory_bytes` the physical memory.
+    `load` the mean number of runnable processes over 1, 5 and 15 minutes, `memory_bytes` the physical memory, `virtual`
+    whether it is a virtual machine, `governor` how the frequency is governed, `ghz` the frequency all cores can hold.
     """
 
     cpu: str
@@ -34,20 +38,31 @@ class Machine:
     memory_bytes: int | None
     system: str
     architecture: str
+    virtual: bool | None
+    governor: str | None
+    ghz: float | None
+    peak: Peak
 
 
 def machine() -> Machine:
     """Describe the machine this process runs on, now."""
     cpuinfo = _read(Path("/proc/cpuinfo"))
+    cpu = cpu_name(cpuinfo) or platform.processor() or platform.machine()
+    sets = instruction_sets(cpuinfo) or _instruction_sets_of_numpy()
+    ghz, virtual = sustained_ghz(cpu, _read(_FREQUENCY / "base_frequency")), is_virtual(cpuinfo)
     return Machine(
-        cpu=cpu_name(cpuinfo) or platform.processor() or platform.machine(),
-        instruction_sets=instruction_sets(cpuinfo) or _instruction_sets_of_numpy(),
+        cpu=cpu,
+        instruction_sets=sets,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         quota=cpu_quota(),
         load=os.getloadavg() if hasattr(os, "getloadavg") else None,
         memory_bytes=memory_bytes(),
         system=f"{platform.system()} {platform.release()}",
         architecture=platform.machine(),
+        virtual=virtual,
+        governor=_read(_FREQUENCY / "scaling_governor").strip() or None,
+        ghz=ghz,
+        peak=theoretical_peak(cpu, sets, ghz, virtual=virtual),
     )
 
 
@@ -55,6 +70,12 @@ def cpu_name(cpuinfo: str) -> str | None:
     """Take the processor's name from the text of `/proc/cpuinfo`; ARM kernels give none."""
     name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return name.group(1).strip() if name else None
+
+
+def is_virtual(cpuinfo: str) -> bool | None:
+    """Tell from the text of `/proc/cpuinfo` whether a hypervisor runs below; ARM kernels do not say."""
+    listed = re.search(r"^flags\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return "hypervisor" in listed.group(1).split() if listed else None
 
 
 def instruction_sets(cpuinfo: str) -> tuple[str, ...]:

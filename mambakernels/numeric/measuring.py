@@ -1,31 +1,50 @@
-"""Measuring operations: each set up, called, checked, timed, and checked again."""
+"""Measuring operations: each set up, called, checked, timed, and checked again, within a budget."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from mambakernels.numeric.intervals import Interval
 from mambakernels.numeric.machine import memory_bytes
 from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation
 from mambakernels.numeric.probing import blas_threads
-from mambakernels.numeric.timing import DEFAULT, Sampling, Timing, time_call
+from mambakernels.numeric.timing import (
+    DEFAULT,
+    Clock,
+    Sampling,
+    Stability,
+    Timing,
+    Verdict,
+    calibrate,
+    no_garbage_collection,
+    run,
+    stability,
+    time_call,
+)
 
 _ARRAYS_AT_ONCE = 6  # arguments, results, LAPACK's workspace: svd holds most
+_DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One operation at one size and dtype, timed and checked.
 
-    `samples` are seconds per call, each the mean over `loops` calls; `flops` and `bytes` belong to one call; `threads`
-    is how many the BLAS used, if it tells. A result is right if `residual` is at most `residual_bound`.
+    `samples` are seconds per call, each the mean over `loops` calls; `first_call` is how long the first one took, cold;
+    `flops` and `bytes` belong to one call; `threads` is how many the BLAS used, if it tells. `stability` says in a word
+    whether the samples can be trusted, `remark` why not. A result is right if `residual` is at most `residual_bound`;
+    `fingerprint` is a hash of its bits, and `reproduced` tells whether the last call gave the same bits as the first
+    (None: there was no time to look).
     """
 
     operation: str
@@ -40,13 +59,33 @@ class Measurement:
     threads: int | None
     loops: int
     samples: tuple[float, ...]
+    first_call: float
+    stability: Verdict
+    remark: str
     residual: float
     residual_bound: float
+    fingerprint: str
+    reproduced: bool | None
+
+    @property
+    def timing(self) -> Timing:
+        """The samples, and what can be told from them."""
+        return Timing(self.loops, self.samples)
 
     @property
     def median(self) -> float:
         """Seconds of a typical call."""
-        return Timing(self.loops, self.samples).median
+        return self.timing.median
+
+    @property
+    def minimum(self) -> float:
+        """Seconds of a call in the fastest sample."""
+        return self.timing.minimum
+
+    @property
+    def interval(self) -> Interval:
+        """The median's confidence interval, without assuming a distribution."""
+        return self.timing.interval
 
     @property
     def gflops(self) -> float | None:
@@ -78,64 +117,154 @@ def measure(
     Parameters
     ----------
     operations
-        Names out of `OPERATIONS`.
+        Names out of `OPERATIONS`; those of SciPy and scikit-learn need them installed.
     sizes
-        Each n means n-by-n matrices, and vectors of n² numbers for dot, fft and exp.
+        Each n means n-by-n matrices, and vectors of n² numbers for dot, fft, exp and sort.
     dtypes
-        Out of float32, float64, complex128.
+        Out of float32, float64, complex64, complex128.
     repeats
         How many samples to take of each.
     min_sample
         Seconds that one sample lasts at least; short calls are repeated until it does.
     budget
-        Seconds the samples of one operation, size and dtype may take together; a slow library gets fewer samples than
-        `repeats`, but at least three.
+        Seconds that one operation, size and dtype may take in all, from set-up to the last check. A slow library gets
+        fewer samples than `repeats`; one whose first call alone takes longer gets that call as the only sample.
     seed
         Of the random numbers; the same seed gives the same numbers in every kernel.
 
     Raises
     ------
     ValueError
-        Something is not among the values that are allowed, or a size does not fit into memory.
+        Something is not among the values that are allowed, needs what is not installed, or does not fit into memory.
     """
     _check_names("operations", operations, OPERATIONS)
     _check_names("dtypes", dtypes, DTYPES)
     _check_sizes(sizes)
     sampling = Sampling(repeats=repeats, min_sample=min_sample, budget=budget)
+    for name in operations:
+        _check_possible(OPERATIONS[name], dtypes)
     cases = product(operations, sizes, dtypes)
     return [measure_one(OPERATIONS[name], n, dtype, sampling=sampling, seed=seed) for name, n, dtype in cases]
 
 
 def measure_one(
-    operation: Operation, n: int, dtype: str, *, sampling: Sampling = DEFAULT, seed: int = 0
+    operation: Operation,
+    n: int,
+    dtype: str,
+    *,
+    sampling: Sampling = DEFAULT,
+    seed: int = 0,
+    clock: Clock = perf_counter,
 ) -> Measurement:
     """Measure one operation, which need not be among `OPERATIONS`."""
-    given = operation.setup(n, np.dtype(dtype), np.random.default_rng([seed, n]))
-    first = _residual(operation, given)
-    timing = time_call(lambda: operation.call(*given), sampling)
-    last = _residual(operation, given)
-    return Measurement(
-        operation=operation.name,
-        routine=operation.routines[dtype],
-        dtype=dtype,
-        size=n,
-        shape=MappingProxyType(operation.shape(n)),
-        flops=operation.flop_count(n, dtype),
-        flops_nominal=operation.flops_nominal,
-        bytes=operation.byte_count(n, dtype),
-        control=operation.control,
-        threads=blas_threads(),
-        loops=timing.loops,
-        samples=timing.samples,
-        residual=max(first, last),
-        residual_bound=operation.bound(n) * float(np.finfo(dtype).eps),
+    start = clock()
+    case = Case(operation, n, dtype, seed=seed, clock=clock)
+    case.check()
+    left = start + sampling.budget - clock()
+    if case.first_call > left:
+        only = Timing(1, (case.first_call,))
+        return case.measurement(only, Stability("too short", _one_call(case.first_call, sampling.budget)))
+    one_more = case.first_call + case.check_takes
+    checks_again = left > case.first_call + one_more
+    deadline = start + sampling.budget - (one_more if checks_again else 0.0)
+    timing = time_call(operation.call, case.given, sampling=sampling, clock=clock, deadline=deadline)
+    if checks_again:
+        case.check()
+    return case.measurement(timing, stability(timing, sampling))
+
+
+class Case:
+    """One operation, size and dtype, set up to be called: whoever takes turns with others takes samples from here.
+
+    Warms up when it is made: `first_call` is how many seconds the first call took, cold; `check_takes` how many the
+    last call of `check` did.
+    """
+
+    def __init__(self, operation: Operation, n: int, dtype: str, *, seed: int = 0, clock: Clock = perf_counter) -> None:
+        self.operation, self.n, self.dtype = operation, n, dtype
+        self.given = operation.setup(n, np.dtype(dtype), np.random.default_rng([seed, n]))
+        self.residual = 0.0
+        self.check_takes = 0.0
+        self._clock = clock
+        self._fingerprints: list[str] = []
+        start = clock()
+        self._result: Any = operation.call(*self.given)
+        self.first_call = clock() - start
+
+    def calibrate(self, min_sample: float = DEFAULT.min_sample) -> int:
+        """Return how many calls make a sample of at least `min_sample` seconds."""
+        with no_garbage_collection():
+            return calibrate(self.operation.call, self.given, min_sample=min_sample, clock=self._clock)[0]
+
+    def sample(self, loops: int) -> float:
+        """Return the seconds per call, the mean of `loops` calls in a row."""
+        with no_garbage_collection():
+            return run(self.operation.call, self.given, loops=loops, clock=self._clock) / loops
+
+    def check(self) -> float:
+        """Call once and return how wrong the result is; the worst of all checks stays in `residual`."""
+        start = self._clock()
+        result = self.operation.call(*self.given) if self._result is None else self._result
+        self._result = None  # the first check is of the first call's result
+        residual = _residual(self.operation, self.given, result)
+        self.residual = max(self.residual, residual)
+        self._fingerprints.append(fingerprint(result))
+        self.check_takes = self._clock() - start
+        return residual
+
+    def measurement(self, timing: Timing, verdict: Stability) -> Measurement:
+        """Return what was measured, checks included."""
+        operation, n, dtype = self.operation, self.n, self.dtype
+        return Measurement(
+            operation=operation.name,
+            routine=operation.routines[dtype],
+            dtype=dtype,
+            size=n,
+            shape=MappingProxyType(operation.shape(n)),
+            flops=operation.flop_count(n, dtype),
+            flops_nominal=operation.flops_nominal,
+            bytes=operation.byte_count(n, dtype),
+            control=operation.control,
+            threads=blas_threads(),
+            loops=timing.loops,
+            samples=timing.samples,
+            first_call=self.first_call,
+            stability=verdict.verdict,
+            remark=verdict.remark,
+            residual=self.residual,
+            residual_bound=operation.allowed(n, dtype),
+            fingerprint=self._fingerprints[0],
+            reproduced=len(set(self._fingerprints)) == 1 if len(self._fingerprints) > 1 else None,
+        )
+
+
+def prepare(name: str, n: int, dtype: str = "float64", *, seed: int = 0) -> Case:
+    """Set up one of the `OPERATIONS` and call it once; ValueError for what `measure` would refuse."""
+    _check_names("operations", [name], OPERATIONS)
+    _check_names("dtypes", [dtype], DTYPES)
+    _check_size(n)
+    _check_possible(OPERATIONS[name], [dtype])
+    return Case(OPERATIONS[name], n, dtype, seed=seed)
+
+
+def fingerprint(result: Any) -> str:
+    """Return a hash, in hexadecimal, of the bits of a result and of all its parts."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in result if isinstance(result, tuple) else (result,):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
+
+
+def _one_call(seconds: float, budget: float) -> str:
+    return (
+        f"One call took {seconds:.3g} s and left no time for a second in a budget of {budget:.3g} s: one sample, cold."
     )
 
 
-def _residual(operation: Operation, given: tuple[Any, ...]) -> float:
-    """Call the operation and return how wrong its result is; the largest number there is, if that is not a number."""
+def _residual(operation: Operation, given: tuple[Any, ...], result: Any) -> float:
+    """Return how wrong a result is; the largest number there is, if that is not a number."""
     with np.errstate(all="ignore"):  # a wrong result may hold anything, and is reported as wrong
-        residual = operation.check(given, operation.call(*given))
+        residual = operation.check(given, result)
     return residual if math.isfinite(residual) else sys.float_info.max  # JSON knows no infinity
 
 
@@ -146,6 +275,14 @@ def _check_names(what: str, given: object, allowed: Collection[str]) -> None:
     unknown = [name for name in given if name not in allowed]
     if unknown:
         raise ValueError(f"{what} has {', '.join(map(repr, unknown))}, which is not among: {choices}.")
+
+
+def _check_possible(operation: Operation, dtypes: Sequence[str]) -> None:
+    if not operation.available:
+        raise ValueError(f"{operation.name} needs {operation.needs}, which is not installed in this environment.")
+    others = [dtype for dtype in dtypes if dtype not in operation.routines]
+    if others:
+        raise ValueError(f"{operation.name} takes {', '.join(operation.routines)}, not {', '.join(others)}.")
 
 
 def _check_sizes(given: object) -> None:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,12 @@ def file_of(function: Any) -> str | None:
     return os.path.realpath(os.fsdecode(info.dli_fname)) if known and info.dli_fname else None
 
 
+@cache
 def imported(module_file: str, stem: str) -> Symbol | None:
     """Tell under which name an extension module imports the function `stem`, and which file serves it.
 
     A renamed module may still hold the old name in its string table, so a name counts only if the loader finds it.
+    Found once, as the loader binds it once.
     None if the module does not import it dynamically, or on systems whose loader cannot be asked (Windows).
     """
     if os.name != "posix":

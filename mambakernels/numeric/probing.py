@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +31,14 @@ CODE_PATH_VARIABLES = (
     "BLIS_ARCH_TYPE",
     "MKL_CBWR",
 )
+RISKY_VARIABLES = ("MKL_DEBUG_CPU_TYPE", "KMP_DUPLICATE_LIB_OK", "GOTO_NUM_THREADS", "NVPL_BLAS_NUM_THREADS")
+VARIABLES = THREAD_VARIABLES + CODE_PATH_VARIABLES + RISKY_VARIABLES
 _UNKNOWN = "unknown"
+_BLAS_FUNCTIONS = ("cblas_dgemm", "cblas_sgemm", "cblas_zgemm", "cblas_ddot", "cblas_dgemv", "cblas_dsyrk")
+_LAPACK_FUNCTIONS = ("dgesv", "dpotrf", "dgesdd", "dsyevd")
+_PACKAGES = re.compile(
+    r"(lib(blas|cblas|lapack|openblas|blis)|openblas|mkl|blis|nvpl|numpy|_openmp_mutex|\w+-openmp)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,8 @@ class Blas:
     """The library that serves NumPy's products; None for what it does not tell.
 
     `name` is mkl, openblas, blis, netlib, accelerate, nvpl or unknown; `architecture` the code path it chose for this
-    processor; `integer_bits` the width of its integers (64 or 32); `build` the build string of conda's libblas package.
+    processor; `integer_bits` the width of its integers (64 or 32); `build` the build string of conda's libblas package;
+    `proven` whether it has the function that only this library has, and not just its name (None: there is none).
     """
 
     name: str = _UNKNOWN
@@ -49,6 +58,7 @@ class Blas:
     threading_layer: str | None = None
     integer_bits: int | None = None
     build: str | None = None
+    proven: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,11 @@ class Lapack:
 
 @dataclass(frozen=True)
 class Probe:
-    """What ran, on what; `as_dict()` is what goes into the notebook."""
+    """What ran, on what; `as_dict()` is what goes into the notebook.
+
+    `functions` are the files that serve some functions NumPy imports, by the functions' names; `packages` the versions
+    and builds of the conda packages that matter (empty outside conda); `variables` those that are set.
+    """
 
     python: str
     implementation: str
@@ -71,6 +85,8 @@ class Probe:
     prefix: str
     blas: Blas
     lapack: Lapack
+    functions: Mapping[str, str]
+    packages: Mapping[str, str]
     libraries: tuple[str, ...]
     openmp: tuple[str, ...]
     machine: Machine
@@ -91,7 +107,12 @@ class Probe:
             ("LAPACK", f"{self.lapack.name} {self.lapack.version or ''}".strip()),
             ("NumPy", f"{self.numpy}, Python {self.python}"),
             ("machine", f"{self.machine.cpu}, {self.machine.cores} cores"),
+            ("peak", self._peak()),
         ]
+
+    def _peak(self) -> str:
+        peak = self.machine.peak
+        return peak.how if peak.gflops_per_core is None else f"{peak.gflops_per_core:g} GFLOP/s a core: {peak.how}"
 
     def __str__(self) -> str:
         return tables.text_table(("what", "value"), self.rows())
@@ -115,10 +136,12 @@ def probe() -> Probe:
         prefix=sys.prefix,
         blas=_blas(mapped),
         lapack=_lapack(mapped),
+        functions=_functions(),
+        packages=packages(Path(sys.prefix)),
         libraries=libraries.numeric_libraries(mapped),
         openmp=libraries.openmp_runtimes(mapped),
         machine=machine(),
-        variables={name: os.environ[name] for name in THREAD_VARIABLES + CODE_PATH_VARIABLES if name in os.environ},
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )
 
 
@@ -134,6 +157,30 @@ def build_string(prefix: Path) -> str | None:
     return builds[-1] if builds else None
 
 
+def packages(prefix: Path) -> dict[str, str]:
+    """Return version and build (`0.3.30=h1_0`) of the packages in a conda prefix that decide which BLAS runs."""
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((prefix / "conda-meta").glob("*.json"))]
+    return {
+        record["name"]: f"{record['version']}={record['build']}"
+        for record in records
+        if _PACKAGES.match(record.get("name", ""))
+    }
+
+
+def _functions() -> dict[str, str]:
+    """Tell which file serves each function; all by one library, unless something is wrong."""
+    places = {
+        **dict.fromkeys(_BLAS_FUNCTIONS, _core()),
+        **dict.fromkeys(_LAPACK_FUNCTIONS, _extension("numpy.linalg._umath_linalg")),
+    }
+    found = {name: native.imported(module, name) for name, module in places.items() if module}
+    return {name: symbol.file for name, symbol in found.items() if symbol}
+
+
+def _core() -> str | None:
+    return _extension("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
+
+
 def _first_calls() -> None:
     a = np.eye(64)
     np.linalg.solve(a @ a, a[0])
@@ -141,7 +188,7 @@ def _first_calls() -> None:
 
 def _blas(mapped: tuple[str, ...]) -> Blas:
     build = build_string(Path(sys.prefix))
-    module = _extension("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
+    module = _core()
     symbol = native.imported(module, "cblas_dgemm") if module else None
     if symbol is None:
         return _blas_by_threadpoolctl(build)
@@ -154,6 +201,7 @@ def _blas(mapped: tuple[str, ...]) -> Blas:
         library=symbol.file,
         integer_bits=integer_bits(native.Exports(symbol.file), symbol.name.replace("dgemm", "ddot")),
         build=build,
+        proven=libraries.is_proven(vendor, symbol.file, mapped),
         **asdict(details),
     )
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from mambakernels.numeric import tables
+from mambakernels.numeric.gates import Finding, findings
 from mambakernels.numeric.measuring import Measurement
 from mambakernels.numeric.probing import Probe, probe
+from mambakernels.numeric.schema import MIME_TYPE, REVISION, SCHEMA
 from mambakernels.numeric.source import code_hash
 
-MIME_TYPE = "application/vnd.mambakernels.measurements+json"
-SCHEMA = 1
 PACKAGE = "mambakernels-numeric"
 
-_HEADER = ("operation", "n", "dtype", "median time", "GFLOP/s", "result")
+_HEADER = ("operation", "n", "dtype", "median time", "GFLOP/s", "samples", "result")
 
 
 def publish(measurements: Sequence[Measurement], probed: Probe | None = None) -> None:
@@ -36,8 +37,10 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
         "text/html": as_html(measurements, probed),
         MIME_TYPE: {
             "schema": SCHEMA,
+            "revision": REVISION,
             "code": {"package": PACKAGE, "sha256": code_hash()},
             "probe": probed.as_dict(),
+            "findings": [vars(finding) for finding in findings(probed)],
             "measurements": [measurement.as_dict() for measurement in measurements],
         },
     }
@@ -46,15 +49,14 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
 def as_text(measurements: Sequence[Measurement], probed: Probe) -> str:
     """Return a plain table, with what ran above it and a warning below if a result is wrong."""
     table = tables.text_table(_HEADER, [_row(measurement) for measurement in measurements])
-    return "\n".join(filter(None, (_title(probed), table, _notes(measurements))))
+    return "\n".join([_title(probed), table, *_notes(measurements, findings(probed))])
 
 
 def as_html(measurements: Sequence[Measurement], probed: Probe) -> str:
     """Return the same table as HTML, wrong results marked."""
     rows = [_row(measurement) for measurement in measurements]
     wrong = [index for index, measurement in enumerate(measurements) if not measurement.correct]
-    notes = _notes(measurements)
-    below = f"<p>{escape(notes)}</p>" if notes else ""
+    below = "".join(f"<p>{escape(note)}</p>" for note in _notes(measurements, findings(probed)))
     return tables.html_table(_HEADER, rows, caption=_title(probed), marked=wrong) + below
 
 
@@ -72,6 +74,7 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
         measurement.dtype,
         tables.seconds(measurement.median),
         _rate(measurement),
+        measurement.stability,
         "right" if measurement.correct else f"WRONG: {measurement.residual:.1e} > {measurement.residual_bound:.1e}",
     )
 
@@ -81,9 +84,14 @@ def _rate(measurement: Measurement) -> str:
     return "-" if rate is None else tables.three_digits(rate) + "*" * measurement.flops_nominal
 
 
-def _notes(measurements: Sequence[Measurement]) -> str:
+def _notes(measurements: Sequence[Measurement], found: Sequence[Finding]) -> list[str]:
     wrong = sum(not measurement.correct for measurement in measurements)
     nominal = any(measurement.flops_nominal for measurement in measurements)
     warning = f"{wrong} of {len(measurements)} results are WRONG: do not trust this library here." if wrong else ""
     footnote = "* nominal: the work depends on the data, so the rate follows a convention." if nominal else ""
-    return "\n".join(filter(None, (warning, footnote)))
+    unstable = Counter(one.stability for one in measurements if one.stability != "stable")
+    verdicts = (
+        f"Not stable: {', '.join(f'{count} {verdict}' for verdict, count in unstable.items())}." if unstable else ""
+    )
+    alone = [f"{one.operation}, n = {one.size}: {one.remark}" for one in measurements if len(one.samples) == 1]
+    return [*(finding.text for finding in found), *filter(None, (warning, footnote, verdicts)), *alone]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -14,6 +15,21 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 """What OpenMP, OpenBLAS, MKL, BLIS, Accelerate and numexpr read, once, when they load."""
+
+READS: Mapping[str, tuple[str, ...]] = {
+    "openblas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
+    "mkl": ("MKL_NUM_THREADS", "OMP_NUM_THREADS"),
+    "blis": ("BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
+    "nvpl": ("NVPL_BLAS_NUM_THREADS", "OMP_NUM_THREADS"),
+    "accelerate": ("VECLIB_MAXIMUM_THREADS",),
+}
+"""Which of them each BLAS reads, the first that is set; netlib's has no threads and reads none."""
+
+
+def asked_threads(blas: str, variables: Mapping[str, str]) -> int | None:
+    """Return how many threads the variables ask a BLAS of that name to use; None if they ask for nothing."""
+    values = (variables.get(name, "").split(",")[0].strip() for name in READS.get(blas, ()))
+    return next((int(value) for value in values if value.isdigit() and int(value) > 0), None)
 
 
 def set_threads(count: int) -> None:

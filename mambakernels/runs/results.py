@@ -16,6 +16,7 @@ import pandas as pd
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
 from mambakernels.files import write_atomically
+from mambakernels.numeric.intervals import median_interval
 from mambakernels.runs.bundle import MIME_TYPE, Bundle, BundleError, Measurement, decode
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
 from mambakernels.runs.records import METADATA_KEY
@@ -42,7 +43,9 @@ _DTYPES: Mapping[str, str] = {
     "cpu": _TEXT,
     "cores": "Int64",
     "system": _TEXT,
+    "peak_gflops": "float64",
     "code": _TEXT,
+    "findings": _TEXT,
     "operation": _TEXT,
     "routine": _TEXT,
     "dtype": _TEXT,
@@ -55,13 +58,21 @@ _DTYPES: Mapping[str, str] = {
     "loops": "int64",
     "seconds": "float64",
     "seconds_min": "float64",
+    "interval_low": "float64",
+    "interval_high": "float64",
+    "first_call": "float64",
+    "stability": _TEXT,
+    "remark": _TEXT,
     "gflops": "float64",
     "residual": "float64",
     "residual_bound": "float64",
     "correct": "bool",
+    "fingerprint": _TEXT,
+    "reproduced": "boolean",
     "samples": "object",
 }
 COLUMNS = tuple(_DTYPES)
+_MAYBE_FLAGS = tuple(name for name, kind in _DTYPES.items() if kind == "boolean")
 
 
 def collect(paths: Paths | Iterable[Paths]) -> pd.DataFrame:
@@ -80,14 +91,18 @@ def collect(paths: Paths | Iterable[Paths]) -> pd.DataFrame:
         (UTC, ISO 8601), `host`, `parameters` (JSON).
 
         What ran: `blas`, `blas_version`, `architecture` (the code path the library chose), `threads`, `library`
-        (path of the mapped file), `lapack`, `numpy`, `python` (versions), `cpu`, `cores`, `system`, `code` (hash of
-        the sources that measured).
+        (path of the mapped file), `lapack`, `numpy`, `python` (versions), `cpu`, `cores`, `system`, `peak_gflops`
+        (of one core, theoretical, 10⁹ flops per second), `code` (hash of the sources that measured), `findings`
+        (what speaks against all of it).
 
         What was measured: `operation`, `routine` (of BLAS or LAPACK), `dtype`, `size` (n), `shape` (JSON), `control`
         (no BLAS takes part), `flops` (per call; NaN if not known), `flops_nominal` (a convention, no count), `bytes`
         (least traffic per call), `loops` (calls per sample), `seconds` (median of the samples, per call),
-        `seconds_min`, `gflops` (10⁹ flops per second, from the median), `residual` and `residual_bound`
-        (dimensionless), `correct` (the residual keeps its bound), `samples` (list of seconds per call).
+        `seconds_min`, `interval_low` and `interval_high` (of the median, 95 %), `first_call` (seconds, before any
+        other), `stability` (`stable`, `noisy`, `drifting` or `too short`) with its `remark`, `gflops` (10⁹ flops
+        per second, from the median), `residual` and `residual_bound` (dimensionless), `correct` (the residual
+        keeps its bound), `fingerprint` (hash of the result's bits), `reproduced` (a second call gave the same
+        bits), `samples` (list of seconds per call).
 
     Raises
     ------
@@ -183,18 +198,22 @@ def _status_by_hand(notebook: Notebook) -> str:
 
 
 def _surroundings(bundle: Bundle) -> Json:
-    return {**vars(bundle.probe), "code": bundle.code}
+    return {**vars(bundle.probe), "code": bundle.code, "findings": "; ".join(bundle.findings) or None}
 
 
 def _figures(one: Measurement, bundle: Bundle) -> Json:
     median = statistics.median(one.samples)
+    interval = median_interval(one.samples)
     return {
         **vars(one),
         "threads": bundle.probe.threads if one.threads is None else one.threads,
         "shape": json.dumps(one.shape, sort_keys=True),
+        "remark": one.remark or None,
         "samples": list(one.samples),
         "seconds": median,
         "seconds_min": min(one.samples),
+        "interval_low": interval.low,
+        "interval_high": interval.high,
         "gflops": one.flops / median / 1e9 if one.flops is not None and median > 0 else math.nan,
         "correct": _is_correct(one),
     }
@@ -227,6 +246,7 @@ class _Csv:
         text = pd.read_csv(file, dtype=_TEXT, keep_default_na=False, na_values=[""], encoding="utf-8")
         samples = text["samples"].map(json.loads).astype(object)
         flags = {name: text[name] == "True" for name, kind in _DTYPES.items() if kind == "bool"}
+        flags |= {name: text[name].map({"True": True, "False": False}) for name in _MAYBE_FLAGS}
         return _like_collected(text.assign(samples=samples, **flags))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import signal
@@ -112,6 +113,25 @@ class Session:
         finally:
             await _cancelled(task)
 
+    async def run(self, code: str, timeout: float | None = None) -> list[Json]:
+        """Execute a code text that is in no notebook; return the MIME bundles it displayed, in their order.
+
+        `RunStoppedError` as from `execute`. What it prints is not kept, nor is it in the kernel's history.
+        """
+        request = self._client.execute(code, store_history=False, allow_stdin=False)
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        displayed: list[Json] = []
+        failure: Failure | None = None
+        while (message := await self._output(request, end, timeout))["msg_type"] != "status" or not _is_idle(message):
+            if message["msg_type"] == "display_data":
+                displayed.append(message["content"]["data"])
+            elif message["msg_type"] == "error":
+                failure = _raised(message["content"])
+        await self._client.shell_channel.get_msg(timeout=_OUTPUT_SECONDS)
+        if failure is not None:
+            raise CellRaisedError(failure)
+        return displayed
+
     def keep_widgets(self) -> None:
         """Store the state of the widgets that the cells made in the notebook's metadata."""
         assert self._nbclient is not None
@@ -124,6 +144,18 @@ class Session:
     def stderr(self) -> str:
         """Return what the kernel's process wrote itself, past what ipykernel puts into cells; shortened."""
         return _excerpt(self._log.read_bytes().decode(errors="replace"))
+
+    async def _output(self, request: str, end: float, timeout: float | None) -> Json:
+        """Return the next message about a request; `RunStoppedError` if the kernel dies, or `end` comes first."""
+        while time.monotonic() < end:
+            with contextlib.suppress(Empty):
+                message: Json = await self._client.iopub_channel.get_msg(timeout=_POLL_SECONDS)
+                if message["parent_header"].get("msg_id") == request:
+                    return message
+                continue
+            if not await self._manager.is_alive():
+                raise RunStoppedError(await self._death())
+        raise RunStoppedError(Failure("TimeoutError", f"The code took longer than {timeout:g} seconds."))
 
     async def _kernel_info(self, deadline: float, timeout: float) -> Json:
         request = self._client.kernel_info()
@@ -234,6 +266,14 @@ async def _forget(manager: AsyncKernelManager) -> None:
 async def _cancelled(task: asyncio.Future[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _is_idle(message: Json) -> bool:
+    return bool(message["content"]["execution_state"] == "idle")
+
+
+def _raised(content: Json) -> Failure:
+    return Failure(content["ename"], content["evalue"], traceback=_ANSI.sub("", "\n".join(content["traceback"])))
 
 
 def _with_stderr(failure: Failure, process: str) -> Failure:

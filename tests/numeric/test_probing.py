@@ -14,8 +14,19 @@ import threadpoolctl
 
 from mambakernels.numeric import native, probe, probing
 
-BLAS_KEYS = {"name", "library", "version", "architecture", "threads", "threading_layer", "integer_bits", "build"}
+BLAS_KEYS = {
+    "name",
+    "library",
+    "version",
+    "architecture",
+    "threads",
+    "threading_layer",
+    "integer_bits",
+    "build",
+    "proven",
+}
 MACHINE_KEYS = {"cpu", "instruction_sets", "cores", "quota", "load", "memory_bytes", "system", "architecture"}
+MACHINE_KEYS |= {"virtual", "governor", "ghz", "peak"}
 PROBE_KEYS = {
     "python",
     "implementation",
@@ -24,6 +35,8 @@ PROBE_KEYS = {
     "prefix",
     "blas",
     "lapack",
+    "functions",
+    "packages",
     "libraries",
     "openmp",
     "machine",
@@ -69,7 +82,7 @@ def test_the_dictionary_is_json_with_the_keys_agreed_upon() -> None:
 
 
 def test_the_variables_that_are_set_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in probing.THREAD_VARIABLES + probing.CODE_PATH_VARIABLES:
+    for name in probing.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("MKL_NUM_THREADS", "2")
@@ -91,6 +104,25 @@ def test_the_build_string_of_libblas(tmp_path: Path) -> None:
     record.write_text(json.dumps({"name": "libblas", "build": "0_h1_mkl"}))
     (record.parent / "libblas-devel-3.11.0-0_h2_x.txt").write_text("not a record")
     assert probing.build_string(tmp_path) == "0_h1_mkl"
+
+
+def test_the_conda_packages_that_decide_which_blas_runs(tmp_path: Path) -> None:
+    assert probing.packages(tmp_path) == {}
+    (tmp_path / "conda-meta").mkdir()
+    for name in ("libblas", "openblas-devel", "libopenblas", "mkl", "numpy", "llvm-openmp", "zlib", "numpydoc"):
+        record = {"name": name, "version": "1.2", "build": "h0_0"}
+        (tmp_path / "conda-meta" / f"{name}-1.2-h0_0.json").write_text(json.dumps(record))
+    found = probing.packages(tmp_path)
+    assert found == dict.fromkeys(
+        ["libblas", "libopenblas", "llvm-openmp", "mkl", "numpy", "openblas-devel"], "1.2=h0_0"
+    )
+
+
+def test_every_function_is_served_by_one_library_that_proves_what_it_is() -> None:
+    probed = probe()
+    assert {"cblas_dgemm", "cblas_zgemm", "cblas_ddot", "dgesv", "dgesdd"} <= set(probed.functions)
+    assert set(probed.functions.values()) == {probed.blas.library}
+    assert probed.blas.proven is True
 
 
 class FakeExports32:

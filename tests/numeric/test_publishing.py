@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from mambakernels.numeric import MIME_TYPE, Measurement, code_hash, measure, mime_bundle, probe, publish
+from mambakernels.numeric import MIME_TYPE, Measurement, code_hash, measure, mime_bundle, probe, publish, validate
 from mambakernels.numeric.publishing import as_html, as_text
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "blas.ipynb"
@@ -29,6 +29,11 @@ MEASUREMENT_KEYS = {
     "samples",
     "residual",
     "residual_bound",
+    "first_call",
+    "stability",
+    "remark",
+    "fingerprint",
+    "reproduced",
 }
 
 
@@ -47,8 +52,9 @@ def test_the_bundle_is_what_was_agreed_upon(measured: list[Measurement]) -> None
     assert set(bundle) == {"text/plain", "text/html", "application/vnd.mambakernels.measurements+json"}
     data = bundle[MIME_TYPE]
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    assert set(data) == {"schema", "code", "probe", "measurements"}
-    assert data["schema"] == 1
+    assert set(data) == {"schema", "revision", "code", "probe", "findings", "measurements"}
+    assert (data["schema"], data["revision"]) == (1, 1)
+    validate(data)
     assert data["code"] == {"package": "mambakernels-numeric", "sha256": code_hash()}
     assert data["probe"] == probed.as_dict()
     assert [set(m) for m in data["measurements"]] == [MEASUREMENT_KEYS] * 3
@@ -56,14 +62,15 @@ def test_the_bundle_is_what_was_agreed_upon(measured: list[Measurement]) -> None
 
 def test_the_table_says_what_ran_how_fast_and_whether_it_is_right(measured: list[Measurement]) -> None:
     probed = probe()
-    title, header, _, gemm, eigh, exp, note = as_text(measured, probed).splitlines()
+    title, header, _, gemm, eigh, exp, note, verdicts = as_text(measured, probed).splitlines()
     assert title.startswith(f"NumPy {probed.numpy} on {probed.blas.name} {probed.blas.version}")
     assert header.split("  ")[0] == "operation"
     assert gemm.startswith("gemm")
     assert gemm.endswith("right")
     assert "*" in eigh
-    assert " -  right" in exp
+    assert " -  too short  right" in exp
     assert note.startswith("* nominal")
+    assert verdicts == "Not stable: 3 too short."
 
 
 def test_a_wrong_result_cannot_be_missed(measured: list[Measurement]) -> None:
@@ -76,6 +83,22 @@ def test_a_wrong_result_cannot_be_missed(measured: list[Measurement]) -> None:
     assert "1 of 3 results are WRONG" in html
     data = mime_bundle(wrong(measured), probe())[MIME_TYPE]["measurements"]
     assert [m["residual"] > m["residual_bound"] for m in data] == [True, False, False]
+
+
+def test_what_speaks_against_the_measurements_stands_below_them(measured: list[Measurement]) -> None:
+    probed = probe()
+    doubtful = replace(probed, blas=replace(probed.blas, name="unknown", library="/e/lib/libodd.so"))
+    words = "NumPy's products are served by /e/lib/libodd.so, which is no BLAS that is known here."
+    assert words in as_text(measured, doubtful)
+    assert words.replace("'", "&#x27;") in as_html(measured, doubtful)
+    data = mime_bundle(measured, doubtful)[MIME_TYPE]
+    validate(data)
+    assert data["findings"] == [{"rule": "unknown library", "weight": "distrust", "text": words}]
+
+
+def test_a_single_sample_is_explained(measured: list[Measurement]) -> None:
+    alone = replace(measured[0], samples=measured[0].samples[:1], remark="One call took 3 s.")
+    assert "gemm, n = 8: One call took 3 s." in as_text([alone], probe())
 
 
 def test_without_a_notebook_the_table_is_printed(

@@ -23,10 +23,10 @@ def run(code: str) -> str:
 
 def test_threads_are_set_before_numpy_loads() -> None:
     out = run(
-        "import sys; from mambakernels.numeric.threads import set_threads; set_threads(1)\n"
+        "import sys; from mambakernels.numeric.threads import THREAD_VARIABLES, set_threads; set_threads(1)\n"
         "assert 'numpy' not in sys.modules\n"
         "from mambakernels.numeric import probe; p = probe()\n"
-        "print(p.blas.threads, *p.variables.values())"
+        "print(p.blas.threads, *(p.variables[name] for name in THREAD_VARIABLES))"
     )
     assert out == "1 1 1 1 1 1 1"
 

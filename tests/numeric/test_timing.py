@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
-from mambakernels.numeric.timing import Sampling, Timing, time_call
+from mambakernels.numeric.timing import Sampling, Stability, Timing, run, stability, time_call
 
 
 @dataclass
@@ -24,7 +24,7 @@ class FakeTime:
         self.now += self.cost
 
     def time(self, **settings: float) -> Timing:
-        return time_call(self.call, Sampling(**settings), clock=self.clock)  # type: ignore[arg-type]
+        return time_call(self.call, sampling=Sampling(**settings), clock=self.clock)  # type: ignore[arg-type]
 
 
 def test_a_short_call_is_repeated_until_a_sample_is_long_enough() -> None:
@@ -43,22 +43,88 @@ def test_a_long_call_is_made_once_a_sample() -> None:
 
 
 def test_a_call_too_short_for_the_clock_still_calibrates() -> None:
-    steps = iter([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, *range(2, 100)])
-    timing = time_call(lambda: None, Sampling(repeats=2, min_sample=0.5), clock=lambda: next(steps))
-    assert timing.loops == 100
+    fake = FakeTime(0.004)
+    sampling = Sampling(repeats=2, min_sample=0.5, budget=1000)
+    timing = time_call(fake.call, sampling=sampling, clock=lambda: float(int(fake.now)))
+    assert timing.loops >= 100
+    assert timing.samples == pytest.approx([0.004] * 2, rel=0.6)
+
+
+def test_one_try_that_was_held_up_does_not_decide_how_many_calls_make_a_sample() -> None:
+    fake = FakeTime(1e-5)
+
+    def call() -> None:
+        fake.call()
+        fake.now += 0.5 * (fake.calls == 3)
+
+    assert time_call(call, sampling=Sampling(repeats=2, min_sample=0.02), clock=fake.clock).loops >= 2000
 
 
 @pytest.mark.parametrize(
     ("cost", "repeats", "budget", "expected"),
-    [(0.1, 10, 1e9, 10), (0.1, 10, 0.75, 7), (0.1, 10, 0.01, 3), (9.0, 2, 0.01, 2), (1e-6, 5, 0.06, 3)],
+    [(0.1, 10, 1e9, 10), (0.1, 10, 0.75, 7), (0.1, 10, 0.01, 1), (9.0, 2, 0.01, 1), (1e-6, 50, 0.5, 20)],
 )
-def test_the_budget_limits_samples_but_leaves_three(cost: float, repeats: int, budget: float, expected: int) -> None:
-    timing = FakeTime(cost).time(repeats=repeats, min_sample=0.02, budget=budget)
-    assert len(timing.samples) == expected
+def test_the_budget_limits_samples_and_is_kept(cost: float, repeats: int, budget: float, expected: int) -> None:
+    fake = FakeTime(cost)
+    timing = fake.time(repeats=repeats, min_sample=0.02, budget=budget)
+    assert len(timing.samples) == pytest.approx(expected, abs=2 if expected == 20 else 0)
+    assert fake.now <= max(budget, cost) * (1 + 1e-9)
+
+
+def test_a_budget_below_one_sample_shortens_the_sample() -> None:
+    fake = FakeTime(1e-6)
+    timing = fake.time(repeats=5, min_sample=0.02, budget=0.01)
+    assert timing.samples
+    assert timing.loops < 10_000
+    assert fake.now <= 0.01
+    assert stability(timing, Sampling(repeats=5, min_sample=0.02)).verdict == "too short"
+
+
+@pytest.mark.parametrize("loops", [1, 9, 10, 11, 137])
+def test_as_many_calls_are_made_as_were_asked_for(loops: int) -> None:
+    fake = FakeTime(1.0)
+    assert run(fake.call, loops=loops, clock=fake.clock) == loops
+    assert fake.calls == loops
+
+
+def test_the_call_gets_what_it_is_given() -> None:
+    seen: list[tuple[int, ...]] = []
+    run(lambda *given: seen.append(given), (1, 2), loops=12)
+    assert set(seen) == {(1, 2)}
+
+
+def timing_of(*samples: float) -> Timing:
+    return Timing(1, samples)
+
+
+@pytest.mark.parametrize(
+    ("samples", "verdict", "words"),
+    [
+        ((1.0, 1.001, 0.999, 1.002, 1.0), "stable", ""),
+        ((1.0,), "too short", "1 sample: too few"),
+        ((1.0, 1.0, 1.0, 1.0), "too short", "4 samples: too few"),
+        ((1.0, 1.3, 0.9, 1.2, 1.0), "noisy", "The median's interval is 40.0% wide"),
+        ((1.0, 1.01, 1.02, 1.03, 1.04, 1.05), "drifting", "changed steadily, by +4.0%"),
+        ((1.05, 1.04, 1.03, 1.02, 1.01, 1.0), "drifting", "changed steadily, by -3.8%"),
+        ((1.0, 1.001, 1.002, 1.003, 1.004, 1.005), "stable", ""),
+    ],
+)
+def test_the_verdict_is_in_words(samples: tuple[float, ...], verdict: str, words: str) -> None:
+    found = stability(timing_of(*samples), Sampling(min_sample=0.02))
+    assert found.verdict == verdict
+    assert words in found.remark
+    assert bool(found.remark) == (verdict != "stable")
+
+
+def test_samples_shorter_than_asked_for_are_said_to_be() -> None:
+    found = stability(Timing(10, (1e-4,) * 6), Sampling(min_sample=0.02))
+    assert found == Stability("too short", "A sample lasts 1.00 ms, and 20.0 ms were asked for.")
 
 
 def test_the_median_is_of_raw_samples() -> None:
-    assert Timing(1, (3.0, 1.0, 2.0, 10.0)).median == 2.5
+    timing = Timing(1, (3.0, 1.0, 2.0, 10.0))
+    assert (timing.median, timing.minimum) == (2.5, 1.0)
+    assert (timing.interval.low, timing.interval.high) == (1.0, 10.0)
     with pytest.raises(FrozenInstanceError):
         Timing(1, (1.0,)).loops = 2  # type: ignore[misc]
 
@@ -66,7 +132,7 @@ def test_the_median_is_of_raw_samples() -> None:
 def test_the_garbage_collector_rests_and_comes_back() -> None:
     seen: list[bool] = []
     assert gc.isenabled()
-    time_call(lambda: seen.append(gc.isenabled()), Sampling(repeats=1, min_sample=1e-6))
+    time_call(lambda: seen.append(gc.isenabled()), sampling=Sampling(repeats=1, min_sample=1e-6))
     assert set(seen) == {False}
     assert gc.isenabled()
 
@@ -80,7 +146,7 @@ def test_the_garbage_collector_comes_back_after_a_failure() -> None:
 def test_a_garbage_collector_that_was_off_stays_off() -> None:
     gc.disable()
     try:
-        time_call(lambda: None, Sampling(repeats=1, min_sample=1e-6))
+        time_call(lambda: None, sampling=Sampling(repeats=1, min_sample=1e-6))
         assert not gc.isenabled()
     finally:
         gc.enable()
@@ -101,6 +167,6 @@ def test_not_a_number_is_no_budget() -> None:
 
 
 def test_a_real_call_by_the_real_clock() -> None:
-    timing = time_call(lambda: sum(range(1000)), Sampling(repeats=3, min_sample=0.002))
+    timing = time_call(lambda: sum(range(1000)), sampling=Sampling(repeats=3, min_sample=0.002))
     assert timing.loops > 1
     assert all(sample > 0 for sample in timing.samples)

@@ -1,0 +1,61 @@
+"""Operations without BLAS, as data: kernels that differ only in their BLAS must agree on them.
+
+A Fourier transform counts by the FFTW project's convention: 2.5 N log2 N flops for real numbers, 5 N log2 N for complex
+ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mambakernels.numeric import residuals, setups
+from mambakernels.numeric.operation import Operation, none
+
+
+def _length(n: int) -> dict[str, int]:
+    return {"n": n * n}
+
+
+CONTROLS = (
+    Operation(
+        name="fft",
+        routines=none(),
+        setup=lambda n, dtype, rng: (setups.vector(n, dtype, rng),),
+        call=np.fft.fft,
+        shape=_length,
+        flops=lambda n: 2.5 * n * math.log2(n),
+        complex_flops=lambda n: 5 * n * math.log2(n),
+        elements=None,
+        residual=residuals.fourier,
+        bound=lambda n: 16 * (1 + math.log2(n)),
+        flops_nominal=True,
+        control=True,
+    ),
+    Operation(
+        name="exp",
+        routines=none(),
+        setup=lambda n, dtype, rng: (setups.uniform(n, dtype, rng),),
+        call=np.exp,
+        shape=_length,
+        flops=None,
+        elements=lambda n: 2 * n,
+        residual=residuals.exponential,
+        bound=lambda **_: 16,
+        control=True,
+    ),
+    Operation(
+        name="sort",
+        routines=none(),
+        setup=lambda n, dtype, rng: (setups.vector(n, dtype, rng),),
+        call=np.sort,
+        shape=_length,
+        flops=None,
+        elements=lambda n: 2 * n,
+        residual=residuals.sorting,
+        bound=lambda **_: 1,
+        control=True,
+    ),
+)
+"""In the order tables show them."""

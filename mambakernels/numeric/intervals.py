@@ -1,0 +1,75 @@
+"""What samples tell without assuming a distribution: an interval for the median, and whether they drift."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+_EXACT_UP_TO = 30
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two of the samples between which the median lies with probability `coverage`, whatever the distribution."""
+
+    low: float
+    high: float
+    coverage: float
+
+
+def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return the narrowest interval between order statistics that covers the median with at least that `confidence`.
+
+    Fewer than six samples cannot reach 95 %: then it is their whole range, with the coverage that this has. The r-th
+    smallest and the r-th largest of n independent samples miss the median with probability 2 P(Binomial(n, 1/2) < r).
+    """
+    ordered, n = sorted(samples), len(samples)
+    coverages = list(takewhile(lambda coverage: coverage >= confidence, _coverages(n)))
+    trimmed = max(0, len(coverages) - 1)
+    return Interval(ordered[trimmed], ordered[n - 1 - trimmed], coverages[-1] if coverages else next(_coverages(n)))
+
+
+def drift(samples: Sequence[float]) -> float:
+    """Return by how much the last third of the samples differs from the first: medians' ratio, minus one."""
+    third = max(1, len(samples) // 3)
+    last, first = statistics.median(samples[-third:]), statistics.median(samples[:third])
+    return last / first - 1 if first > 0 else 0.0
+
+
+def trend_probability(samples: Sequence[float]) -> float:
+    """Return how likely samples without a trend would rise or fall at least as steadily as these do.
+
+    Kendall's test of the samples against their order: exact up to 30 samples, by the normal approximation beyond.
+    """
+    n = len(samples)
+    pairs = [(later > earlier) - (later < earlier) for i, earlier in enumerate(samples) for later in samples[i + 1 :]]
+    score = abs(sum(pairs))
+    if n > _EXACT_UP_TO:
+        return math.erfc(score / math.sqrt(n * (n - 1) * (2 * n + 5) / 9))
+    counts = _inversion_counts(n)
+    as_steady = sum(count for inversions, count in enumerate(counts) if abs(len(pairs) - 2 * inversions) >= score)
+    return as_steady / math.factorial(n)
+
+
+def _coverages(n: int) -> Iterator[float]:
+    """Yield how surely the median lies between the smallest and largest of n samples, the second of each, and so on."""
+    missed, ways = 0, 1
+    for trimmed in range((n + 1) // 2):
+        missed += ways
+        yield 1 - 2 * missed / (1 << n)  # whole numbers up to here: 2ⁿ may be no float
+        ways = ways * (n - trimmed) // (trimmed + 1)
+
+
+def _inversion_counts(n: int) -> list[int]:
+    """Return how many orders of n things have 0, 1, 2, … pairs the wrong way round."""
+    counts = [1]
+    for length in range(2, n + 1):
+        longer = [0] * (len(counts) + length - 1)
+        for inversions, count in enumerate(counts):
+            for more in range(length):
+                longer[inversions + more] += count
+        counts = longer
+    return counts
