@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mambakernels.api import (
+        bench,
         bootstrap,
         build_channel,
         call,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from mambakernels.showcase import clean_demo, demo
 
 __all__ = [
+    "bench",
     "bootstrap",
     "build_channel",
     "call",

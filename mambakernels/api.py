@@ -23,6 +23,7 @@ from mambakernels.progress import Progress, silent
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mambakernels.compare.comparison import Comparison
     from mambakernels.doctor import Examination
     from mambakernels.engines.bootstrap import Installed
     from mambakernels.process import Completed
@@ -476,6 +477,39 @@ def run(
         output=output,
         timeout=timeout,
         resume=resume,
+        progress=progress,
+    )
+
+
+@_translated
+def bench(
+    kernels: str | Sequence[str],
+    *,
+    operations: Sequence[str] = ("gemm", "solve", "svd"),
+    sizes: str | Sequence[int] = (256,),
+    dtypes: Sequence[str] = ("float64",),
+    threads: str | Sequence[int] = (),
+    budget: float = 60.0,
+    seed: int = 0,
+    save: PathLike | None = None,
+    base: PathLike | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Comparison:
+    """Measure operations on kernels, alive side by side and in rounds; see `mambakernels.compare.comparison.bench`."""
+    from mambakernels.compare import comparison
+
+    return comparison.bench(
+        kernels,
+        operations=operations,
+        sizes=sizes,
+        dtypes=dtypes,
+        threads=threads,
+        budget=budget,
+        seed=seed,
+        save=save,
+        base=base,
+        force=force,
         progress=progress,
     )
 

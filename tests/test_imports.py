@@ -24,6 +24,7 @@ LAYERS = (
     {"display", "report", "tables"},
     {"plots"},
     {"compare"},
+    {"benching"},
     {"runs", "syncing"},
     {"project"},
     {"kernels"},
@@ -49,20 +50,20 @@ ONLY = {
         "channels/build.py",
     },
     "rattler_build": {"channels/packages.py"},
-    "subprocess": {"process.py", "kernels/launch/start.py"},
+    "subprocess": {"process.py", "kernels/launch/start.py", "numeric/processes.py"},
     "nbclient": {"runs"},
     "nbformat": {"runs"},
     "pandas": {
         "runs/results.py",
-        "runs/bundle.py",
-        "compare.py",
-        "plots.py",
+        "compare",
+        "benching",
+        "plots",
         "report.py",
         "showcase.py",
         "api.py",
         "tables.py",
     },
-    "matplotlib": {"plots.py"},
+    "matplotlib": {"plots"},
     "typer": {"cli"},
     "requests": {"transport.py", "download.py", "channels/__init__.py"},
     "urllib3": {"transport.py"},
@@ -100,7 +101,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if area(path) == "numeric"], ids=lambda path: path.name)
 def test_numeric_stands_alone(path: Path) -> None:
-    allowed = {*sys.stdlib_module_names, "numpy", "threadpoolctl", "IPython"}
+    allowed = {*sys.stdlib_module_names, "numpy", "threadpoolctl", "IPython", "jupyter_client"}
     foreign = {name for name in imports(path) if name.split(".")[0] not in allowed}
     assert all(name.startswith("mambakernels.numeric") or name == "mambakernels" for name in foreign), foreign
 

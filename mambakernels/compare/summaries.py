@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
@@ -10,19 +9,6 @@ import pandas as pd
 KEY = ("operation", "dtype", "size")
 
 _LIBRARY = ("kernel", "blas", "blas_version", "architecture", "threads", "library", "lapack", "numpy", "python")
-
-
-@dataclass(frozen=True)
-class ControlVerdict:
-    """Whether the controls agree across kernels, in one word and in words with figures.
-
-    `spreads` has a row per control: `operation`, `dtype`, `size`, `fastest` and `slowest` (kernels) and `spread`
-    (slowest over fastest, minus one; dimensionless).
-    """
-
-    verdict: Literal["agree", "differ", "unknown"]
-    text: str
-    spreads: pd.DataFrame
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -66,47 +52,6 @@ def libraries(frame: pd.DataFrame) -> pd.DataFrame:
     A kernel has several rows only if it ran differently from run to run, which is worth seeing.
     """
     return frame[list(_LIBRARY)].drop_duplicates().reset_index(drop=True)
-
-
-def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdict:
-    """Say whether the controls, which no BLAS takes part in, took equally long on every kernel.
-
-    Their shortest samples are compared, as other load only ever adds time; `tolerance` is how much longer the
-    slowest kernel may take than the fastest (0.10: ten percent). If they differ by more, so did the machine or
-    NumPy, and the other differences cannot be put down to the BLAS.
-    """
-    spreads = _spreads(frame[frame["control"]])
-    if spreads.empty:
-        return ControlVerdict("unknown", "No control ran on two kernels or more, so nothing can be said.", spreads)
-    worst = spreads.sort_values("spread").iloc[-1]
-    figures = (
-        f"{worst['spread']:.1%} at most ({worst['operation']}, {worst['dtype']}, n={worst['size']}: "
-        f"{worst['slowest']} against {worst['fastest']})"
-    )
-    if worst["spread"] <= tolerance:
-        text = f"The controls agree across kernels: they differ by {figures}; up to {tolerance:.0%} is allowed."
-        return ControlVerdict("agree", text, spreads)
-    text = (
-        f"The controls differ by {figures}, and only {tolerance:.0%} is allowed: something other than the BLAS "
-        "changed between the kernels, so don't compare them; run again on a quiet machine."
-    )
-    return ControlVerdict("differ", text, spreads)
-
-
-def _spreads(controls: pd.DataFrame) -> pd.DataFrame:
-    columns = [*KEY, "fastest", "slowest", "spread"]
-    best = controls.groupby([*KEY, "kernel"], sort=False)["seconds_min"].min().reset_index()
-    rows = [
-        (*key, *_extremes(group.set_index("kernel")["seconds_min"]))
-        for key, group in best.groupby(list(KEY), sort=False)
-        if len(group) > 1
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _extremes(seconds: pd.Series[float]) -> tuple[str, str, float]:
-    fastest, slowest = str(seconds.idxmin()), str(seconds.idxmax())
-    return fastest, slowest, float(seconds.max() / seconds.min() - 1)
 
 
 def _labels(table: pd.DataFrame) -> pd.Series[str]:

@@ -1,0 +1,119 @@
+"""What is measured: operations, sizes and types of numbers, read from words and put together as cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mambakernels.errors import InvalidRequestError
+
+CONTROLS = ("fft", "exp", "sort")
+CONTROL_SIZE = 64  # 32 kB: where larger arrays lie in the cache makes more of a difference than what is looked for
+DTYPES = ("float32", "float64", "complex64", "complex128")
+
+_RANGE = re.compile(r"(\d+):(\d+)(?::(log2|\d+))?")
+_MOST_SIZES = 200
+_MOST_DOUBLINGS = 40
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One operation at one size with one type of numbers; a control is one that no BLAS takes part in."""
+
+    operation: str
+    dtype: str
+    size: int
+    control: bool = False
+
+    def __str__(self) -> str:
+        kind = "" if self.dtype == "float64" else f" {self.dtype}"
+        return f"{self.operation}{kind} n={self.size}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a comparison was asked for; `threads` empty: each kernel as it is registered.
+
+    `budget` is seconds for everything. At each visit, samples of at least `min_sample` seconds are taken for
+    `visit_seconds`, and where a call takes long, at least one, or up to `samples` if there is time; they are that short
+    because a busy machine interrupts every long one. `rounds` is how many there are at most.
+    """
+
+    kernels: tuple[str, ...]
+    cases: tuple[Case, ...]
+    threads: tuple[int, ...] = ()
+    budget: float = 60.0
+    seed: int = 0
+    samples: int = 3
+    min_sample: float = 0.002
+    visit_seconds: float = 0.04
+    rounds: int = 60
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON knows it."""
+        return vars(self) | {
+            "kernels": list(self.kernels),
+            "cases": [vars(case) for case in self.cases],
+            "threads": list(self.threads),
+        }
+
+
+def settings_from(content: Mapping[str, Any]) -> Settings:
+    """Return what `Settings.as_dict` wrote down."""
+    cases = tuple(Case(**case) for case in content["cases"])
+    lists = {name: tuple(content[name]) for name in ("kernels", "threads")}
+    return Settings(**{**content, **lists, "cases": cases})
+
+
+def put_together(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequence[str]) -> tuple[Case, ...]:
+    """Return a case for each combination, and the controls; InvalidRequestError for what is not known."""
+    from mambakernels.numeric import OPERATIONS
+
+    _check("operation", operations, tuple(OPERATIONS))
+    _check("dtype", dtypes, DTYPES)
+    for name in operations:
+        _check(f"dtype of {name}", dtypes, tuple(OPERATIONS[name].routines))
+    asked = [
+        Case(name, dtype, size, OPERATIONS[name].control) for name in operations for dtype in dtypes for size in sizes
+    ]
+    controls = [Case(name, "float64", CONTROL_SIZE, control=True) for name in CONTROLS if name not in operations]
+    return tuple(dict.fromkeys([*asked, *controls]))
+
+
+def read_sizes(given: str | Sequence[int]) -> tuple[int, ...]:
+    """Read `64,100`, `256:4096:log2` (doubling, to the last that fits) or `100:500:100` (in steps); or take numbers."""
+    parts = given.split(",") if isinstance(given, str) else ()
+    sizes: Sequence[object] = [size for part in parts for size in _sizes(part.strip())] or list(given)
+    numbers = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0]
+    if not numbers or len(numbers) < len(sizes) or len(sizes) > _MOST_SIZES:
+        raise InvalidRequestError(f"{given!r} are no sizes.", next_step="Sizes look like 256,512 or 256:4096:log2.")
+    return tuple(dict.fromkeys(numbers))
+
+
+def read_counts(given: str | Sequence[int]) -> tuple[int, ...]:
+    """Read `1,2` as numbers of threads, or take them as numbers; none at all is allowed."""
+    words = [word.strip() for word in (given.split(",") if isinstance(given, str) else map(str, given))]
+    if not all(word.isdigit() and int(word) > 0 for word in words if word):
+        raise InvalidRequestError(f"{given!r} are no numbers of threads.", next_step="They look like 1,2,4.")
+    return tuple(dict.fromkeys(int(word) for word in words if word))
+
+
+def _sizes(part: str) -> list[int]:
+    if part.isdigit():
+        return [int(part)]
+    found = _RANGE.fullmatch(part)
+    if not found:
+        return []
+    first, last, step = int(found.group(1)), int(found.group(2)), found.group(3) or "log2"
+    if step != "log2":
+        return list(range(first, last + 1, int(step))) if int(step) else []
+    return [first * 2**power for power in range(_MOST_DOUBLINGS) if first and first * 2**power <= last]
+
+
+def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown or not given:
+        named = f"{', '.join(unknown)} is no {what}." if unknown else f"No {what} was named."
+        raise InvalidRequestError(named, next_step=f"There are: {', '.join(known)}.")

@@ -1,0 +1,63 @@
+"""Whether processes are idle: how much processor time each has used, as the system counts it.
+
+After a product, the threads of many libraries spin for a while, waiting for the next: MKL's for 200 ms. Whoever is
+measured meanwhile loses a core to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_PROC = Path("/proc")
+_NANO = 1e9
+_WINDOW = 0.005  # seconds
+_BUSY = 0.1  # of a core: a kernel that waits for messages uses less than a hundredth
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the processor time that a process' threads have used so far; None where the system does not tell.
+
+    Linux counts nanoseconds per thread if it was built so, and otherwise hundredths of a second.
+    """
+    try:
+        return sum(_task_seconds(task) for task in (_PROC / str(pid) / "task").iterdir())
+    except OSError:  # another system, or the process has ended
+        return None
+
+
+def known(pids: Iterable[int]) -> dict[int, float]:
+    """Return the processor time of those processes whose time can be known."""
+    found = {pid: cpu_seconds(pid) for pid in pids}
+    return {pid: seconds for pid, seconds in found.items() if seconds is not None}
+
+
+def share(before: Mapping[int, float], after: Mapping[int, float], elapsed: float) -> dict[int, float]:
+    """Return how much of a core each process used in `elapsed` seconds."""
+    return {pid: max(0.0, after[pid] - before[pid]) / elapsed for pid in before if pid in after}
+
+
+async def until_idle(pids: Iterable[int], *, patience: float) -> bool | None:
+    """Wait until none of the processes works, for at most `patience` seconds; None where that cannot be seen."""
+    end, watched = time.monotonic() + patience, list(pids)
+    before, since = known(watched), time.monotonic()
+    if not before:
+        return None if watched else True
+    while time.monotonic() < end:
+        await asyncio.sleep(_WINDOW)
+        after, now = known(watched), time.monotonic()
+        if max(share(before, after, now - since).values(), default=0.0) < _BUSY:
+            return True
+        before, since = after, now
+    return False
+
+
+def _task_seconds(task: Path) -> float:
+    try:
+        return int((task / "schedstat").read_text().split()[0]) / _NANO
+    except FileNotFoundError:
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,116 @@
+"""What runs inside the kernels that are compared: NumPy, the standard library and `mambakernels.numeric` only.
+
+Each function publishes its answer as one output, JSON of the MIME type `MIME_TYPE`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+from mambakernels import numeric
+
+MIME_TYPE = "application/vnd.mambakernels.bench+json"
+CANARY_STEPS = 100_000
+
+_BALLAST_NUMBERS = 400_000
+_BALLAST_ARRAYS = 6
+_WORKING_SECONDS = (0.1, 0.3, 0.6)  # on a busy machine a thread may get nothing for a tenth of a second
+
+
+def describe(asked: int | None) -> None:
+    """Publish what runs here, and what speaks against it: `asked` threads were to be used."""
+    from mambakernels.numeric import gates, probing
+
+    probed = probing.probe()
+    found = [*gates.findings(probed, asked=asked), *filter(None, (gates.check_threads_at_work(probed),))]
+    _publish(
+        {
+            "pid": os.getpid(),
+            "code": numeric.code_hash(),
+            "probe": probed.as_dict(),
+            "findings": [vars(finding) for finding in found],
+            "working": _threads_at_work(probed.blas.threads or 1),
+        }
+    )
+
+
+def visit(
+    operation: str,
+    n: int,
+    dtype: str,
+    *,
+    seed: int,
+    place: int,
+    loops: int | None,
+    samples: int,
+    seconds: float,
+    min_sample: float,
+) -> None:
+    """Set one case up anew, check its result, and publish samples: at least so many, and for at least `seconds`.
+
+    Each sample is `loops` calls, or as many as last `min_sample` seconds if that is None. The arrays lie at another
+    `place` in memory each time: where they lie makes a dot product up to a quarter faster or slower (measured), for as
+    long as a process keeps reusing the same pages.
+    """
+    from mambakernels.numeric.timing import Sampling, Timing, stability
+
+    ballast = _ballast(place)
+    start = perf_counter()
+    try:
+        case = numeric.prepare(operation, n, dtype, seed=seed)
+    except ValueError as error:  # it needs what is not installed here, or more memory than there is
+        _publish({"refused": str(error)})
+        return
+    case.check()
+    chosen = loops or case.calibrate(min_sample)
+    taken, end = [case.sample(chosen)], perf_counter() + seconds
+    while len(taken) < samples or perf_counter() < end:
+        taken.append(case.sample(chosen))
+    timing = Timing(chosen, tuple(taken))
+    measured = case.measurement(timing, stability(timing, Sampling(samples, min_sample)))
+    _publish(measured.as_dict() | {"took": perf_counter() - start, "ballast": len(ballast)})
+
+
+def canary(repeats: int) -> None:
+    """Publish the least seconds that a fixed piece of pure Python takes: it knows no BLAS and hardly any memory."""
+    _publish({"seconds": min(_steps(CANARY_STEPS) for _ in range(repeats))})
+
+
+def _ballast(place: int) -> list[Any]:
+    """Return arrays of random sizes: while they are there, what is made next lies elsewhere than before."""
+    import numpy as np
+
+    sizes = random.Random(place)  # noqa: S311 (a place, no secret)
+    return [np.ones(sizes.randrange(1, _BALLAST_NUMBERS)) for _ in range(sizes.randrange(1, _BALLAST_ARRAYS))]
+
+
+def _steps(count: int) -> float:
+    start, total = perf_counter(), 0
+    for step in range(count):
+        total += step & 7
+    return perf_counter() - start
+
+
+def _threads_at_work(told: int) -> int | None:
+    """Return how many threads multiply; fewer than told is believed only after looking for longer."""
+    from mambakernels.numeric.gates import threads_at_work
+
+    most: int | None = None
+    for seconds in _WORKING_SECONDS:
+        working = threads_at_work(seconds=seconds)
+        if working is None:
+            return None
+        most = max(most or 0, working)
+        if most >= told:
+            break
+    return most
+
+
+def _publish(content: Mapping[str, Any]) -> None:
+    display: Callable[..., Any] = sys.modules["IPython"].display.display
+    display({MIME_TYPE: content, "text/plain": ""}, raw=True)

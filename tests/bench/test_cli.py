@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from measurements_made import FFT, GEMM, measured, visits, worker
+
+from mambakernels.cli import bench
+from mambakernels.compare.comparison import Comparison, compare
+
+Install = Callable[..., Path]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def example(*, residual: float = 1e-16, gemm: float = 0.02) -> Comparison:
+    a, b = worker("np-a"), worker("np-b", library={"architecture": "Haswell"})
+    rows = [*visits(a, GEMM, [0.01] * 20), *visits(b, GEMM, [gemm] * 20, residual=residual, fingerprint="f2")]
+    rows += [*visits(a, FFT, [0.001] * 20), *visits(b, FFT, [0.001] * 20)]
+    whole = measured([a, b], rows)
+    return compare(whole, base=whole, saved=Path("base.json"))
+
+
+def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:
+    bench._show(found)
+    return capsys.readouterr().out
+
+
+def test_people_see_figures_verdicts_and_reasons(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(example(), capsys)
+    assert "10.0 ms" in text
+    assert "against np-a" in text
+    assert "2.0 times as slow" in text
+    assert "The controls, which no BLAS takes part in, agree" in text
+    assert "np-b (1 thread) runs code made for AVX2 (Haswell)" in text
+    assert "20 rounds in 10 seconds." in text
+    assert "Saved: base.json" in text
+    assert "FAILED" not in text
+
+
+def test_a_gate_that_was_not_passed_is_shown_as_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(example(residual=0.5), capsys)
+    assert "FAILED (result): gemm (float64, n=256) is wrong in np-b" in text
+    assert "5.0e-01 WRONG" in text
+
+
+def test_threads_that_are_not_used_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    one = worker("np-netlib", 2, library={"name": "netlib", "threads": 1})
+    text = shown(compare(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
+    assert "2 (1 used)" in text
+    assert "runs on one thread of 2 cores" in text
+
+
+def test_one_kernel_alone_is_shown_without_a_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    one = worker("np-a", None)
+    text = shown(compare(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
+    assert "against" not in text
+    assert "control" not in text
+
+
+def test_programs_get_all_of_it() -> None:
+    content = json.loads(json.dumps(example().as_dict(), allow_nan=False))
+    assert content["pairs"][0]["verdict"] == "slower"
+    assert content["regression"]["rows"][0]["verdict"] == "equal"
+    assert content["table"][1]["same_bits"] is False
+    assert content["ok"] is True
+    assert example(residual=0.5).as_dict()["ok"] is False
+
+
+def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path: Path) -> None:
+    install("one")
+    base = tmp_path / "base.json"
+    words = [
+        "bench",
+        "--kernels",
+        "one",
+        "--ops",
+        "gemm",
+        "--sizes",
+        "32",
+        "--threads",
+        "1",
+        "--budget",
+        "15",
+        "--json",
+    ]
+    first = cli(*words, "--save", base)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["saved"] == str(base)
+    assert json.loads(base.read_text())["kind"] == "mambakernels-bench"
+
+
+def test_what_makes_no_sense_is_said_before_anything_starts(install: Install, cli: Cli, tmp_path: Path) -> None:
+    install("one")
+    words = ["bench", "--kernels", "one", "--budget", "600"]
+    for more, reason in (
+        (["--sizes", "big"], "are no sizes"),
+        (["--ops", "gem"], "gem is no operation"),
+        (["--save", "base.csv"], ".parquet or .json"),
+        (["--against", str(tmp_path / "none.json")], "no such comparison"),
+    ):
+        answer = cli(*words, *more)
+        assert answer.returncode == 1
+        assert reason in answer.stderr

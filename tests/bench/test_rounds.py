@@ -1,0 +1,234 @@
+"""Real kernels of this very Python, measured for as short as can be: what is asserted is never how fast they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mambakernels.benching.cases import Settings, put_together
+from mambakernels.benching.records import Measured
+from mambakernels.benching.rounds import measure
+from mambakernels.compare.comparison import bench, compare
+from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
+from mambakernels.progress import Event
+
+Install = Callable[..., Path]
+
+BUDGET = 120.0  # far more than needed: what ends these measurements is the number of rounds
+WRONG = "import numpy; right = numpy.matmul; numpy.matmul = lambda *given: right(*given) * 1.001\n"
+ONE_THREAD = "import os; os.environ.update(OPENBLAS_NUM_THREADS='1', OMP_NUM_THREADS='1')\n"
+WITHOUT_SCIPY = """
+import importlib.util as util
+find = util.find_spec
+util.find_spec = lambda name, *given: None if name == "scipy" else find(name, *given)
+"""
+several_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: no library uses two threads")
+
+
+def settings(*kernels: str, operations: tuple[str, ...] = ("gemm",), **changes: object) -> Settings:
+    cases = put_together(operations, [32], ["float64"])
+    quick = {"threads": (1,), "budget": BUDGET, "rounds": 2, "samples": 1, "visit_seconds": 0.0, "min_sample": 1e-4}
+    return Settings(kernels, cases, **{**quick, **changes})  # type: ignore[arg-type]
+
+
+def pids(found: Measured) -> list[int]:
+    return [worker.facts["pid"] for worker in found.workers if "pid" in worker.facts]
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_every_kernel_measures_every_case_in_every_round(install: Install) -> None:
+    install("one")
+    install("two")
+    events: list[Event] = []
+    found = measure(settings("one", "two", seed=7), progress=events.append)
+    counts = found.frame.groupby(["kernel", "operation"]).size()
+    assert set(counts) == {2}
+    assert len(counts) == 2 * 4
+    assert found.rounds == 2
+    assert len(found.canary) == 3
+    assert found.frame["correct"].all()
+    assert found.settings.seed == 7
+    assert len(set(pids(found))) == 2
+    assert all(has_ended(pid) for pid in pids(found))
+    assert any("round 2 of 2: two, gemm n=32" in event.detail.replace(" (1 thread)", "") for event in events)
+    assert found.seconds < BUDGET
+
+
+def test_kernels_take_turns_next_to_each_other(install: Install) -> None:
+    install("one")
+    install("two")
+    found = measure(settings("one", "two", rounds=4))
+    by_turn = found.frame.sort_values(["round", "position"])
+    turns = by_turn["operation"].tolist()
+    assert all(turns[start] == turns[start + 1] for start in range(0, len(turns), 2))
+    orders = {tuple(group["operation"]) for _, group in by_turn.groupby("round")}
+    assert len(orders) > 1, "the order is shuffled in each round"
+
+
+def test_the_same_seed_gives_the_same_order_and_the_same_numbers(install: Install) -> None:
+    install("one")
+    frames = [measure(settings("one", seed=3)).frame for _ in range(2)]
+    orders = [frame.sort_values(["round", "position"])["operation"].tolist() for frame in frames]
+    assert orders[0] == orders[1]
+    assert frames[0]["fingerprint"].tolist() == frames[1]["fingerprint"].tolist()
+
+
+def test_that_the_others_idle_is_verified_where_it_can_be(install: Install) -> None:
+    install("one")
+    install("two")
+    others = measure(settings("one", "two")).frame["others"]
+    assert others.isna().all() != Path("/proc/self/task").is_dir()
+
+
+@several_cores
+def test_a_thread_count_means_a_process_that_was_told_before_its_libraries_loaded(install: Install) -> None:
+    install("one")
+    found = measure(settings("one", threads=(1, 2)))
+    assert len(set(pids(found))) == 2
+    assert [worker.asked for worker in found.workers] == [1, 2]
+    assert [worker.probe["variables"]["OPENBLAS_NUM_THREADS"] for worker in found.workers] == ["1", "2"]
+    assert sorted(set(found.frame["asked"])) == [1, 2]
+
+
+def test_as_registered_no_threads_are_told(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    install("one")
+    found = measure(settings("one", threads=()))
+    assert "OPENBLAS_NUM_THREADS" not in found.workers[0].probe["variables"]
+    assert found.frame["asked"].isna().all()
+
+
+def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> None:
+    install("right")
+    install("wrong", site=WRONG)
+    found = compare(measure(settings("right", "wrong")))
+    assert not found.ok
+    assert {(gate.gate, gate.kernel) for gate in found.gates} == {("result", "wrong (1 thread)")}
+    assert found.pairs.set_index("operation").loc["gemm", "verdict"] == "wrong"
+
+
+@several_cores
+def test_a_library_that_ignores_the_threads_does_not_pass_the_gate(install: Install) -> None:
+    install("deaf", site=ONE_THREAD)
+    found = compare(measure(settings("deaf", threads=(2,))))
+    assert {gate.gate for gate in found.gates} == {"threads"}
+
+
+def test_another_library_than_the_environments_does_not_pass_the_gate(install: Install) -> None:
+    install("np-mkl", mark={"blas": "no such blas", "prefix": "/nowhere"})
+    found = compare(measure(settings("np-mkl")))
+    assert {gate.gate for gate in found.gates} == {"library"}
+
+
+def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> None:
+    install("well")
+    install("frail", site="import os, numpy; numpy.matmul = lambda *given: os._exit(7)\n")
+    found = compare(measure(settings("well", "frail")))
+    assert set(found.frame["kernel"]) == {"well"}
+    [gate] = found.gates
+    assert (gate.gate, gate.kernel) == ("kernel", "frail (1 thread)")
+    assert "status 7" in gate.text
+
+
+def test_a_kernel_that_cannot_start_is_named_and_the_others_go_on(install: Install) -> None:
+    install("well")
+    install("gone", argv=["/nowhere/python", "{connection_file}"])
+    found = compare(measure(settings("well", "gone")))
+    assert [gate.kernel for gate in found.gates] == ["gone (1 thread)"]
+    assert set(found.frame["kernel"]) == {"well"}
+
+
+def test_without_any_kernel_there_is_an_error(install: Install) -> None:
+    install("gone", argv=["/nowhere/python", "{connection_file}"])
+    with pytest.raises(KernelError, match="No kernel can be measured: gone"):
+        measure(settings("gone"))
+    with pytest.raises(NotFoundError, match="never-there"):
+        measure(settings("never-there"))
+
+
+def test_an_operation_that_needs_what_is_not_there_is_left_out(install: Install) -> None:
+    install(
+        "bare",
+        site=WITHOUT_SCIPY,
+    )
+    found = measure(settings("bare", operations=("gemm", "lu")))
+    assert "lu" not in set(found.frame["operation"])
+    assert any("leaves lu n=32 out" in note and "scipy" in note for note in found.notes)
+
+
+def test_interrupted_it_gives_what_was_measured_and_leaves_nothing_running(install: Install) -> None:
+    install("one")
+
+    def interrupt(event: Event) -> None:
+        if event.detail.startswith("round 2"):
+            raise KeyboardInterrupt
+
+    found = measure(settings("one", rounds=50), progress=interrupt)
+    assert found.interrupted
+    assert 1 <= found.rounds <= 3
+    assert all(has_ended(pid) for pid in pids(found))
+
+
+def test_interrupted_before_anything_was_measured_it_is_just_interrupted(install: Install) -> None:
+    install("one")
+
+    def interrupt(event: Event) -> None:
+        if event.detail.startswith("warming up"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(settings("one"), progress=interrupt)
+
+
+def test_a_budget_that_not_even_one_round_fits_says_what_to_drop(install: Install) -> None:
+    install("one")
+    cases = put_together(["gemm", "svd"], [32], ["float64"]) + put_together(["svd"], [20000], ["float64"])[:1]
+    with pytest.raises(InvalidRequestError, match="Not even one round fits") as caught:
+        measure(Settings(("one",), cases, (1,), budget=20.0))
+    assert "svd n=20000" in str(caught.value.next_step)
+
+
+def test_a_round_that_was_begun_within_the_budget_is_the_last(install: Install) -> None:
+    install("one")
+    found = measure(settings("one", budget=15.0, rounds=10**6))
+    assert 1 <= found.rounds < 10**6
+
+
+def test_saved_and_compared_with_itself_nothing_is_slower_by_much(install: Install, tmp_path: Path) -> None:
+    install("one")
+    base = bench("one", operations=["gemm"], sizes="32", threads=[1], budget=12, save=tmp_path / "base.json")
+    assert base.saved == tmp_path / "base.json"
+    again = compare(base.measured, base=base.measured)
+    assert again.ok
+    assert set(again.regression.frame["verdict"]) == {"equal"}  # type: ignore[union-attr]
+
+
+def test_what_is_not_comparable_is_refused_before_it_is_measured(install: Install, tmp_path: Path) -> None:
+    install("one")
+    base = tmp_path / "base.json"
+    bench("one", operations=["gemm"], sizes="32", threads=[1], budget=12, save=base)
+    base.write_text(base.read_text().replace('"numpy": "', '"numpy": "0'))
+    steps: list[str] = []
+    with pytest.raises(InvalidRequestError, match="NumPy in one"):
+        bench("one", operations=["gemm"], threads=[1], base=base, progress=lambda event: steps.append(event.detail))
+    assert not any("round" in step for step in steps)
+
+
+@pytest.mark.slow
+def test_every_blas_is_the_one_its_environment_promises(environments: dict[str, object]) -> None:
+    kernels = tuple(f"np-{name}" for name in environments)
+    found = compare(measure(settings(*kernels, operations=("gemm", "solve"))))
+    assert found.gates == ()
+    ran = found.frame.drop_duplicates("kernel").set_index("kernel")["blas"]
+    assert dict(ran) == {f"np-{name}": name for name in environments}
+    assert found.frame["correct"].all()

@@ -1,0 +1,112 @@
+"""Measurements that nobody measured: what `bench` would give, with the figures that a test wants to see judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mambakernels.benching.cases import Case, Settings
+from mambakernels.benching.records import Measured, Worker, frame_of, row
+
+MACHINE: Mapping[str, Any] = {
+    "cpu": "A processor",
+    "cores": 2,
+    "quota": None,
+    "load": [0.1, 0.1, 0.1],
+    "system": "Linux 6",
+    "instruction_sets": ["sse2", "sse4_2", "avx", "fma", "avx2", "avx512f"],
+    "governor": None,
+    "peak": {"gflops_per_core": 100.0, "how": "made up"},
+}
+BLAS: Mapping[str, Any] = {
+    "name": "openblas", "library": "/env/lib/libopenblas.so", "version": "0.3.30", "architecture": "SkylakeX",
+    "threads": 1,
+}  # fmt: skip
+GEMM = Case("gemm", "float64", 256)
+SVD = Case("svd", "float64", 256)
+FFT = Case("fft", "float64", 64, control=True)
+ROUTINES = {"gemm": "dgemm", "svd": "dgesdd", "solve": "dgesv"}
+
+
+def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> Worker:
+    """Return a kernel as it ran; `blas`, `machine`, `probe` and `facts` replace single facts."""
+    probe = {
+        "numpy": "2.4.0",
+        "python": "3.11.7",
+        "blas": {**BLAS, **changes.pop("library", {})},
+        "lapack": {"name": "openblas", "version": None},
+        "machine": {**MACHINE, **changes.pop("machine", {})},
+        "variables": {},
+        "openmp": [],
+        **changes.pop("probe", {}),
+    }
+    facts = {"pid": 1, "code": "c0de", "findings": [], "working": probe["blas"]["threads"], **changes.pop("facts", {})}
+    return Worker(kernel, asked, {**facts, "probe": probe}, **changes)
+
+
+def answer(case: Case, seconds: float, **changes: Any) -> dict[str, Any]:
+    """Return what a kernel answers to a visit."""
+    return {
+        "routine": None if case.control else ROUTINES[case.operation],
+        "operation": case.operation,
+        "dtype": case.dtype,
+        "size": case.size,
+        "shape": {"n": case.size},
+        "flops": 2.0 * case.size**3,
+        "flops_nominal": False,
+        "bytes": 24.0 * case.size**2,
+        "threads": 1,
+        "loops": 10,
+        "samples": [seconds, seconds * 1.5],
+        "residual": 1e-16,
+        "residual_bound": 1e-14,
+        "fingerprint": "f1",
+        **changes,
+    }
+
+
+def visits(one: Worker, case: Case, seconds: Sequence[float], **changes: Any) -> Iterator[dict[str, Any]]:
+    """Yield a row per round in which the kernel took so many seconds."""
+    for number, least in enumerate(seconds):
+        circumstances = {"round": number, "position": 0, "elapsed": float(number), "others": 0.0}
+        circumstances |= {name: changes[name] for name in circumstances if name in changes}
+        yield row(one, case, answer(case, least, **changes), circumstances)
+
+
+def measured(workers: Sequence[Worker], rows: Sequence[Mapping[str, Any]], **changes: Any) -> Measured:
+    """Put rows and kernels together as what `measure` returns."""
+    frame = frame_of(rows)
+    keys = frame[["operation", "dtype", "size", "control"]].drop_duplicates().itertuples(index=False)
+    settings = Settings(
+        kernels=tuple(dict.fromkeys(one.kernel for one in workers)),
+        cases=tuple(Case(str(key.operation), str(key.dtype), int(key.size), bool(key.control)) for key in keys),
+        threads=tuple(dict.fromkeys(one.asked for one in workers if one.asked is not None)),
+    )
+    whole = Measured(
+        frame=frame, workers=tuple(workers), settings=settings, canary=(0.003,) * 8,
+        started="2026-01-01T00:00:00+00:00", host="here", seconds=10.0,
+        rounds=len(set(frame["round"])),
+    )  # fmt: skip
+    return replace(whole, **changes)
+
+
+def noisy(generator: np.random.Generator, seconds: float, rounds: int, *, spread: float = 0.03) -> list[float]:
+    """Return seconds as a busy machine gives them: each round's least, now and then far too long.
+
+    Harsher than 572 visits showed on two cores with six runnable processes: 3 % around the middle, one visit in eight
+    longer by half and more (seen: one in seventy), and half a percent of its own that each process keeps.
+    """
+    own = 1 + 0.005 * generator.standard_normal()
+    usual = 1 + spread * np.abs(generator.standard_normal(rounds))
+    disturbed = np.where(generator.random(rounds) < 1 / 8, 1 + generator.exponential(0.7, rounds), 1.0)
+    times: list[float] = (seconds * own * usual * disturbed).tolist()
+    return times
+
+
+def as_json(frame: Any) -> Any:
+    """Return a frame as a program reads it."""
+    return json.loads(frame.to_json(orient="records"))
