@@ -49,15 +49,30 @@ async def until_idle(pids: Iterable[int], *, patience: float) -> bool | None:
     while time.monotonic() < end:
         await asyncio.sleep(_WINDOW)
         after, now = known(watched), time.monotonic()
-        if max(share(before, after, now - since).values(), default=0.0) < _BUSY:
+        quiet = max(share(before, after, now - since).values(), default=0.0) < _BUSY
+        if quiet and not any(map(_is_runnable, watched)):  # on a busy machine, one that would work may have to wait
             return True
         before, since = after, now
     return False
+
+
+def _is_runnable(pid: int) -> bool:
+    """Whether a thread of the process works, or would if there were a processor for it."""
+    try:
+        states = [_fields(task)[0] for task in (_PROC / str(pid) / "task").iterdir()]
+    except OSError:  # it, or one of its threads, has ended meanwhile
+        return False
+    return "R" in states
+
+
+def _fields(task: Path) -> list[str]:
+    """Return what `stat` says of a thread after its name: the state first."""
+    return (task / "stat").read_text().rpartition(")")[2].split()
 
 
 def _task_seconds(task: Path) -> float:
     try:
         return int((task / "schedstat").read_text().split()[0]) / _NANO
     except FileNotFoundError:
-        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        fields = _fields(task)
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -34,6 +34,7 @@ LEAST_MARGIN = 0.03
 CONTROL_TOLERANCE = 0.05
 PER_PROCESS = 0.01  # 20 pairs of equal kernels, each in new processes, had ratios with a standard deviation of 0.8 %
 PLAIN = 1.25  # a ratio that is believed of any number of rounds from two on, if all of them show it
+BLIND = 2.0  # where an interval reaches so far, nothing can be called equal
 
 _TWICE = 2.0
 _GROUP = ("asked", *KEY)
@@ -158,11 +159,13 @@ def _pair(key: _Key, logs: Sequence[float], *, margin: float, family: int, bad: 
 def judge(ratio: float, low: float, high: float, *, sure: bool, rounds: int, margin: float) -> Verdict:
     """Say what a ratio with its interval amounts to; `sure`: the interval covers it as surely as it has to.
 
+    What is too near to 1 to be called different is equal, unless the interval is too wide to say anything.
+
     Few rounds cannot make it so: then only a ratio that is plain in all of them is believed.
     """
     near, far = 1 + margin / 2, 1 + margin
     if (low <= near and high >= 1 / near) or 1 / far <= ratio <= far:
-        return "equal"
+        return "equal" if _hidden(low, high) < BLIND - 1 else "undecided"
     plain = rounds > 1 and (low > PLAIN or high < 1 / PLAIN)
     if not (sure or plain):
         return "undecided"
@@ -176,7 +179,14 @@ def _in_words(verdict: Verdict, ratio: float, low: float, high: float, *, margin
         much = f"{factor:.1f} times as" if factor >= _TWICE else f"{factor - 1:.1%}"
         word = {"slower": "slow", "faster": "fast"}[verdict] if factor >= _TWICE else verdict
         return f"{much} {word} ({between})"
-    if verdict == "undecided":
-        return f"undecided: these are too few rounds for so many comparisons ({between})"
-    seen = max(high - 1, 1 / low - 1, margin)
-    return f"equal within the noise ({between}; differences below {seen:.1%} could not be seen)"
+    hidden = max(_hidden(low, high), margin)
+    if verdict == "equal":
+        return f"equal within the noise ({between}; differences below {hidden:.1%} could not be seen)"
+    if hidden >= BLIND - 1:
+        return f"undecided: the noise hides differences below {hidden:.0%} ({between})"
+    return f"undecided: these are too few rounds for so many comparisons ({between})"
+
+
+def _hidden(low: float, high: float) -> float:
+    """Return how large a difference the interval does not exclude."""
+    return max(high - 1, 1 / low - 1)
