@@ -15,7 +15,7 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.plots import MARKS, UNKNOWN, gflops_by_size, png
 from mambakernels.runs.results import collect
 
-DATA = Path(__file__).parent / "data" / "measured"
+DATA = Path(__file__).parents[1] / "data" / "measured"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_axes_start_at_zero_count_in_powers_of_two_and_name_their_units(frame: p
 
 def test_the_caption_names_machine_numpy_and_threads(frame: pd.DataFrame) -> None:
     caption = gflops_by_size(frame).get_supxlabel()
-    assert "A <Processor> · threads: 2 · NumPy 2.4.0 · Python 3.12.1" in caption
+    assert "A <Processor> · 2 cores · Linux 6 · threads: 2 · NumPy 2.4.0 · Python 3.12.1 · mkl" in caption
 
 
 def test_a_blas_always_looks_the_same(frame: pd.DataFrame) -> None:

@@ -1,0 +1,223 @@
+"""Paired ratios: how long each kernel takes against one of them, with intervals and verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from mambakernels.plots import sheets
+from mambakernels.plots.captions import caption, in_threads
+from mambakernels.plots.frames import checked, nothing, panels, records
+from mambakernels.plots.looks import Look, looks, shortened
+from mambakernels.plots.sheets import Frame, SheetName
+from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, dress, entitle
+
+READING = (
+    "Bars: time over the reference's in the same round, median of the rounds; lines: its confidence interval. "
+    "Filled: faster or slower; hollow with =: no difference beyond the grey margin; hollow with ?: undecided; "
+    "arrows: bars that go on beyond the axis."
+)
+
+_NEEDED = ("kernel", "reference", "operation", "dtype", "size", "ratio", "low", "high", "verdict")
+_FACTS = ("blas", "blas_version", "architecture", "cpu", "cores", "system", "numpy", "python")
+_KEY = ("kernel", "reference")
+_BAR_INCHES, _PANEL_INCHES = 0.17, 1.05
+_REFERENCE_LETTERS = 24
+_GAP = 0.7  # between two sizes, in bars
+_ROOM = 0.17  # of the axis at either side, for the numbers
+_FAR = 4.0  # on a longer axis, differences that matter could no longer be seen beside those that are plain
+_TICKS = (  # the first with few enough of them on the axis is taken
+    (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2),
+    (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0),
+    (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0),
+    (0.25, 0.5, 1.0, 2.0, 4.0),
+)
+_FEWEST_TICKS, _MOST_TICKS = 3, 6
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """How a verdict is shown: whether the bar is filled, the line around it, and the word before its number."""
+
+    filled: bool
+    outline: str
+    sign: str = ""
+
+
+_VERDICTS: Mapping[str, _Verdict] = {
+    "faster": _Verdict(filled=True, outline="-"),
+    "slower": _Verdict(filled=True, outline="-"),
+    "equal": _Verdict(filled=False, outline="-", sign="= "),
+    "undecided": _Verdict(filled=False, outline=":", sign="? "),
+    "wrong": _Verdict(filled=False, outline=":", sign="wrong "),
+}
+
+
+def paired_ratios(
+    pairs: pd.DataFrame, frame: pd.DataFrame | None = None, *, theme: Theme = "light", sheet: SheetName = "wide"
+) -> Figure:
+    """Draw what `mambakernels.compare.pairs` found: a panel per operation, dtype and threads, a bar per kernel and n.
+
+    Needs kernel, reference, operation, dtype, size, ratio (time over the reference's), low, high and verdict (faster,
+    slower, equal, undecided or wrong); threads, margin and control are used if they are there. `frame`, what was
+    measured, tells the BLAS of each kernel, and machine and versions for the caption. Controls are left out. Raises
+    `InvalidRequestError` if no pair is left.
+    """
+    rows, palette = usable(pairs, frame), PALETTES[theme]
+    parts = panels(rows, ("operation", "dtype", "threads"))
+    known = looks_of(rows)
+    told = rows if frame is None else checked(frame, (), figure="the picture of paired ratios")
+    below = caption(told, READING, letters=sheets.letters(sheet, len(parts)))
+    around = Frame([look.patch(palette) for look in known.values()], below)
+    bars = max(_height(part) for part in parts)
+    height = _PANEL_INCHES + _BAR_INCHES * bars
+    figure, axes = sheets.panels(len(parts), around, palette, sheet=sheet, panel_height=height)
+    span = span_of(rows)
+    for axis, part in zip(axes, parts, strict=True):
+        draw(axis, part, known, palette, span=span)
+        axis.set_ylim(bars - 0.7, -0.7)
+        entitle(axis, palette, str(part["operation"].iloc[0]), _note(part))
+    return figure
+
+
+def usable(pairs: pd.DataFrame, frame: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the pairs that can be drawn, with what the measurements tell of their kernels."""
+    told = checked(pairs, _NEEDED, figure="the picture of paired ratios")
+    if frame is not None:
+        facts = checked(frame, ("kernel",), figure="the picture of paired ratios").drop_duplicates("kernel")
+        told = told.drop(columns=list(_FACTS)).merge(facts[["kernel", *_FACTS]], on="kernel", how="left")
+    rows = told[(told["ratio"] > 0) & ~told["control"].astype(bool)]
+    if rows.empty:
+        raise nothing("no two kernels were compared", "Compare at least two kernels.")
+    cases = [f"n = {size}" for size in rows["size"]]
+    return rows.assign(margin=rows["margin"] if "margin" in rows.columns else 0.0, case=cases).sort_values(
+        "size", kind="stable"
+    )
+
+
+def looks_of(rows: pd.DataFrame) -> dict[tuple[str, str], Look]:
+    """Return the look of each pair; named after the kernel, and after the reference too if there are several."""
+    several = len(set(rows["reference"])) > 1
+    words = rows["kernel"].astype(str) + (" against " + rows["reference"].astype(str) if several else "")
+    found = looks(rows.assign(kernel=words, compared=rows["kernel"]), ("compared", "reference"))
+    return {(str(key[0]), str(key[1])): look for key, look in found.items() if isinstance(key, tuple)}
+
+
+def span_of(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return where the axis of ratios begins and ends, with room for the numbers at either side."""
+    ends = pd.concat([rows[name].astype(float) for name in ("ratio", "low", "high")])
+    ends = ends[ends.map(math.isfinite) & (ends > 0)]
+    least = math.log(max(min(ends.min(), 0.95), 1 / _FAR))
+    most = math.log(min(max(ends.max(), 1.05), _FAR))
+    room = (most - least) * _ROOM / (1 - 2 * _ROOM)
+    return math.exp(least - room), math.exp(most + room)
+
+
+def draw(
+    axis: Axes,
+    rows: pd.DataFrame,
+    known: Mapping[tuple[str, str], Look],
+    palette: Palette,
+    *,
+    span: tuple[float, float],
+) -> None:
+    """Draw bars from the top down, those of one `case` together."""
+    dress(axis, palette, x=f"time relative to {_references(rows)}", y="")
+    margin = float(rows["margin"].max())
+    axis.axvspan(1 / (1 + margin), 1 + margin, color=palette.faint, alpha=0.7, linewidth=0, zorder=0)
+    places = _places(rows)
+    for row, place in zip(records(rows), places, strict=True):
+        _bar(axis, row, place, known[row["kernel"], row["reference"]], palette)
+    axis.axvline(1, color=palette.ink, linewidth=1.2, zorder=4)
+    _scale(axis, span)
+    centres = pd.Series(places).groupby(rows["case"].to_numpy(), sort=False).mean()
+    axis.set_yticks(list(centres), list(centres.index))
+    axis.set_ylim(max(places) + 0.7, min(places) - 0.7)
+    axis.grid(visible=False, axis="y")
+
+
+def _bar(axis: Axes, row: Mapping[str, Any], place: float, look: Look, palette: Palette) -> None:
+    how, color = _VERDICTS.get(row["verdict"], _VERDICTS["undecided"]), palette.color(look.mark)
+    length = _cut(row["ratio"]) - 1
+    axis.barh(
+        place, length, left=1, height=0.8, zorder=2, linewidth=0,
+        facecolor=color if how.filled else palette.paper, edgecolor=palette.paper, hatch=look.hatch * how.filled,
+    )  # fmt: skip
+    axis.barh(
+        place, length, left=1, height=0.8, facecolor="none", edgecolor=color, linestyle=how.outline, linewidth=1.2,
+        zorder=3,
+    )  # fmt: skip
+    end = _interval(axis, row, place, palette)
+    if not how.filled:
+        axis.plot(1 + length, place, marker="o", markersize=4, markerfacecolor=palette.paper, markeredgecolor=color,
+                  markeredgewidth=1.2, zorder=6)  # fmt: skip
+    outward = row["ratio"] >= 1
+    axis.annotate(
+        f"{how.sign}{row['ratio']:.2f}", (end, place), xytext=(5 if outward else -5, 0),
+        textcoords="offset points", ha="left" if outward else "right", va="center", fontsize=TINY,
+        color=palette.ink if how.filled else palette.muted,
+    )  # fmt: skip
+
+
+def _interval(axis: Axes, row: Mapping[str, Any], place: float, palette: Palette) -> float:
+    """Draw the interval, or an arrow where it is beyond the axis, and return where the number can stand."""
+    ratio, low, high = (float(row[name]) for name in ("ratio", "low", "high"))
+    if _cut(ratio) != ratio:
+        axis.plot(_cut(ratio), place, marker=">" if ratio > 1 else "<", markersize=6, color=palette.ink, zorder=5)
+        return _cut(ratio)
+    if math.isfinite(low) and math.isfinite(high):
+        left, right = max(ratio - _cut(low), 0), max(_cut(high) - ratio, 0)
+        axis.errorbar(ratio, place, xerr=[[left], [right]], fmt="none", ecolor=palette.ink, elinewidth=1,
+                      capsize=1.8, capthick=1, zorder=5)  # fmt: skip
+        for end, marker in ((low, "<"), (high, ">")):
+            if _cut(end) != end:
+                axis.plot(_cut(end), place, marker=marker, markersize=4, color=palette.ink, zorder=5)
+    ends = [_cut(value) for value in (ratio, low, high, 1.0) if math.isfinite(value)]
+    return max(ends) if ratio >= 1 else min(ends)
+
+
+def _cut(ratio: float) -> float:
+    return min(max(float(ratio), 1 / _FAR), _FAR)
+
+
+def _scale(axis: Axes, span: tuple[float, float]) -> None:
+    axis.set_xscale("log")
+    axis.set_xlim(*span)
+    offered = [[tick for tick in ticks if span[0] <= tick <= span[1]] for ticks in _TICKS]
+    ticks = next((few for few in offered if _FEWEST_TICKS <= len(few) <= _MOST_TICKS), offered[-1])
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.tick_params(axis="y", labelsize=SMALL)
+
+
+def _places(rows: pd.DataFrame) -> list[float]:
+    """Return where each bar is, from the top: bars of one case side by side, cases a gap apart."""
+    kernels = {key: number for number, key in enumerate(dict.fromkeys(map(tuple, rows[list(_KEY)].to_numpy())))}
+    cases = {case: number for number, case in enumerate(dict.fromkeys(rows["case"]))}
+    return [
+        cases[row["case"]] * (len(kernels) + _GAP) + kernels[row["kernel"], row["reference"]] for row in records(rows)
+    ]
+
+
+def _height(rows: pd.DataFrame) -> float:
+    """Return how many bars fit between top and bottom of a panel."""
+    places = _places(rows)
+    return max(places) - min(places) + 1.4
+
+
+def _references(rows: pd.DataFrame) -> str:
+    names = list(dict.fromkeys(rows["reference"]))
+    return shortened(str(names[0]), _REFERENCE_LETTERS) if len(names) == 1 else "the other"
+
+
+def _note(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    return f"{first['dtype']}, {in_threads(first['threads'])}".rstrip(", ")

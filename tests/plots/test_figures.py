@@ -1,0 +1,329 @@
+"""Every figure: what is in it, that it can be read, and what it says to odd input."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from plots.drawn import compared, cut_off, measured, overlapping, words
+
+from mambakernels import plots
+from mambakernels.errors import InvalidRequestError
+
+PATHS = {f"np-{name.lower()}": name for name in ("Prescott", "Nehalem", "Haswell", "SkylakeX")}
+LIBRARY = {"blas": "openblas", "blas_version": "0.3.31"}
+LONG = [f"np-openblas-for-the-second-semester-with-{name}-and-more" for name in ("intel", "amd", "arm")]
+EIGHT = [f"np-kernel-{number}" for number in range(8)]
+
+
+def variants(**changed: Any) -> pd.DataFrame:
+    """Return a frame of one library on four code paths."""
+    parts = [measured([kernel], **LIBRARY, architecture=path, **changed) for kernel, path in PATHS.items()]
+    frame = pd.concat(parts, ignore_index=True)
+    slower = frame["kernel"].map({kernel: 4 - number for number, kernel in enumerate(PATHS)})
+    return frame.assign(gflops=frame["gflops"] / slower)
+
+
+def ratios(frame: pd.DataFrame, **how: Any) -> Figure:
+    kernels = [str(name) for name in frame["kernel"].unique()]
+    pairs = compared(kernels[1:] or kernels, reference=kernels[0])
+    return plots.paired_ratios(pairs, frame, **how)
+
+
+def page(frame: pd.DataFrame, **how: Any) -> Figure:
+    kernels = [str(name) for name in frame["kernel"].unique()]
+    pairs = compared(kernels[1:], reference=kernels[0]) if kernels[1:] else None
+    return plots.summary_page(frame, pairs, threads=measured(threads=(1, 2, 4)), variants=variants(), **how)
+
+
+DRAW: dict[str, Callable[..., Figure]] = {
+    "gflops": plots.gflops_by_size,
+    "ratios": ratios,
+    "threads": plots.thread_scaling,
+    "roofline": plots.roofline,
+    "accuracy": plots.accuracy_against_speed,
+    "paths": plots.code_paths,
+    "page": page,
+}
+FRAMES: dict[str, Callable[[], pd.DataFrame]] = {
+    "several": lambda: measured(threads=(1, 2, 4)),
+    "one kernel": lambda: measured(["np-mkl"], threads=(1, 2)),
+    "one size": lambda: measured(sizes=[512], threads=(1, 2)),
+    "one operation": lambda: measured(operations=["gemm"], sizes=[64, 512], threads=(1, 2)),
+    "unknown BLAS": lambda: measured(["mine"], threads=(1, 2), blas=None, architecture=None),
+    "eight kernels": lambda: measured(EIGHT, threads=(1, 2), blas="openblas", architecture="SkylakeX"),
+    "long names": lambda: measured(LONG, threads=(1, 2), blas="openblas", architecture="SkylakeX"),
+    "many sizes": lambda: measured(sizes=[2**power for power in range(2, 13)], threads=(1, 2)),
+    "wrong results": lambda: measured(threads=(1, 2), correct=False, residual=np.nan),
+    "exact results": lambda: measured(threads=(1, 2), residual=0.0, residual_bound=np.nan),
+    "nonsense": lambda: measured(threads=(1, 2), correct=False, residual=sys.float_info.max),
+    "variants": lambda: variants(threads=(1, 2)),
+}
+
+
+def draw(figure: str, frame: pd.DataFrame, **how: Any) -> Figure:
+    return DRAW[figure](variants() if figure == "paths" and frame["architecture"].nunique() < 4 else frame, **how)
+
+
+def intervals(axis: Axes) -> int:
+    """Return how many intervals are drawn that have a length."""
+    containers = [each for each in axis.containers if isinstance(each, ErrorbarContainer)]
+    segments = [segment for each in containers for bar in each.lines[2] for segment in bar.get_segments()]
+    return sum(bool(np.ptp(segment, axis=0).max() > 0) for segment in segments)
+
+
+@pytest.mark.parametrize(
+    ("figure", "frame"),
+    [
+        *itertools.product(DRAW, ("several", "eight kernels", "long names")),
+        *itertools.product(("gflops", "roofline"), ("one size", "many sizes", "wrong results", "unknown BLAS")),
+        *itertools.product(("accuracy",), ("exact results", "wrong results", "nonsense", "one kernel")),
+        *itertools.product(("page",), ("one kernel", "one operation", "unknown BLAS", "variants")),
+        ("ratios", "one kernel"),
+        ("threads", "one size"),
+    ],
+)
+def test_all_that_is_written_can_be_read(figure: str, frame: str) -> None:
+    drawn = draw(figure, FRAMES[frame]())
+    assert cut_off(drawn) == []
+    assert overlapping(drawn) == []
+
+
+@pytest.mark.parametrize("figure", sorted({*DRAW} - {"page"}))
+def test_a_narrow_sheet_can_be_read_too(figure: str) -> None:
+    drawn = draw(figure, FRAMES["long names"](), sheet="narrow")
+    assert drawn.get_figwidth() < 5
+    assert cut_off(drawn) == []
+    assert overlapping(drawn) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("figure", DRAW)
+def test_the_caption_tells_machine_and_versions(figure: str, theme: str) -> None:
+    drawn = draw(figure, FRAMES["several"](), theme=theme)
+    caption = " ".join(drawn.get_supxlabel().split())
+    for fact in ("A <Processor>", "2 cores", "Linux 6", "NumPy 2.4.0", "Python 3.12.1", "openblas 0.3.31"):
+        assert fact in caption
+    assert to_hex(drawn.get_facecolor()) == {"light": "#ffffff", "dark": "#15191e"}[theme]
+
+
+@pytest.mark.parametrize("figure", DRAW)
+def test_nothing_at_all_is_said_to_be_missing(figure: str) -> None:
+    draw_it = {"ratios": plots.paired_ratios, "page": plots.summary_page}.get(figure, DRAW[figure])
+    with pytest.raises(InvalidRequestError, match=r"nothing to draw: .* needs the columns .*kernel"):
+        draw_it(pd.DataFrame())
+
+
+@pytest.mark.parametrize("figure", ["gflops", "roofline", "accuracy", "paths", "page"])
+@pytest.mark.parametrize("rate", [np.nan, 0.0, np.inf])
+def test_without_a_rate_there_is_nothing_to_draw(figure: str, rate: float) -> None:
+    with pytest.raises(InvalidRequestError, match="no measurement has a rate"):
+        DRAW[figure](measured(gflops=rate, flops=np.nan))
+
+
+def test_rows_without_flops_are_left_out() -> None:
+    frame = pd.concat([measured(operations=["gemm"]), measured(operations=["dot"], flops=np.nan, gflops=np.nan)])
+    assert [axis.get_title("left") for axis in plots.gflops_by_size(frame).axes] == ["gemm"]
+
+
+@pytest.mark.parametrize("figure", ["gflops", "roofline"])
+@pytest.mark.parametrize(("peak", "said"), [(None, "best seen: "), (83.2, "theoretical peak: 83.2")])
+def test_the_top_is_the_peak_or_is_said_to_be_the_best_seen(figure: str, peak: float | None, said: str) -> None:
+    assert said in words(DRAW[figure](measured(), peak=peak))
+
+
+def test_the_peak_counts_cores_and_twice_for_single_precision() -> None:
+    frame = measured(operations=["gemm"], threads=[4], dtype="float32")
+    frame = frame.assign(gflops=frame["gflops"] * 4)
+    drawn = plots.gflops_by_size(frame, peak=50)
+    assert "theoretical peak: 200 (2 cores)" in words(drawn)
+
+
+def test_an_axis_of_slow_operations_ends_at_the_best_seen_and_tells_the_share() -> None:
+    text = words(plots.gflops_by_size(measured(operations=["dot"]), peak=100))
+    assert "best seen: 1.98 (2.0% of the theoretical peak)" in text
+
+
+def test_ratios_have_a_bar_each_with_interval_line_at_one_and_verdict() -> None:
+    pairs = compared()
+    drawn = plots.paired_ratios(pairs, measured())
+    assert [axis.get_title("left") for axis in drawn.axes] == ["gemm", "gemv"]
+    for axis in drawn.axes:
+        assert axis.get_xlabel() == "time relative to np-openblas"
+        assert axis.get_xscale() == "log"
+        mine = pairs[pairs["operation"] == axis.get_title("left")]
+        assert [1, 1] in [list(line.get_xdata()) for line in axis.get_lines()]
+        filled = [bar for bar in axis.patches if isinstance(bar, Rectangle) and bar.get_hatch()]
+        decided = mine[mine["verdict"].isin(["faster", "slower"]) & (mine["kernel"] != "np-mkl")]
+        assert len(filled) == len(decided), "only differences are filled, and MKL has no hatch"
+        assert intervals(axis) == (mine["ratio"] <= 4).sum(), "beyond the axis there is an arrow"
+    text = words(drawn)
+    assert "= 1.01" in text
+    assert "? 1.10" in text
+    assert "wrong 1.20" in text
+    assert "12.00" in text
+    assert "0.80" in text
+
+
+def test_ratios_can_be_drawn_without_the_measurements() -> None:
+    drawn = plots.paired_ratios(compared())
+    assert "np-mkl (unknown)" in words(drawn)
+    assert overlapping(drawn) == []
+
+
+def test_everyone_against_everyone_names_both() -> None:
+    pairs = pd.concat([compared(["np-mkl"]), compared(["np-mkl"], reference="np-blis")])
+    text = words(plots.paired_ratios(pairs, measured()))
+    assert "np-mkl against np-blis" in text
+    assert "time relative to the other" in text
+
+
+def test_controls_are_no_ratios() -> None:
+    with pytest.raises(InvalidRequestError, match="no two kernels were compared"):
+        plots.paired_ratios(compared(control=True))
+
+
+def test_scaling_is_shown_as_speedup_and_efficiency_with_the_ideal_up_to_the_cores() -> None:
+    speedup, efficiency, *others = plots.thread_scaling(measured(operations=["gemm"], threads=(1, 2, 4))).axes
+    assert others == []
+    assert (speedup.get_xlabel(), speedup.get_ylabel()) == ("threads", "speed-up over 1 thread")
+    assert efficiency.get_ylabel() == "efficiency (%)"
+    assert speedup.get_title("right") == "float64, n = 512"
+    ideal = next(line for line in speedup.get_lines() if line.get_label() == "_ideal")
+    assert ideal.get_xydata().tolist() == [[1, 1], [2, 2], [4, 2]]
+    curves = [each for each in speedup.containers if isinstance(each, ErrorbarContainer)]
+    assert [each.get_label().split(" (")[0] for each in curves] == ["np-openblas", "np-mkl", "np-blis", "np-netlib"]
+    assert curves[0].lines[0].get_ydata() == pytest.approx([1, 2**0.5, 2])
+    assert intervals(speedup) == 4 * 3
+
+
+def test_scaling_takes_the_threads_that_were_asked_for_where_the_library_does_not_tell() -> None:
+    frame = measured(operations=["gemm"], threads=(1, 2))
+    untold = frame.assign(asked=frame["threads"], threads=pd.NA)
+    assert len(plots.thread_scaling(untold).axes) == 2
+
+
+def test_scaling_needs_several_numbers_of_threads() -> None:
+    with pytest.raises(InvalidRequestError, match="several numbers of threads"):
+        plots.thread_scaling(measured(threads=[2]))
+
+
+def test_the_roofline_places_each_operation_at_its_intensity_below_the_roof() -> None:
+    (axis,) = plots.roofline(measured(), bandwidth=20, peak=80).axes
+    assert axis.get_xlabel() == "arithmetic intensity (flop/byte)"
+    assert axis.get_ylabel() == "GFLOP/s"
+    marks = [line for line in axis.get_lines() if line.get_label() not in {"_roof", "_memory"}]
+    assert len(marks) == 3 * 4
+    assert max(float(line.get_xdata()[0]) for line in marks) == pytest.approx(2 * 512 / 24)
+    roof, memory = (
+        next(line for line in axis.get_lines() if line.get_label() == name) for name in ("_roof", "_memory")
+    )
+    assert roof.get_xydata()[0].tolist() == [4, 80], "where memory is as fast as arithmetic"
+    assert memory.get_xydata()[-1].tolist() == [4, 80]
+    assert "memory: 20 GB/s" in words(axis.figure)  # type: ignore[arg-type]
+
+
+def test_the_roofline_measures_bandwidth_where_it_is_not_given() -> None:
+    assert "memory: 24 GB/s (dot, n = 512, 6.29 MB)" in words(plots.roofline(measured(["np-mkl"], ["gemm", "dot"])))
+
+
+def test_a_roofline_without_a_streaming_operation_has_no_slope() -> None:
+    (axis,) = plots.roofline(measured(operations=["gemm"])).axes
+    assert "_memory" not in {line.get_label() for line in axis.get_lines()}
+
+
+def test_a_roofline_needs_bytes() -> None:
+    with pytest.raises(InvalidRequestError, match="flops and bytes"):
+        plots.roofline(measured(bytes=np.nan))
+
+
+def test_accuracy_has_a_mark_per_kernel_and_dtype_and_their_bounds() -> None:
+    frame = pd.concat(
+        [measured(["np-mkl", "np-blis"]), measured(["np-mkl", "np-blis"], dtype="float32", residual=1e-7)]
+    )
+    gemm = plots.accuracy_against_speed(frame).axes[0]
+    assert (gemm.get_xlabel(), gemm.get_ylabel(), gemm.get_yscale()) == ("GFLOP/s", "residual (relative)", "log")
+    marks = [each for each in gemm.containers if isinstance(each, ErrorbarContainer)]
+    assert len(marks) == 4
+    assert {float(each.lines[0].get_ydata()[0]) for each in marks} == {1e-15, 2e-15, 1e-7}
+    assert {text.get_text() for text in gemm.texts} == {"float64: bound", "float32: bound"}
+
+
+def test_wrong_results_are_crossed_out_wherever_rates_are_drawn() -> None:
+    frame = measured(correct=False)
+    for figure in ("gflops", "roofline", "accuracy"):
+        axes = DRAW[figure](frame).axes
+        assert all(any(line.get_marker() == "x" for line in axis.get_lines()) for axis in axes)
+
+
+def test_accuracy_needs_residuals() -> None:
+    with pytest.raises(InvalidRequestError, match="no measurement was checked"):
+        plots.accuracy_against_speed(measured(residual=np.nan))
+
+
+def test_code_paths_have_a_bar_each_with_their_share_of_the_best() -> None:
+    drawn = plots.code_paths(variants())
+    for axis in drawn.axes:
+        assert axis.get_xlabel() == "GFLOP/s"
+        named = [label.get_text().split("\n")[0] for label in axis.get_yticklabels()]
+        assert named == list(PATHS.values())
+        assert len(axis.patches) == 4
+        assert intervals(axis) > 0
+    assert "(100%)" in words(drawn)
+    assert "(25%)" in words(drawn)
+
+
+@pytest.mark.parametrize(("blas", "said"), [(None, "no library ran on several"), ("mkl", "mkl ran on one code path")])
+def test_code_paths_need_several(blas: str | None, said: str) -> None:
+    with pytest.raises(InvalidRequestError, match=said):
+        plots.code_paths(measured(), blas)
+
+
+def test_the_page_is_a4_and_has_six_panels_and_a_table() -> None:
+    drawn = page(measured())
+    assert drawn.get_size_inches() == pytest.approx([297 / 25.4, 210 / 25.4], abs=0.01)
+    titles = [axis.get_title("left") for axis in drawn.axes if axis.get_title("left")]
+    assert titles == ["gemm: rate", "ratios", "gemm: threads", "roofline", "gemm: accuracy", "gemm: code paths"]
+    text = words(drawn)
+    for fact in ("code path", "LAPACK", "np-netlib", "SkylakeX", "0.3.31", "wrong results"):
+        assert fact in text
+
+
+def test_the_page_says_what_was_not_measured_where_it_would_be() -> None:
+    drawn = plots.summary_page(measured(operations=["gemm"]))
+    text = " ".join(words(drawn).split())
+    assert text.count("not drawn: ") == 3
+    assert "no kernel ran with several numbers of threads" in text
+    assert cut_off(drawn) == []
+    assert overlapping(drawn) == []
+
+
+def test_the_page_of_another_operation() -> None:
+    assert "dot: rate" in words(plots.summary_page(measured(), operation="dot"))
+    with pytest.raises(InvalidRequestError, match="qr was not measured"):
+        plots.summary_page(measured(), operation="qr")
+
+
+def test_frames_of_notebooks_can_be_drawn_too() -> None:
+    from plots.drawn import DATA
+
+    from mambakernels.runs.results import collect
+
+    frame = collect(DATA)
+    for figure in ("gflops", "roofline", "accuracy", "page"):
+        assert cut_off(DRAW[figure](frame)) == []
+
+
+def test_pyplot_is_left_alone() -> None:
+    page(measured())
+    assert "matplotlib.pyplot" not in sys.modules
