@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mambakernels.compare.comparison import Comparison
     from mambakernels.doctor import Examination
     from mambakernels.engines.bootstrap import Installed
+    from mambakernels.pictures import Drawn, Form
+    from mambakernels.plots import Theme
     from mambakernels.process import Completed
     from mambakernels.runs.records import Run
     from mambakernels.shell_init import Initialization
@@ -529,6 +531,24 @@ def collect(*notebooks: PathLike) -> pd.DataFrame:
     from mambakernels.runs import results
 
     return results.collect(notebooks)
+
+
+@_translated
+def plot(
+    *sources: PathLike,
+    output: PathLike = ".",
+    figures: Sequence[str] = (),
+    theme: Theme = "light",
+    form: Form = "png",
+) -> Drawn:
+    """Draw figures of results as files in the folder `output`; see `mambakernels.pictures.draw`.
+
+    `sources` is a file that `collect` or `bench` wrote, or executed notebooks and their folders. Figures: gflops,
+    ratios, threads, roofline, accuracy, paths, summary.
+    """
+    from mambakernels import pictures
+
+    return pictures.draw([os.fspath(item) for item in sources], Path(output), figures=figures, theme=theme, form=form)
 
 
 @_translated

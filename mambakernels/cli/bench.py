@@ -1,8 +1,9 @@
-"""The command that measures kernels against each other: bench."""
+"""Commands that measure kernels against each other, and draw results: bench, plot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,17 @@ from mambakernels.cli.app import AsJson, Quiet, app, print_json
 
 if TYPE_CHECKING:
     from mambakernels.compare.comparison import Comparison
+    from mambakernels.plots import Theme
 
 _INTERRUPTED = 130
+
+
+class Format(str, Enum):
+    """Kinds of picture files."""
+
+    png = "png"
+    pdf = "pdf"
+    svg = "svg"
 
 
 @app.command()
@@ -63,6 +73,29 @@ def bench(
         raise typer.Exit(_INTERRUPTED)
     if not found.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def plot(
+    sources: Annotated[list[str], typer.Argument(help="A file of collect or bench, or executed notebooks.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures.")] = Path(),
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(help="gflops, ratios, threads, roofline, accuracy, paths or summary; may be given again."),
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="For dark pages.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="What kind of file.")] = Format.png,
+) -> None:
+    """Draw results: rates by size, ratios, threads, roofline, accuracy, code paths, and all of it on a page."""
+    import mambakernels
+
+    theme: Theme = "dark" if dark else "light"
+    drawn = mambakernels.plot(*sources, output=output, figures=figure or (), theme=theme, form=form.value)
+    for file in drawn.files.values():
+        typer.echo(str(file))
+    for name, why in drawn.left_out.items():
+        typer.echo(f"Without {name}: {why}", err=True)
 
 
 def _words(text: str) -> list[str]:

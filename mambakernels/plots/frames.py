@@ -90,8 +90,9 @@ def largest_common(rows: pd.DataFrame) -> pd.DataFrame:
 def limit(rows: pd.DataFrame, per_core: float | None) -> Limit:
     """Return the most that rows of one dtype could reach: the theoretical peak where it is known, else the best seen.
 
-    `per_core` counts float64; single precision does twice that.
+    `per_core` counts float64, and is by default the `peak_gflops` that was probed; single precision does twice that.
     """
+    per_core = _probed_peak(rows) if per_core is None else per_core
     if per_core is None:
         best = float(points(rows, ["operation", "kernel", "threads", "size"])[["rate", "high"]].max().max())
         return Limit(best, f"best seen: {best:.3g}")
@@ -142,3 +143,11 @@ def _cores_at_work(rows: pd.DataFrame) -> int:
 
 def _tuple(key: object) -> tuple[object, ...]:
     return key if isinstance(key, tuple) else (key,)
+
+
+def _probed_peak(rows: pd.DataFrame) -> float | None:
+    """Return the peak of a core that all rows agree on, if they have one."""
+    if "peak_gflops" not in rows.columns:
+        return None
+    found = rows["peak_gflops"].dropna().unique()
+    return float(found[0]) if len(found) == 1 else None
