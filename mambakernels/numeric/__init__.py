@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mambakernels.numeric.schema import MIME_TYPE, SchemaError, validate
     from mambakernels.numeric.source import code_hash
     from mambakernels.numeric.threads import set_threads
+    from mambakernels.numeric.timing import Sampling, time_call
 
 __all__ = [
     "DTYPES",
@@ -37,6 +38,7 @@ __all__ = [
     "Measurement",
     "Operation",
     "Probe",
+    "Sampling",
     "SchemaError",
     "Shape",
     "available",
@@ -54,6 +56,7 @@ __all__ = [
     "probe",
     "publish",
     "set_threads",
+    "time_call",
     "validate",
 ]
 
@@ -69,6 +72,7 @@ _HOMES = {
     "schema": ("MIME_TYPE", "SchemaError", "validate"),
     "source": ("code_hash",),
     "threads": ("set_threads",),
+    "timing": ("Sampling", "time_call"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

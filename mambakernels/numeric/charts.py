@@ -86,7 +86,9 @@ def lines(
     across = [a for values in points.values() for a, _ in values]
     upward = [b for values in points.values() for _, b in values]
     room = 22 + max((drawing.text_width(name, bold=True) for name in points), default=0)
-    x_scale = scale(across, log=log, start=66, end=WIDTH - min(room, WIDTH * _MOST_OF_WIDTH), own_ticks=True)
+    right = WIDTH - min(room, WIDTH * _MOST_OF_WIDTH)
+    last = None if log else max(across, default=None)
+    x_scale = scale(across, log=log, start=66, end=right, top=last, own_ticks=True)
     y_scale = scale(upward, log=log, start=_HEIGHT, end=0, top=None if top is None else float(top))
     body = [
         *_x_axis(x_scale, _HEIGHT, x),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any, Literal
 
+from mambakernels.numeric.scales import number
 from mambakernels.numeric.tables import html_table
 
 LESSON_MIME_TYPE = "application/vnd.mambakernels.lesson+json"
@@ -136,4 +137,4 @@ def _finite(value: float | None) -> float | None:
 
 
 def _number(value: float) -> str:
-    return f"{float(value):.3g}"
+    return number(float(f"{float(value):.3g}"))

@@ -117,6 +117,10 @@ class Probe:
     def __str__(self) -> str:
         return tables.text_table(("what", "value"), self.rows())
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's own signature)
+        """Show the table as text, too, where there is no HTML."""
+        printer.text("Probe(...)" if cycle else str(self))
+
     def _repr_html_(self) -> str:
         return tables.html_table(("what", "value"), self.rows())
 

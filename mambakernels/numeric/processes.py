@@ -37,11 +37,15 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # NumPy's scalars and arrays as what JSON knows.
 _AS_JSON = "__import__('json').dumps(result, default=lambda value: value.tolist())"
 _RUNNER = f"""\
-import linecache, sys
+import linecache, sys, traceback
 code = sys.stdin.read()
 linecache.cache["<elsewhere>"] = (len(code), None, code.splitlines(True), "<elsewhere>")
 space = {{"__name__": "__main__"}}
-exec(compile(code, "<elsewhere>", "exec", dont_inherit=True), space)
+try:
+    exec(compile(code, "<elsewhere>", "exec", dont_inherit=True), space)
+except Exception:
+    traceback.print_exc()
+    sys.exit(1)
 if "result" not in space:
     sys.exit("The code gives no `result`: its last line should be `result = ...`.")
 sys.stdout.write({_MARK!r} + eval({_AS_JSON!r}, space))

@@ -93,7 +93,7 @@ def measured(value: float) -> str:
         return "-"
     if not _is_plain(value):
         return _with_power(value, f"{value:g}" if value == 0 or not math.isfinite(value) else f"{value:.2e}")
-    decimals = 0 if value.is_integer() else max(0, 2 - math.floor(math.log10(abs(value))))
+    decimals = 0 if float(value).is_integer() else max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{decimals}f}"
 
 

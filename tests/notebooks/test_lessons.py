@@ -1,0 +1,118 @@
+"""Every lesson runs on every kernel that can be had here, at its smallest size, and says what it expects to be seen.
+
+How fast something is, is not tested: machines differ, and small sizes do. What does not depend on the machine is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from conftest import BLAS
+
+import mambakernels
+from mambakernels.environments import Environment
+from mambakernels.numeric import LESSON_MIME_TYPE, on_kernels
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+LESSONS = sorted(FOLDER.glob("[0-9]*.ipynb"))
+START = FOLDER / "00_start_here.ipynb"
+SECONDS = 120  # that one cell may take; it takes a few at most
+
+SMALLEST: Mapping[str, Mapping[str, Any]] = {
+    "00_start_here": {"size": 60, "repeats": 2},
+    "01_the_blas_matters": {"size": 100, "python_size": 20, "rounds": 1, "budget": 0.05},
+    "02_code_paths": {"size": 60, "numbers": 10_000, "rounds": 1, "budget": 0.05},
+    "03_roofline": {"numbers": 100_000, "size": 200, "columns": [1, 8], "rounds": 1, "budget": 0.05},
+    "04_size": {"sizes": [1, 4, 16, 64], "many": 50, "budget": 0.05},
+    "05_dtype": {"size": 40, "rounds": 1, "budget": 0.05},
+    "06_layout": {"size": 60, "numbers": 20_000, "rounds": 1, "budget": 0.05},
+    "07_algebra_beats_blas": {"size": 100, "sizes": [50, 100], "budget": 0.05},
+    "08_hidden_dispatch": {"size": 100, "small": 20, "budget": 0.05},
+    "09_lapack_is_not_blas": {
+        "own_size": 100,
+        "width": 16,
+        "sizes": [50, 100],
+        "svd_size": 50,
+        "rounds": 1,
+        "budget": 0.05,
+    },
+    "10_accuracy": {},  # a million numbers are few, and with fewer the errors are others
+    "11_reproducibility": {"sizes": [50, 100], "size": 120, "repeats": 3, "steps": 10},
+    "12_threads": {"size": 100, "sizes": [32, 64], "counts": [1, 2], "budget": 0.05},
+    "13_denormals": {"size": 60, "repeats": 1},
+}
+"""Parameters with which each lesson takes seconds. Those not given stay as they are."""
+
+CERTAIN: Mapping[str, frozenset[str]] = {
+    "00_start_here": frozenset({"the kernels agree on the product, relative difference"}),
+    "01_the_blas_matters": frozenset({"every kernel's product is right"}),
+    "05_dtype": frozenset({"integers through BLAS are exact"}),
+    "08_hidden_dispatch": frozenset({"A.T @ A is exactly symmetric"}),
+    "09_lapack_is_not_blas": frozenset({"both factorizations are right"}),
+    "10_accuracy": frozenset({"every kernel is within the bound", "netlib's distance from the exact result"}),
+    "11_reproducibility": frozenset({"largest distance, of the bound"}),
+}
+"""What is seen on any machine and at any size, where it is looked for."""
+
+
+def lesson_of(executed: Path) -> Mapping[str, Any]:
+    """What a lesson expected and saw, from the last code cell of its executed notebook."""
+    cells = [cell for cell in nbformat.read(executed, as_version=4).cells if cell.cell_type == "code"]
+    found = [output.get("data", {}).get(LESSON_MIME_TYPE) for output in cells[-1].outputs]
+    assert len([one for one in found if one]) == 1
+    return next(one for one in found if one)
+
+
+def parameters_of(lesson: Path, blas: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """The smallest parameters. Each lesson compares all kernels once, elsewhere just the one that it runs on."""
+    written = "".join(cell.source for cell in nbformat.read(lesson, as_version=4).cells)
+    compares = re.search(r"^kernels = \[\]", written, re.MULTILINE)
+    own = BLAS[LESSONS.index(lesson) % len(BLAS)] != blas
+    chosen = [names[blas]] if own else list(names.values())
+    return {**SMALLEST[lesson.stem], **({"kernels": chosen} if compares else {})}
+
+
+def test_every_lesson_has_its_smallest_parameters() -> None:
+    assert set(SMALLEST) == {lesson.stem for lesson in LESSONS}
+
+
+def test_the_start_page_leads_to_every_lesson() -> None:
+    text = "".join(cell.source for cell in nbformat.read(START, as_version=4).cells)
+    linked = set(re.findall(r"\]\(([0-9]\w*\.ipynb)\)", text))
+    assert linked == {lesson.name for lesson in LESSONS} - {START.name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blas", BLAS)
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
+def test_a_lesson_runs(lesson: Path, blas: str, environments: dict[str, Environment], tmp_path: Path) -> None:
+    names = {name: environment.name for name, environment in environments.items()}
+    chosen = parameters_of(lesson, blas, names)
+    [run] = mambakernels.run(lesson, kernels=names[blas], parameters=chosen, output=tmp_path, timeout=SECONDS)
+    assert run.status == "ok", run.error
+    said = lesson_of(run.path)
+    assert said["schema"] == 1
+    assert said["shapes"]
+    for shape in said["shapes"]:
+        assert shape["what"]
+        assert shape["verdict"] in {"seen", "not seen", "skipped"}
+        assert shape["why_skipped"] if shape["verdict"] == "skipped" else not shape["why_skipped"]
+    verdicts = {shape["what"]: shape["verdict"] for shape in said["shapes"]}
+    missed = {what for what in CERTAIN.get(lesson.stem, ()) if verdicts[what] == "not seen"}
+    assert not missed
+
+
+def test_netlib_adds_in_single_precision_one_by_one_and_the_others_do_not(
+    environments: dict[str, Environment],
+) -> None:
+    names = {blas: environment.name for blas, environment in environments.items()}
+    code = "import numpy as np\na = np.full(1_000_000, 0.1, np.float32)\nresult = float(a @ a)"
+    found = on_kernels(code, list(names.values()), threads=1)
+    off = {blas: abs(found[name][0] - 10000.0003) for blas, name in names.items()}
+    assert off.pop("netlib") > 100
+    assert all(error < 10 for error in off.values()), off
