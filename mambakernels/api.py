@@ -421,9 +421,10 @@ def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
 
 
 @_translated
-def unregister(*names: str, root: PathLike | None = None) -> list[KernelSpec]:
-    """Remove kernelspecs that mambakernels wrote, in whatever Jupyter folder; the environments stay."""
-    return kernels.unregister(names, root=Root.find(root))
+def unregister(*names: str, jupyter: PathLike | None = None, root: PathLike | None = None) -> list[KernelSpec]:
+    """Remove kernelspecs that mambakernels wrote, in every Jupyter folder or only in one; the environments stay."""
+    only = None if jupyter is None else folders.choose(jupyter)
+    return kernels.unregister(names, root=Root.find(root), data_dir=only)
 
 
 @_translated
@@ -433,9 +434,11 @@ def list_kernels(*, root: PathLike | None = None) -> list[KernelSpec]:
 
 
 @_translated
-def prune(*, dry_run: bool = False, root: PathLike | None = None) -> list[KernelSpec]:
-    """Remove kernelspecs that mambakernels wrote and whose environment is gone; return them."""
-    found = kernels.prunable(root=Root.find(root))
+def prune(
+    *, only: Sequence[KernelSpec] | None = None, dry_run: bool = False, root: PathLike | None = None
+) -> list[KernelSpec]:
+    """Remove kernelspecs that mambakernels wrote and whose environment is gone (of these, `only` some); return them."""
+    found = kernels.prunable(root=Root.find(root)) if only is None else list(only)
     return found if dry_run else kernels.prune(found)
 
 

@@ -227,7 +227,7 @@ def _is_left_over(spec: KernelSpec, project: Project) -> bool:
     """Whether the file declared a kernelspec once, and does so no more: by that name, in that Jupyter folder."""
     declared = {kernel.base for kernel in project.kernels}
     elsewhere = spec.jupyter != project.jupyter
-    return spec.declared_in == project.identity and (elsewhere or spec.base not in declared)
+    return spec.declared_in == project.identity and not spec.copied and (elsewhere or spec.base not in declared)
 
 
 def _perform(steps: Sequence[Step], project: Project, root: Root, progress: Progress) -> None:

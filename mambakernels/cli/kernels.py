@@ -99,11 +99,16 @@ def register(
 
 
 @app.command()
-def unregister(names: list[str], *, root: RootOption = None) -> None:
+def unregister(
+    names: list[str],
+    *,
+    jupyter: Annotated[Path | None, typer.Option(help="Only in this Jupyter folder.")] = None,
+    root: RootOption = None,
+) -> None:
     """Remove kernels that mambakernels registered; their environments stay."""
     import mambakernels
 
-    for spec in mambakernels.unregister(*names, root=root):
+    for spec in mambakernels.unregister(*names, jupyter=jupyter, root=root):
         typer.echo(f"Unregistered {spec.name}: {spec.path}")
 
 
@@ -125,7 +130,7 @@ def prune(
     if not yes and not (sys.stdin.isatty() and typer.confirm("Remove these?")):
         typer.echo("Nothing was removed. To remove them: mambakernels prune --yes")
         raise typer.Exit(1)
-    for spec in mambakernels.prune(root=root):
+    for spec in mambakernels.prune(only=found, root=root):
         typer.echo(f"Removed {spec.name}.")
 
 

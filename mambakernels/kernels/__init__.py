@@ -68,7 +68,7 @@ def move(source: Environment, target: Environment) -> list[KernelSpec]:
 
 def prunable(*, root: Root | None = None, data_dir: Path | None = None) -> list[KernelSpec]:
     """Return the kernelspecs of ours that point nowhere: their environment is gone."""
-    return [spec for spec in list_kernels(root=root, data_dir=data_dir) if _is_dead(spec)]
+    return [spec for spec in list_kernels(root=root, data_dir=data_dir) if _is_dead(spec) and not spec.copied]
 
 
 def prune(specs: Iterable[KernelSpec]) -> list[KernelSpec]:
@@ -85,15 +85,17 @@ def unregister(
 ) -> list[KernelSpec]:
     """Remove our kernelspecs of these names, and all of an environment; return what was removed.
 
-    A name that is not one of ours raises `NotFoundError`, and then nothing is removed.
+    A name that is not one of ours raises `NotFoundError`, and then nothing is removed. Copies that somebody made by
+    hand stay, unless they are named.
     """
     wanted = [name.lower() for name in ([names] if isinstance(names, str) else names)]
     place = environment.root if environment else root
     known = list_kernels(root=place, data_dir=data_dir)
-    if missing := [name for name in wanted if name not in {spec.name for spec in known}]:
+    if missing := [name for name in wanted if name not in {spec.name.lower() for spec in known}]:
         raise _not_ours(_jupyters(place, data_dir), missing[0], known)
-    by_name = sorted((spec for spec in known if spec.name in wanted), key=lambda spec: wanted.index(spec.name))
-    of_environment = [spec for spec in known if environment and spec.prefix == environment.prefix]
+    named = (spec for spec in known if spec.name.lower() in wanted)
+    by_name = sorted(named, key=lambda spec: wanted.index(spec.name.lower()))
+    of_environment = [spec for spec in known if environment and spec.prefix == environment.prefix and not spec.copied]
     return _remove([*by_name, *(spec for spec in of_environment if spec not in by_name)])
 
 
@@ -105,7 +107,7 @@ def _again(
     only: Collection[KernelSpec] | None = None,
 ) -> list[KernelSpec]:
     """Register an environment in every way that another is, under names derived from those there are."""
-    own = [spec for spec in list_kernels(root=source.root) if spec.prefix == source.prefix]
+    own = [spec for spec in list_kernels(root=source.root) if spec.prefix == source.prefix and not spec.copied]
     chosen = {(spec.jupyter, spec.base) for spec in (own if only is None else only)}
     asked = {(spec.jupyter, spec.base): spec for spec in own if (spec.jupyter, spec.base) in chosen}
     return [

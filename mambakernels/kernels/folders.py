@@ -50,10 +50,9 @@ def known(root: Root) -> list[Path]:
 
 
 def record(root: Root, data_dir: Path) -> None:
-    """Remember a data folder that Jupyter does not look at by itself, so that what is in it is found again."""
-    if data_dir not in (choose(), *searched()):
-        name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-        write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))
+    """Remember a data folder, so that what is in it is found again when Jupyter looks elsewhere."""
+    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))
 
 
 def _recorded(root: Root) -> Iterator[Path]:

@@ -69,7 +69,7 @@ class _Registration:
             "metadata": {
                 **spec.document.get("metadata", {}),
                 **_interpreter(spec, words),
-                MARK: {**self._asked(), **self._found(spec, words[0])},
+                MARK: {**self._asked(), **self._found(spec, kernel, words[0])},
             },
         }
 
@@ -86,7 +86,7 @@ class _Registration:
             "declared_in": self.request.declared_in,
         }
 
-    def _found(self, spec: Shipped, program: str) -> Json:
+    def _found(self, spec: Shipped, kernel: str, program: str) -> Json:
         """Return what the mark says of the environment as it was."""
         return {
             "schema": SCHEMA,
@@ -96,6 +96,7 @@ class _Registration:
             "blas": self.environment.blas,
             "fingerprint": self.activation.fingerprint,
             "spec": spec.name,
+            "kernel": kernel,
             "program": program,
             "stand_in": launching.stand_in(),
             "limit": None if self.threads.asked else self.threads.count,
@@ -168,7 +169,7 @@ def check_free(jupyter: JupyterFolder, name: str, prefix: Path, environment: str
 def _remove_stale(jupyter: JupyterFolder, prefix: Path, base: str, names: Collection[str]) -> None:
     """Remove what an earlier registration wrote for kernelspecs that the environment no longer ships."""
     for spec in jupyter.specs():
-        if (spec.prefix, spec.base) == (prefix, base) and spec.name not in names:
+        if (spec.prefix, spec.base) == (prefix, base) and spec.name not in names and not spec.copied:
             jupyter.remove(spec)
 
 
@@ -258,6 +259,9 @@ def _composed(spec: Shipped, activated: Mapping[str, str]) -> dict[str, str]:
 def _checked_variables(env: Mapping[str, str]) -> dict[str, str]:
     """Check the variables of a request, and escape their values."""
     for name, value in env.items():
-        if not name or "=" in name or "\0" in name + value:
-            raise InvalidRequestError(f"{name!r} with {value!r} cannot be a variable of a kernel.")
+        if not name or "=" in name or "\0" in name + value or name == "PATH":
+            raise InvalidRequestError(
+                f"{name!r} with {value!r} cannot be a variable of a kernel.",
+                next_step="PATH is the environment's." if name == "PATH" else "Choose another name or value.",
+            )
     return {name: _escape(value) for name, value in env.items()}

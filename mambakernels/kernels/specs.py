@@ -34,7 +34,8 @@ class KernelSpec:
     `program` what is started in the end. `base`, `title`, `variables`, `threads` and `variant` are the name, display
     name, variables, thread count and variant that its registration asked for, `declared_in` is the project's file that
     did, if it was one; `asked_name` is None if the name was derived from the environment's. `limit` is the thread count
-    that was chosen where none was asked for, for the reason `limited_by`; None if none was.
+    that was chosen where none was asked for, for the reason `limited_by`; None if none was. `copied` tells a copy that
+    somebody made of one of ours: it is theirs.
     """
 
     name: str
@@ -59,6 +60,7 @@ class KernelSpec:
     limit: int | None = None
     limited_by: str | None = None
     asked_name: str | None = None
+    copied: bool = False
 
     @property
     def jupyter(self) -> Path:
@@ -94,7 +96,10 @@ class JupyterFolder:
             self._workshop.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self._workshop / "lock"):
                 self._sweep()
-                yield
+                try:
+                    yield
+                finally:
+                    self._sweep()
 
     def specs(self) -> list[KernelSpec]:
         """Return our kernelspecs, by name; those of others and broken ones are passed over."""
@@ -151,7 +156,7 @@ class JupyterFolder:
         except OSError as error:
             raise StorageError(
                 from_os_error(error).what,
-                where=str(error.filename or self.path),
+                where=str(error.filename2 or error.filename or self.path),
                 next_step="Make room or get permission there, or choose another Jupyter folder with JUPYTER_DATA_DIR.",
             ) from error
 
@@ -182,12 +187,13 @@ def read(folder: Path) -> KernelSpec | None:
                 program=program,
                 spec=str(mark.get("spec", "")),
                 fingerprint=str(mark.get("fingerprint", "")),
-                working=os.access(program, os.X_OK) and not is_gone(Path(prefix)),
+                working=can_start(program) and not is_gone(Path(prefix)),
                 base=str(mark.get("base", folder.name)),
                 title=_text(mark, "title"),
                 variables=variables if isinstance(variables, dict) else {},
                 declared_in=_text(mark, "declared_in"),
                 variant=_text(mark, "variant"),
+                copied=(_text(mark, "kernel") or folder.name) != folder.name,
                 threads=_count(mark, "threads"),
                 limit=_count(mark, "limit"),
                 limited_by=_text(mark, "limited_by"),
@@ -205,6 +211,14 @@ def _text(mark: Mapping[Any, Any], key: str) -> str | None:
 def _count(mark: Mapping[Any, Any], key: str) -> int | None:
     found = mark.get(key)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def can_start(program: Path) -> bool:
+    """Whether a program is there to be run, as `start.sh` tests it: a file that is not empty and may be executed."""
+    try:
+        return program.is_file() and program.stat().st_size > 0 and os.access(program, os.X_OK)
+    except OSError:  # what may not be looked at cannot be run
+        return False
 
 
 def is_gone(prefix: Path) -> bool:

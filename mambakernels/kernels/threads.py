@@ -12,6 +12,7 @@ from mambakernels.numeric.threads import THREAD_VARIABLES
 
 _BLIS = "BLIS_NUM_THREADS"
 _GENERAL = "OMP_NUM_THREADS"
+_MOST = 4096  # with far more, libraries crash at their first call
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,23 @@ def decide(
     """Say how many threads a kernel uses: `asked`, where 0 leaves it to the libraries, or what is sensible here.
 
     Libraries count the machine's processors, not a control group's quota, so that is what is set where there is one;
-    BLIS uses one thread unless told. What the session sets is left as it is. InvalidRequestError below 0.
+    BLIS uses one thread unless told. What the session sets is left as it is. InvalidRequestError for a count that
+    cannot be.
     """
     if asked is not None:
-        if asked < 0:
+        if not 0 <= asked <= _MOST:
             raise InvalidRequestError(
-                f"A kernel cannot use {asked} threads.", next_step="0 leaves the number to the libraries."
+                f"A kernel cannot use {asked} threads.",
+                next_step=f"Up to {_MOST}; 0 leaves the number to the libraries.",
             )
         variables = dict.fromkeys(THREAD_VARIABLES, str(asked)) if asked else {}
         return Threads(asked or None, variables, asked=True)
     count = _within(cores, quota)
+    if _GENERAL in session:
+        return Threads()  # every library heeds it, unless a variable of its own is set
     if quota is not None and count < cores:
         return _unless_set(THREAD_VARIABLES, count, session, f"the CPU quota is {quota:g} of {cores} cores")
-    if blas == "blis" and _GENERAL not in session:
+    if blas == "blis":
         return _unless_set((_BLIS,), count, session, "BLIS uses one thread unless told")
     return Threads()
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from traitlets import TraitError
+
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.execute import in_a_thread
@@ -72,6 +74,8 @@ async def _ask(question: Question, timeout: float) -> Answer:
                 await kernel.execute(0, timeout)
     except session.RunStoppedError as stopped:
         return Answer(info, _printed(notebook), stopped.failure)
+    except (TypeError, TraitError) as error:  # what somebody wrote into kernel.json, and Jupyter cannot use
+        return Answer(info, failure=Failure(cell=None, ename=type(error).__name__, evalue=str(error)))
     return Answer(info, _printed(notebook))
 
 

@@ -124,3 +124,43 @@ def test_what_cannot_be_looked_at_is_not_pruned(make: Make) -> None:
     environment.prefix.symlink_to(environment.prefix)  # a loop: like a folder that may not be looked into
     assert [spec.working for spec in list_kernels()] == [False]
     assert kernels.prunable(root=environment.root) == []
+
+
+def test_a_copy_that_somebody_made_is_theirs(make: Make, jupyter: Path) -> None:
+    environment = make()
+    (spec,) = register(environment)
+    shutil.copytree(spec.path, jupyter / "mine")
+    before = (jupyter / "mine" / "kernel.json").read_bytes()
+    (environment.prefix / "etc" / "conda" / "activate.d").mkdir(parents=True)
+    (environment.prefix / "etc" / "conda" / "activate.d" / "a.sh").write_text("export NEW=1")
+    kernels.refresh(environment)
+    register(environment)
+    assert [gone.name for gone in kernels.unregister(environment=environment)] == ["np-mkl"]
+    shutil.rmtree(environment.prefix)
+    assert kernels.prunable() == []
+    assert (jupyter / "mine" / "kernel.json").read_bytes() == before
+    assert [gone.name for gone in kernels.unregister("mine")] == ["mine"]  # unless it is named
+
+
+def test_a_kernel_is_found_again_when_jupyter_looks_elsewhere(
+    make: Make, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = make()
+    register(environment, data_dir=shared)
+    monkeypatch.delenv("JUPYTER_PATH")
+    assert [spec.jupyter for spec in kernels.unregister(environment=environment)] == [shared]
+
+
+def test_what_cannot_be_started_is_not_working(make: Make) -> None:
+    environment = make()
+    register(environment)
+    environment.python.write_text("")
+    assert [spec.working for spec in list_kernels()] == [False]
+
+
+def test_only_one_of_the_folders_can_be_meant(make: Make, shared: Path, jupyter: Path) -> None:
+    environment = make()
+    register(environment)
+    register(environment, data_dir=shared)
+    assert [gone.path for gone in kernels.unregister("NP-MKL", data_dir=shared)] == [shared / "kernels" / "np-mkl"]
+    assert [spec.jupyter for spec in list_kernels()] == [jupyter.parent]

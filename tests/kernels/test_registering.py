@@ -216,6 +216,7 @@ def test_a_kernelspec_says_what_it_is(make: Make, jupyter: Path) -> None:
         "version": mark["version"],
         "program": python,
         "stand_in": sys.executable,
+        "kernel": "np-mkl",
         "base": "np-mkl",
         "name": None,
         "title": None,
@@ -333,7 +334,7 @@ def test_variables_of_ones_own_come_last_and_are_literal(make: Make) -> None:
     assert (env["OPENBLAS_CORETYPE"], env["PYTHONPATH"], env["CONDA_SHLVL"]) == ("Haswell", "/my/$$src", "9")
 
 
-@pytest.mark.parametrize("env", [{"": "x"}, {"A=B": "x"}, {"A": "x\0"}])
+@pytest.mark.parametrize("env", [{"": "x"}, {"A=B": "x"}, {"A": "x\0"}, {"PATH": "/x"}])
 def test_variables_that_cannot_be_are_refused(make: Make, env: dict[str, str]) -> None:
     with pytest.raises(InvalidRequestError, match="variable"):
         register(make(), env=env)

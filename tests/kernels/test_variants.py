@@ -93,9 +93,10 @@ def test_threads_that_are_asked_for_override_the_environment_and_variables_overr
     assert env(register(environment, threads=4, env={"OMP_NUM_THREADS": "3"})[0])["OMP_NUM_THREADS"] == "3"
 
 
-def test_a_number_of_threads_that_cannot_be_is_refused(make: Make) -> None:
-    with pytest.raises(InvalidRequestError, match="-1 threads"):
-        register(make(), threads=-1)
+@pytest.mark.parametrize("number", [-1, 99_999_999])
+def test_a_number_of_threads_that_cannot_be_is_refused(make: Make, number: int) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{number} threads"):
+        register(make(), threads=number)
 
 
 def test_a_quota_limits_the_threads(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,8 @@ def test_a_quota_limits_the_threads(make: Make, monkeypatch: pytest.MonkeyPatch)
         (None, "mkl", 64, 4.0, {}, 4, SIX),
         (None, "mkl", 64, 0.5, {}, 1, dict.fromkeys(SIX, "1")),
         (None, "mkl", 64, 4.0, SIX, None, {}),
-        (None, None, 64, 4.0, {"OMP_NUM_THREADS": "1"}, 4, {k: v for k, v in SIX.items() if k != "OMP_NUM_THREADS"}),
+        (None, None, 64, 4.0, {"OMP_NUM_THREADS": "1"}, None, {}),
+        (None, None, 64, 4.0, {"MKL_NUM_THREADS": "1"}, 4, {k: v for k, v in SIX.items() if k != "MKL_NUM_THREADS"}),
         (None, "blis", 4, None, {}, 4, {"BLIS_NUM_THREADS": "4"}),
         (None, "blis", 4, None, {"OMP_NUM_THREADS": "2"}, None, {}),
         (None, "blis", 4, None, {"BLIS_NUM_THREADS": "2"}, None, {}),
