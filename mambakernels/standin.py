@@ -20,7 +20,7 @@ from traitlets import Instance, Unicode
 
 from mambakernels.environments.environment import Environment, Place, read
 from mambakernels.errors import KernelError
-from mambakernels.kernels import specs
+from mambakernels.kernels import commands, damaged, specs
 from mambakernels.kernels.specs import KernelSpec
 from mambakernels.paths import Root
 from mambakernels.process import TimeoutExpired, capture
@@ -66,7 +66,10 @@ def main() -> None:
     folder, said, *command = sys.argv[1:]
     spec = specs.read(Path(folder))
     if spec is None:
-        sys.exit(f"mambakernels: {folder}/kernel.json is damaged. Write it again: mambakernels register NAME")
+        remove = damaged.remedy(Path(folder))
+        sys.exit(
+            f"mambakernels: {folder}/kernel.json is damaged. To write it again: {remove}; mambakernels register NAME"
+        )
     error = explain(spec, said)
     sys.stderr.write(f"{error}\n")  # for the server's log
     try:
@@ -99,17 +102,18 @@ def connection_file(template: Sequence[str], command: Sequence[str]) -> str:
 
 def explain(spec: KernelSpec, said: str) -> KernelError:
     """Find out why a kernel could not be started; `said` is the traceback of its own Python, if that ran."""
-    if not os.path.isdir(spec.prefix):  # noqa: PTH112 (Path.is_dir raises where it is not permitted to look)
+    if specs.is_gone(spec.prefix):
         return _moved(spec)
     return _broken_module(spec, said) if said else _broken_program(spec)
 
 
 def _moved(spec: KernelSpec) -> KernelError:
-    again = f"mambakernels register NEW_PATH --kernel {spec.base}{_root_option(spec)}"
+    again = commands.again(spec, "NEW_PATH")
+    remove = commands.unregister(spec) if spec.copied else f"mambakernels prune{commands.option(Root(spec.root))}"
     return KernelError(
         f"The environment {spec.environment!r} is not at {spec.prefix} any more: it was moved or removed.",
         where=str(spec.path),
-        next_step=f"If it was moved: {again}\nIf it was removed, this takes its kernel away: mambakernels prune",
+        next_step=f"If it was moved: {again}\nIf it was removed, this takes its kernel away: {remove}",
     )
 
 
@@ -140,7 +144,7 @@ def _why_not(program: Path) -> str:
 def _broken_module(spec: KernelSpec, said: str) -> KernelError:
     environment = _environment(spec)
     missing = environment is not None and not environment.package("ipykernel")
-    install = f"mambakernels install {_named(spec)} ipykernel{_root_option(spec)}"
+    install = f"mambakernels install {_named(spec)} ipykernel{commands.option(Root(spec.root))}"
     return KernelError(
         f"The kernel of the environment {spec.environment!r} cannot be started: {said.strip().splitlines()[-1]}",
         where=str(spec.prefix),
@@ -151,7 +155,7 @@ def _broken_module(spec: KernelSpec, said: str) -> KernelError:
 def _mend(spec: KernelSpec, environment: Environment | None) -> str:
     if environment is None:
         return f"Install it again with the program that made the environment {spec.environment!r}."
-    return f"mambakernels verify {_named(spec)} --repair{_root_option(spec)}"
+    return f"mambakernels verify {_named(spec)} --repair{commands.option(Root(spec.root))}"
 
 
 def _environment(spec: KernelSpec) -> Environment | None:
@@ -160,13 +164,7 @@ def _environment(spec: KernelSpec) -> Environment | None:
 
 
 def _named(spec: KernelSpec) -> str:
-    """Write the environment as the command line wants it: by its name, or by its path where that is elsewhere."""
-    inside = spec.prefix == Root(spec.root).environments / spec.environment
-    return shlex.quote(spec.environment if inside else str(spec.prefix))
-
-
-def _root_option(spec: KernelSpec) -> str:
-    return "" if Root.find() == Root(spec.root) else f" --root {shlex.quote(str(spec.root))}"
+    return shlex.quote(commands.called(spec.prefix, Root(spec.root)))
 
 
 class _StandIn(Kernel):

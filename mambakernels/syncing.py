@@ -15,7 +15,7 @@ from mambakernels import activation, channels, environments, errors, kernels
 from mambakernels.credentials import public
 from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.environments.spec import spec_name
-from mambakernels.kernels import KernelSpec
+from mambakernels.kernels import KernelSpec, commands
 from mambakernels.locks import locked
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
@@ -172,7 +172,7 @@ def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: 
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, registered otherwise than this file declares it.",
                 where=str(own[0].path),
-                next_step=f"Declare another name, or first: mambakernels unregister {own[0].name}",
+                next_step=f"Declare another name, or first: {commands.unregister(own[0])}",
             )
         return Step("re-register", kernel.name, f"{described}, its variables, threads or title are others")
     if not all(spec.working for spec in own):
@@ -204,7 +204,7 @@ def _check_free(kernel: DeclaredKernel, project: Project, there: Present) -> Non
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, of another environment.",
                 where=str(spec.prefix),
-                next_step=f"Declare another name, or first: mambakernels unregister {spec.name}",
+                next_step=f"Declare another name, or first: {commands.unregister(spec)}",
             )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mambakernels.kernels.specs import KernelSpec
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -27,3 +29,10 @@ class Finding:
     why: str
     remedy: str
     fixable: bool = False
+
+
+def about(
+    spec: KernelSpec, check: str, severity: Severity, *, what: str, why: str, remedy: str, fixable: bool = False
+) -> Finding:
+    """Return a finding about one kernel."""
+    return Finding(check, severity, spec.name, spec.environment, spec.path, what, why, remedy, fixable)

@@ -31,14 +31,15 @@ def _lacking(prefix: Prefix, module: str, kernels: list[Kernel]) -> Iterator[Fin
     if not missing and not _has_module(prefix, module, kernels):
         missing = [f"the module {module}"]
     if missing:
-        yield _finding(prefix, module, missing)
+        yield _finding(prefix, module, missing, kernels[0])
 
 
-def _finding(prefix: Prefix, module: str, missing: list[str]) -> Finding:
+def _finding(prefix: Prefix, module: str, missing: list[str], kernel: Kernel) -> Finding:
     """Say what is missing: files of packages that the manifest has are linked anew, others are installed."""
     package = _PACKAGE if module in _LAUNCHERS else module.partition(".")[0]
     made = prefix.environment
     repairable = made is not None and (package in prefix.builds or made.package(package) is not None)
+    is_known = repairable or package == _PACKAGE or package in prefix.builds
     shown = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
     return Finding(
         "ipykernel-broken" if repairable else "ipykernel-missing",
@@ -47,8 +48,10 @@ def _finding(prefix: Prefix, module: str, missing: list[str]) -> Finding:
         prefix.name,
         prefix.path,
         f"Its Python kernel cannot start; missing: {shown}.",
-        "Files were deleted, or packages taken out, with another program.",
-        _remedy(prefix, package, repairable=repairable),
+        "Files were deleted, or packages taken out, with another program."
+        if is_known
+        else "No package is known that has the module: its kernel.json was changed by hand, or came so with a package.",
+        _remedy(prefix, package, repairable=repairable) if is_known else kernel.anew(),
         fixable=made is not None and (repairable or package == _PACKAGE),
     )
 

@@ -6,10 +6,13 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
-from mambakernels.doctor.findings import Finding, Severity
+from mambakernels.doctor.findings import Finding, about
 from mambakernels.doctor.look import Kernel, Listed, Look
+from mambakernels.kernels import commands
 
 _ACCEPTED = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)  # what Jupyter takes for a kernel's name
 
@@ -29,25 +32,21 @@ def check(look: Look) -> Iterator[Finding]:
 
 
 def _rejected(kernel: Kernel) -> Finding:
-    path = kernel.spec.path
-    return _finding(
-        kernel,
+    own = replace(kernel, spec=replace(kernel.spec, copied=False))
+    return about(
+        kernel.spec,
         "name-rejected",
         "error",
         what=f"Jupyter does not accept the name of its folder: {kernel.spec.name!r}.",
-        why="It is in no list, and cannot be started: a name has ASCII letters, digits, '-', '_' and '.' only.",
-        remedy=shlex.join(["mv", str(path), str(path.with_name(_valid(kernel)))]),
+        why="Nothing can start it: a name has ASCII letters, digits, '-', '_' and '.' only.",
+        remedy=f"{commands.unregister(kernel.spec)} && {own.again()}",
     )
-
-
-def _valid(kernel: Kernel) -> str:
-    return kernel.spec.base or re.sub(r"[^a-z0-9._-]+", "-", kernel.spec.name.lower())
 
 
 def _not_searched(kernel: Kernel) -> Finding:
     data = kernel.spec.jupyter
-    return _finding(
-        kernel,
+    return about(
+        kernel.spec,
         "not-searched",
         "warning",
         what=f"Jupyter does not look there, as it is started from here: {data}.",
@@ -62,13 +61,13 @@ def _hidden(kernel: Kernel, look: Look) -> Iterator[Finding]:
         return
     twin = next((item for item in look.kernels if item.spec.path == found.path), None)
     same = twin is not None and (twin.prefix.path, twin.variables) == (kernel.prefix.path, kernel.variables)
-    yield _finding(
-        kernel,
+    yield about(
+        kernel.spec,
         "hidden",
         "note" if same else "warning",
         what=f"Another kernel of the same name hides it: {found.path}.",
         why="It is registered twice, alike." if same else "Who asks for this kernel gets the other one.",
-        remedy=kernel.prefix.command("register", "--kernel", f"{kernel.spec.name.lower()}-2"),
+        remedy=commands.unregister(kernel.spec) if same else _renamed(kernel, look),
     )
 
 
@@ -78,15 +77,21 @@ def _hiding(kernel: Kernel, look: Look) -> Iterator[Finding]:
         return
     for other in look.listed:
         if other.name == name and not other.ours and other.path.resolve() != kernel.spec.path.resolve():
-            yield _finding(
-                kernel,
+            yield about(
+                kernel.spec,
                 "hiding",
                 "note",
                 what=f"It hides another kernel of the same name: {other.path}.",
                 why="Who asks for the other one gets this one.",
-                remedy=f"mambakernels unregister {kernel.spec.name}"
-                f" && {kernel.prefix.command('register', '--kernel', f'{name}-2')}",
+                remedy=_renamed(kernel, look),
             )
+
+
+def _renamed(kernel: Kernel, look: Look) -> str:
+    """Return what gives a kernel a name that is free."""
+    name = kernel.spec.base.lower()
+    free = next(f"{name}-{number}" for number in count(2) if f"{name}-{number}" not in look.visible)
+    return f"{commands.unregister(kernel.spec)} && {kernel.again(name=free)}"
 
 
 def _alike(look: Look) -> Iterator[Finding]:
@@ -98,7 +103,7 @@ def _alike(look: Look) -> Iterator[Finding]:
     for display_name, items in shown.items():
         if len(items) == 1:
             continue
-        chosen = [ours[item.path] for item in items if item.path in ours]
+        chosen = sorted((ours[item.path] for item in items if item.path in ours), key=lambda one: one.spec.copied)
         # Where one of them is ours, that one can be given another name; the first keeps the one it has.
         theirs = len(chosen) < len(items)
         for kernel in chosen if theirs else chosen[1:]:
@@ -106,16 +111,18 @@ def _alike(look: Look) -> Iterator[Finding]:
 
 
 def _same_name(kernel: Kernel, display_name: str, others: list[Path]) -> Finding:
-    return _finding(
-        kernel,
+    return about(
+        kernel.spec,
         "display-name",
         "warning",
         what=f"Another kernel is shown under the same name, {display_name!r}: {', '.join(map(str, others))}.",
         why="Nobody can tell them apart in a launcher.",
-        remedy=kernel.again(title=f"{display_name} ({kernel.spec.name})"),
+        remedy=_edit(kernel)
+        if kernel.spec.copied
+        else kernel.again(title=commands.literal(f"{display_name} ({kernel.spec.name})")),
     )
 
 
-def _finding(kernel: Kernel, check: str, severity: Severity, *, what: str, why: str, remedy: str) -> Finding:
-    spec = kernel.spec
-    return Finding(check, severity, spec.name, spec.environment, spec.path, what, why, remedy)
+def _edit(kernel: Kernel) -> str:
+    """Return what lets the maker of a copy change it."""
+    return f'"${{EDITOR:-vi}}" {shlex.quote(str(kernel.spec.path / "kernel.json"))}'

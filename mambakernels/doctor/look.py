@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -14,7 +16,7 @@ from mambakernels import environments, errors, kernels
 from mambakernels.doctor.prefixes import Prefix
 from mambakernels.doctor.records import Reader
 from mambakernels.environments import Environment
-from mambakernels.kernels import folders
+from mambakernels.kernels import commands, damaged, folders
 from mambakernels.kernels.specs import MARK, Json, KernelSpec, load
 from mambakernels.paths import Root
 
@@ -71,29 +73,47 @@ class Kernel:
         """Whether it is a Python kernel."""
         return self.spec.language.lower() == "python" and self.module is not None
 
+    @property
+    def malformed(self) -> str | None:
+        """What Jupyter does not take in its `env`, which has to be an object of texts; None if there is nothing."""
+        given = self.document.get("env", {})
+        if not isinstance(given, dict):
+            return f"env is {json.dumps(given)}"
+        return next(
+            (f"{key} is {json.dumps(value)}" for key, value in given.items() if not isinstance(value, str)), None
+        )
+
     def again(
         self,
         *,
+        name: str | None = None,
         title: str | None = None,
         threads: int | None = None,
         without: Collection[str] = (),
         empty: Collection[str] = (),
     ) -> str:
-        """Return the command that registers it again as it was asked for, but for what is given here."""
+        """Return the command that registers it again as it was asked for, but for what is given here.
+
+        What a project's file asks for is changed there.
+        """
         spec = self.spec
-        elsewhere = None if spec.jupyter == folders.choose() else str(spec.jupyter)
-        count = spec.threads if threads is None else threads
-        options = {
-            "--kernel": spec.asked_name,
-            "--variant": spec.variant,
-            "--display-name": title or spec.title,
-            "--threads": None if count is None else str(count),
-            "--jupyter": elsewhere,
-        }
-        words = [word for option, value in options.items() if value is not None for word in (option, value)]
-        kept = [f"{name}={value}" for name, value in spec.variables.items() if name not in without]
-        kept += [f"{name}=" for name in empty]
-        return self.prefix.command("register", *words, *(word for item in kept for word in ("--env", item)))
+        kept = {key: value for key, value in spec.variables.items() if key not in without}
+        changed = replace(
+            spec,
+            asked_name=name or spec.asked_name,
+            title=title or spec.title,
+            threads=spec.threads if threads is None else threads,
+            variables=kept | dict.fromkeys(empty, ""),
+        )
+        command = commands.again(changed, self.prefix.called)
+        declared = spec.declared_in if changed != spec and not spec.copied else None
+        return f'"${{EDITOR:-vi}}" {shlex.quote(declared)} && {command}' if declared else command
+
+    def anew(self) -> str:
+        """Return the command that writes it again, also where a project's file sees no reason to."""
+        if self.spec.declared_in and not self.spec.copied:
+            return f"{commands.unregister(self.spec)} && {self.again()}"
+        return self.again()
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,7 @@ class Look:
     """All that the checks are told.
 
     `listed` are the kernelspecs of everybody in the order in which Jupyter looks for a name: the first one is found.
+    `damaged` are folders of ours whose `kernel.json` cannot be read.
     """
 
     root: Root
@@ -118,6 +139,7 @@ class Look:
     prefixes: tuple[Prefix, ...]
     search: tuple[Path, ...]
     listed: tuple[Listed, ...]
+    damaged: tuple[Path, ...]
     machine: Machine
     session: Mapping[str, str]
 
@@ -151,6 +173,7 @@ def gather(root: Root, names: Collection[str] = (), *, machine: Machine | None =
         prefixes=tuple(prefixes.values()),
         search=search,
         listed=tuple(_listed(folder, specs) for folder in found),
+        damaged=tuple(_damaged(root, specs)),
         machine=machine or Machine.here(),
         session=dict(os.environ),
     )
@@ -162,23 +185,35 @@ def _narrowed(look: Look, names: Collection[str], *, strict: bool) -> Look:
     called = {name.lower() for name in names}
     chosen = [kernel for kernel in look.kernels if called & {kernel.spec.name.lower(), kernel.prefix.name.lower()}]
     prefixes = [prefix for prefix in look.prefixes if prefix.name.lower() in called]
-    known = {kernel.spec.name.lower() for kernel in chosen} | {prefix.name.lower() for prefix in prefixes}
+    broken = tuple(folder for folder in look.damaged if folder.name.lower() in called)
+    named = (*(kernel.spec.name for kernel in chosen), *(prefix.name for prefix in prefixes))
+    known = {name.lower() for name in (*named, *(folder.name for folder in broken))}
     if strict and (unknown := sorted(called - known)):
         raise errors.NotFoundError(
             f"There is no kernel or environment {unknown[0]!r} of mambakernels.",
             next_step=f"Kernels: {', '.join(kernel.spec.name for kernel in look.kernels) or 'none yet'}.",
         )
     prefixes += [kernel.prefix for kernel in chosen if kernel.prefix not in prefixes]
-    return replace(look, kernels=tuple(chosen), prefixes=tuple(prefixes))
+    return replace(look, kernels=tuple(chosen), prefixes=tuple(prefixes), damaged=broken)
 
 
 def _kernelspecs(place: Path) -> Iterable[Path]:
     """Return a folder's kernelspecs; of several whose names differ in case only, Jupyter takes the one read last."""
+    return [folder for folder in reversed(_entries(place)) if os.path.isfile(folder / "kernel.json")]  # noqa: PTH113
+
+
+def _entries(place: Path) -> list[Path]:
     try:
-        found = [place / name for name in os.listdir(place)]  # noqa: PTH208 (the order of reading matters)
+        return [place / name for name in os.listdir(place)]  # noqa: PTH208 (the order of reading matters)
     except OSError:
         return []
-    return [folder for folder in reversed(found) if (folder / "kernel.json").is_file()]
+
+
+def _damaged(root: Root, ours: Collection[Path]) -> Iterator[Path]:
+    for data in folders.known(root):
+        for folder in _entries(data / "kernels"):
+            if folder not in ours and damaged.is_damaged(folder):
+                yield folder
 
 
 def _listed(folder: Path, ours: Collection[Path]) -> Listed:
@@ -193,7 +228,7 @@ def _prefix(spec: KernelSpec, reader: Reader) -> Prefix:
 
 def _managed(prefix: Path, root: Root) -> Environment | None:
     """Return what our manifest says; without reading the records of environments that others made."""
-    if not (prefix / environments.MANIFEST).is_file():
+    if not os.path.isfile(prefix / environments.MANIFEST):  # noqa: PTH113 (Path.is_file raises where one may not look)
         return None
     try:
         return environments.get(prefix, root)

@@ -73,10 +73,6 @@ class _Remedy:
     apply: Callable[[_Patient], object]
 
 
-def _prune(patient: _Patient) -> None:
-    kernels.prune(patient.specs)
-
-
 def _repair(patient: _Patient) -> None:
     prefix, progress = patient.prefix, patient.progress
     found = environments.verify(environments.get(prefix.path, prefix.root), progress=progress)
@@ -99,10 +95,8 @@ def _refresh(patient: _Patient) -> None:
 _REPAIR = _Remedy("linked anew:", _repair)
 _INSTALL = _Remedy("installed ipykernel in", _install)
 _REFRESH = _Remedy("registered again:", _refresh)
-_PRUNE = _Remedy("unregistered:", _prune)
-_ORDER = (_REPAIR, _INSTALL, _REFRESH, _PRUNE)  # what is registered again should be whole by then
+_ORDER = (_REPAIR, _INSTALL, _REFRESH)  # what is registered again should be whole by then
 _REMEDIES: Mapping[str, _Remedy] = {
-    "prefix-gone": _PRUNE,
     "program-gone": _REPAIR,
     "ipykernel-broken": _REPAIR,
     "ipykernel-missing": _INSTALL,
@@ -111,6 +105,7 @@ _REMEDIES: Mapping[str, _Remedy] = {
     "cpu-quota": _REFRESH,
     "drift": _REFRESH,
     "launcher-gone": _REFRESH,
+    "limit-outdated": _REFRESH,
     "older": _REFRESH,
     "stand-in-gone": _REFRESH,
     "user-site": _REFRESH,

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mambakernels import activation, errors
-from mambakernels.doctor.findings import Finding, Severity
+from mambakernels.doctor.findings import Finding, Severity, about
 from mambakernels.doctor.look import Kernel, Look
+from mambakernels.kernels import commands, damaged, launching
+from mambakernels.kernels.specs import can_start, is_gone
 
-_LAUNCHERS = frozenset({"start.sh", "start.py"})
+_LAUNCHERS = frozenset({launching.SHELL_FILE, launching.PYTHON_FILE})
+_SEEN_BY_SYNC = frozenset({"activation", "drift"})  # what a project's sync mends by itself
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -18,51 +21,85 @@ def check(look: Look) -> Iterator[Finding]:
 
     Of a kernel that points nowhere, nothing else is said.
     """
+    for folder in look.damaged:
+        yield _damaged(folder)
     for kernel in look.kernels:
         yield from _nowhere(kernel) or _stale(kernel)
 
 
+def _damaged(folder: Path) -> Finding:
+    what, why = f"{damaged.WHAT}.", "The kernel cannot start. Then register its environment again."
+    return Finding("damaged", "error", folder.name, None, folder, what, why, damaged.remedy(folder))
+
+
 def _nowhere(kernel: Kernel) -> list[Finding]:
     spec = kernel.spec
-    if not os.path.exists(spec.prefix):  # noqa: PTH110 (Path.exists raises where it is not permitted to look)
+    if is_gone(spec.prefix):
         return [
-            _finding(
-                kernel,
+            about(
+                kernel.spec,
                 "prefix-gone",
                 "error",
                 what=f"Its environment is gone: {spec.prefix}.",
-                why="The kernel cannot start. If the environment was moved, register it where it is now: "
-                f"mambakernels register NEW_PATH --kernel {spec.base}",
-                remedy=f"mambakernels prune{kernel.prefix.option}",
-                fixable=True,
+                why="The kernel cannot start. This loses what it was asked to be: not if the environment is "
+                f"only not mounted now. If it was moved: {commands.again(spec, 'NEW_PATH')}",
+                remedy=commands.unregister(spec) if spec.copied else f"mambakernels prune{kernel.prefix.option}",
             )
         ]
-    if os.access(spec.program, os.X_OK):
+    if can_start(spec.program):
         return []
     managed = kernel.prefix.environment is not None
     return [
-        _finding(
-            kernel,
+        about(
+            kernel.spec,
             "program-gone",
             "error",
             what=f"Its program cannot be started: {spec.program}.",
             why="The environment is damaged, or its packages were taken out."
             + ("" if managed else " Mend it with the program that made it, or take the kernel out of Jupyter's lists."),
-            remedy=kernel.prefix.command("verify", "--repair")
-            if managed
-            else f"mambakernels unregister {spec.name}{kernel.prefix.option}",
+            remedy=kernel.prefix.command("verify", "--repair") if managed else commands.unregister(spec),
             fixable=managed,
         )
     ]
 
 
 def _stale(kernel: Kernel) -> list[Finding]:
-    return [*_older(kernel), *_drifted(kernel)]
+    return [*_malformed(kernel), *_copied(kernel), *_older(kernel), *_drifted(kernel)]
+
+
+def _malformed(kernel: Kernel) -> Iterator[Finding]:
+    if kernel.malformed is not None:
+        yield about(
+            kernel.spec,
+            "kernelspec",
+            "error",
+            what=f"Jupyter cannot read its kernel.json: {kernel.malformed}.",
+            why="The kernel cannot start: env has to be an object, and each value in it a text, in quotes.",
+            remedy=kernel.anew(),
+        )
+
+
+def _copied(kernel: Kernel) -> Iterator[Finding]:
+    borrowed = next((launcher for launcher in _launchers(kernel) if launcher.parent != kernel.spec.path), None)
+    if kernel.spec.copied and borrowed is not None:
+        yield about(
+            kernel.spec,
+            "copied",
+            "note",
+            what=f"It was copied or renamed by hand, and is started with another's {borrowed}.",
+            why="It ends with that one, and is not registered again with it. What is changed by hand in a kernel.json "
+            "is lost when it is registered.",
+            remedy=kernel.anew(),
+        )
+
+
+def _launchers(kernel: Kernel) -> list[Path]:
+    return [Path(word) for word in kernel.spec.argv if Path(word).name in _LAUNCHERS]
 
 
 def _older(kernel: Kernel) -> Iterator[Finding]:
     stand_in = kernel.mark.get("stand_in")
-    launchers = [Path(word) for word in kernel.spec.argv if Path(word).name in _LAUNCHERS]
+    launchers = _launchers(kernel)
     gone = next((launcher for launcher in launchers if not launcher.is_file()), None)
     if not stand_in or not (launchers or os.name == "nt"):
         what = "It was written by an older mambakernels."
@@ -96,11 +133,7 @@ def has_drifted(kernel: Kernel) -> bool:
 
 
 def _again(kernel: Kernel, check: str, severity: Severity, what: str, why: str) -> Finding:
-    return _finding(kernel, check, severity, what=what, why=why, remedy=kernel.again(), fixable=True)
-
-
-def _finding(
-    kernel: Kernel, check: str, severity: Severity, *, what: str, why: str, remedy: str, fixable: bool
-) -> Finding:
-    spec = kernel.spec
-    return Finding(check, severity, spec.name, spec.environment, spec.path, what, why, remedy, fixable)
+    """Return a finding that writing the kernelspec again mends; a copy made by hand is never written unasked."""
+    remedy = kernel.again() if check in _SEEN_BY_SYNC else kernel.anew()
+    fixable = not kernel.spec.copied
+    return about(kernel.spec, check, severity, what=what, why=why, remedy=remedy, fixable=fixable)

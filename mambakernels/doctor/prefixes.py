@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mambakernels.doctor.records import Reader, Record
 from mambakernels.environments import Environment
+from mambakernels.kernels import commands
 from mambakernels.paths import Root
 
 _SITE = ("lib/python3*/site-packages", "Lib/site-packages")
@@ -31,8 +32,7 @@ class Prefix:
     @property
     def called(self) -> str:
         """What a command names it by: its name under the root, else its path."""
-        named = self.path.parent == self.root.environments
-        return self.path.name if named and self.environment else str(self.path)
+        return commands.called(self.path, self.root) if self.environment else str(self.path)
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Prefix:
     @property
     def option(self) -> str:
         """How a command is told the root, if it is not the one it would take by itself."""
-        return "" if self.root == Root.find() else f" --root {shlex.quote(str(self.root.path))}"
+        return commands.option(self.root)
 
     @cached_property
     def builds(self) -> Mapping[str, str]:
@@ -70,6 +70,8 @@ class Prefix:
     @cached_property
     def site(self) -> Path | None:
         """Where its Python packages are; None if there is no Python."""
+        if not os.access(self.path, os.R_OK | os.X_OK):
+            return None
         return next((path for pattern in _SITE for path in sorted(self.path.glob(pattern))), None)
 
     @cached_property

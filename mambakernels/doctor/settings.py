@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from mambakernels.doctor.findings import Finding, Severity
+from mambakernels.doctor.findings import Finding, Severity, about
 from mambakernels.doctor.look import Kernel, Look
+from mambakernels.kernels.threads import decide
 
 _BLIS_READS = ("BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -59,7 +60,7 @@ def check(look: Look) -> Iterator[Finding]:
     """Say which kernels, and whether this session, set what they should not, or lack what they need."""
     for kernel in look.kernels:
         yield from _one_thread(kernel, look)
-        yield from _quota(kernel, look)
+        yield from _quota(kernel, look) or _outdated(kernel, look)
         yield from _settings(kernel)
     yield from _session(look)
 
@@ -69,33 +70,51 @@ def _one_thread(kernel: Kernel, look: Look) -> Iterator[Finding]:
     set_here = {**look.session, **kernel.variables}
     if kernel.spec.blas != "blis" or any(set_here.get(name) for name in _BLIS_READS):
         return
-    yield _finding(
-        kernel,
+    yield about(
+        kernel.spec,
         "blis-threads",
         "warning",
         what="BLIS will use one thread: neither BLIS_NUM_THREADS nor OMP_NUM_THREADS is set in the kernel.",
         why="Unlike the other libraries it takes one core unless it is told otherwise, before it is loaded.",
         remedy=kernel.again(threads=look.machine.threads, without=_BLIS_READS),
-        fixable=not _chosen(kernel),
+        fixable=not (_chosen(kernel) or kernel.spec.copied),
     )
 
 
-def _quota(kernel: Kernel, look: Look) -> Iterator[Finding]:
+def _quota(kernel: Kernel, look: Look) -> list[Finding]:
     machine = look.machine
     told = _told(kernel.variables) or _told(look.session)
     expected = told or (machine.cores if kernel.spec.blas else 0)
     if machine.quota is None or expected <= machine.threads:
-        return
+        return []
     uses = f"is told to use {told} threads" if told else f"will use {expected} threads, one per core"
-    yield _finding(
-        kernel,
+    finding = about(
+        kernel.spec,
         "cpu-quota",
         "warning",
         what=f"It {uses}, and the control group allows {machine.quota:g} cores' worth of time.",
         why="Threads beyond the quota wait for each other: often slower than one alone, and never the same twice.",
         remedy=kernel.again(threads=machine.threads, without=_thread_variables()),
-        fixable=not _chosen(kernel),
+        fixable=not (_chosen(kernel) or kernel.spec.copied),
     )
+    return [finding]
+
+
+def _outdated(kernel: Kernel, look: Look) -> Iterator[Finding]:
+    """Compare a limit that nobody asked for with the one that would be chosen now."""
+    spec, machine = kernel.spec, look.machine
+    now = decide(None, spec.blas, cores=machine.cores, quota=machine.quota, session={}).count
+    if spec.limit is not None and spec.limit != now:
+        yield about(
+            spec,
+            "limit-outdated",
+            "note",
+            what=f"Its libraries are held to {spec.limit} thread{'s' * (spec.limit != 1)} ({spec.limited_by}); "
+            f"now it would be {now or machine.cores}.",
+            why="It was registered where another number of cores, or another quota, was allowed.",
+            remedy=kernel.anew(),
+            fixable=not spec.copied,
+        )
 
 
 def _chosen(kernel: Kernel) -> bool:
@@ -116,18 +135,16 @@ def _thread_variables() -> tuple[str, ...]:
 
 
 def _settings(kernel: Kernel) -> Iterator[Finding]:
-    for name, value in kernel.variables.items():
-        setting = _wrong(name, kernel.spec.blas) if value else None
-        if setting is not None and (setting.blas is None or name in kernel.spec.variables):
-            yield _finding(
-                kernel,
-                "setting",
-                setting.severity,
-                what=f"{name} {setting.what}.",
-                why=setting.why,
-                remedy=_without(kernel, name),
-                fixable=False,
-            )
+    found = {
+        name: setting
+        for name, value in kernel.variables.items()
+        if value and (setting := _wrong(name, kernel.spec.blas))
+        if setting.blas is None or name in kernel.spec.variables
+    }
+    remedy = _without(kernel, found)
+    for name, setting in found.items():
+        what = f"{name} {setting.what}."
+        yield about(kernel.spec, "setting", setting.severity, what=what, why=setting.why, remedy=remedy)
 
 
 def _wrong(variable: str, blas: str | None) -> Setting | None:
@@ -138,9 +155,9 @@ def _wrong(variable: str, blas: str | None) -> Setting | None:
     return next((setting for setting in found if setting.blas is None or (blas and blas != setting.blas)), None)
 
 
-def _without(kernel: Kernel, variable: str) -> str:
-    """Return what takes a variable out of a kernel; one that activation sets can only be emptied."""
-    return kernel.again(without=(variable,), empty=() if variable in kernel.spec.variables else (variable,))
+def _without(kernel: Kernel, wrong: Collection[str]) -> str:
+    """Return what takes variables out of a kernel, all at once; one that activation sets can only be emptied."""
+    return kernel.again(without=wrong, empty=[name for name in wrong if name not in kernel.spec.variables])
 
 
 def _session(look: Look) -> Iterator[Finding]:
@@ -168,10 +185,3 @@ def _session(look: Look) -> Iterator[Finding]:
                 setting.why,
                 f"unset {shlex.quote(name)}",
             )
-
-
-def _finding(
-    kernel: Kernel, check: str, severity: Severity, *, what: str, why: str, remedy: str, fixable: bool
-) -> Finding:
-    spec = kernel.spec
-    return Finding(check, severity, spec.name, spec.environment, spec.path, what, why, remedy, fixable)

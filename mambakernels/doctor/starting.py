@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mambakernels import activation, errors
 from mambakernels.doctor import blas, pointing
-from mambakernels.doctor.findings import Finding, Severity
+from mambakernels.doctor.findings import Finding, about
 from mambakernels.doctor.look import Kernel, Look
+from mambakernels.kernels.specs import is_gone
 from mambakernels.progress import Progress
 from mambakernels.runs.asking import Answer, Question, ask
 
@@ -36,11 +36,11 @@ _STAND_IN = "mambakernels-standin"
 
 
 def check(look: Look, *, timeout: float, progress: Progress) -> Iterator[Finding]:
-    """Start each kernel that points somewhere, a few at a time, and say which do not, or are not what they should be.
+    """Start each kernel that can be, a few at a time, and say which do not start, or are not what they should be.
 
     `timeout` is for one kernel to answer, in seconds.
     """
-    started = [kernel for kernel in look.kernels if os.path.exists(kernel.spec.prefix)]  # noqa: PTH110 (as in pointing)
+    started = [kernel for kernel in look.kernels if not (is_gone(kernel.spec.prefix) or kernel.malformed)]
     for kernel in started:
         yield from _activating(kernel)
     questions = [
@@ -58,8 +58,8 @@ def _activating(kernel: Kernel) -> Iterator[Finding]:
         if pointing.has_drifted(kernel):
             activation.capture(kernel.spec.prefix, root=kernel.spec.root)
     except errors.ActivationError as error:
-        yield _finding(
-            kernel,
+        yield about(
+            kernel.spec,
             "activation",
             "error",
             what=f"Its environment cannot be activated any more: {error.what}",
@@ -89,8 +89,8 @@ def _failed(kernel: Kernel, answer: Answer, *, stands_in: bool) -> Finding:
     began = answer.info and not stands_in
     what = f"NumPy cannot be imported in it: {reason}" if began else f"It does not start: {reason}"
     said = failure.stderr.strip() if failure else ""
-    return _finding(
-        kernel,
+    return about(
+        kernel.spec,
         "start",
         "error",
         what=what,
@@ -119,8 +119,8 @@ def _shadowed(kernel: Kernel, facts: Mapping[str, Any]) -> Iterator[Finding]:
         and (site / "numpy").is_dir()
         and not file.resolve().is_relative_to(kernel.spec.prefix.resolve())
     ):
-        yield _finding(
-            kernel,
+        yield about(
+            kernel.spec,
             "user-site",
             "warning",
             what=f"It imports a NumPy that is not the environment's: {file}.",
@@ -137,14 +137,14 @@ def _another_blas(kernel: Kernel, facts: Mapping[str, Any]) -> Iterator[Finding]
     what = f"It was made for {want.name}, and NumPy runs on {name}: {library}."
     bundled = not Path(library).is_relative_to(kernel.spec.prefix / "lib") or ".libs" in library
     remedy = blas.mismatch(kernel.prefix, want, what, numpy_of_pip=bundled)
-    yield _finding(kernel, "blas", "error", what=what, why=remedy.why, remedy=remedy.remedy)
+    yield about(kernel.spec, "blas", "error", what=what, why=remedy.why, remedy=remedy.remedy)
 
 
 def _two_openmp(kernel: Kernel, facts: Mapping[str, Any]) -> Iterator[Finding]:
     runtimes = facts["openmp"]
     if len(runtimes) > 1:
-        yield _finding(
-            kernel,
+        yield about(
+            kernel.spec,
             "openmp",
             "warning",
             what=f"NumPy alone loads {len(runtimes)} OpenMP runtimes: {', '.join(runtimes)}.",
@@ -156,16 +156,11 @@ def _two_openmp(kernel: Kernel, facts: Mapping[str, Any]) -> Iterator[Finding]:
 def _too_many_threads(kernel: Kernel, facts: Mapping[str, Any], look: Look) -> Iterator[Finding]:
     machine, count = look.machine, facts["blas"]["threads"]
     if machine.quota is not None and count and count > machine.threads:
-        yield _finding(
-            kernel,
+        yield about(
+            kernel.spec,
             "cpu-quota",
             "warning",
             what=f"Its BLAS uses {count} threads, and the control group allows {machine.quota:g} cores' worth of time.",
             why="Threads beyond the quota wait for each other: often slower than one alone.",
             remedy=kernel.again(threads=machine.threads),
         )
-
-
-def _finding(kernel: Kernel, check: str, severity: Severity, *, what: str, why: str, remedy: str) -> Finding:
-    spec = kernel.spec
-    return Finding(check, severity, spec.name, spec.environment, spec.path, what, why, remedy)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from mambakernels.doctor.findings import Finding
+from mambakernels.doctor.findings import Finding, about
 from mambakernels.doctor.look import Kernel, Look
 from mambakernels.doctor.prefixes import distributions
 
@@ -27,16 +27,14 @@ def check(look: Look) -> Iterator[Finding]:
 
 
 def _finding(kernel: Kernel, site: Path, shadowed: list[str]) -> Finding:
-    spec = kernel.spec
+    spec, chosen = kernel.spec, _VARIABLE in kernel.spec.variables
     shown = ", ".join(shadowed[:_SHOWN]) + (f" and {len(shadowed) - _SHOWN} more" if len(shadowed) > _SHOWN else "")
-    return Finding(
+    return about(
+        spec,
         "user-site",
         "warning",
-        spec.name,
-        spec.environment,
-        spec.path,
-        f"Packages in {site} take the place of the environment's: {shown}.",
-        f"The kernel does not set {_VARIABLE}, so what is imported is not what the environment was made with.",
-        kernel.again(without=(_VARIABLE,)),
-        fixable=_VARIABLE not in spec.variables,
+        what=f"Packages in {site} take the place of the environment's: {shown}.",
+        why=f"The kernel does not set {_VARIABLE}, so what is imported is not what the environment was made with.",
+        remedy=kernel.again(without=(_VARIABLE,)) if chosen else kernel.anew(),
+        fixable=not (chosen or spec.copied),
     )

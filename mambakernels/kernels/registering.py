@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from string import Template
 from mambakernels.activation import Activation, capture
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError
-from mambakernels.kernels import folders, launching, logo, naming
+from mambakernels.kernels import damaged, folders, launching, logo, naming
 from mambakernels.kernels.naming import Asked
 from mambakernels.kernels.shipped import Shipped, read_shipped
 from mambakernels.kernels.specs import MARK, SCHEMA, Json, JupyterFolder, KernelSpec, is_gone, read
@@ -179,6 +178,9 @@ def _is_replaceable(there: Path, name: str, prefixes: Iterable[Path | None]) -> 
 
 
 def _taken(name: str, there: Path, environment: str) -> KernelError:
+    if damaged.is_damaged(there):
+        next_step = f"{damaged.remedy(there)}\nThen again."
+        return KernelError(f"The kernel {name!r} is there. {damaged.WHAT}.", where=str(there), next_step=next_step)
     ours = read(there)
     owner = f"belongs to the environment {ours.environment!r}" if ours else "was not written by mambakernels"
     return KernelError(
@@ -241,7 +243,7 @@ def _emptied(environment: Environment, activation: Activation, chosen: Mapping[s
         raise ActivationError(
             f"Activation removes {', '.join(lost)} from this session, and a kernelspec can only set variables.",
             where=str(environment.prefix),
-            next_step=f"Say what it shall be in the kernel: mambakernels register {shlex.quote(environment.name)} "
+            next_step="Say what it shall be in the kernel, by registering it with "
             + " ".join(f"--env {name}=" for name in lost),
         )
     return dict.fromkeys(activation.unset, "")

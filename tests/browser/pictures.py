@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +83,26 @@ def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) ->
         notebook.cells.filter(has_text="GFLOP/s").evaluate("cell => cell.scrollIntoView()")
         page.mouse.move(0, 0)  # no row under it, that would be drawn in another colour
         save(page.screenshot(), images / "notebook.png")
+        with _moved(SHOWN):
+            page.set_viewport_size(LAUNCHER)
+            notebook = lab.new(page, titles[f"np-{SHOWN}"])
+            notebook.write(notebook.cells.first, "import numpy as np")
+            notebook.run_all()
+            save(page.screenshot(), images / "moved.png")
+
+
+@contextmanager
+def _moved(blas: str) -> Iterator[None]:
+    """Move an environment away for a while."""
+    import mambakernels
+
+    prefix = mambakernels.get(f"np-{blas}").prefix
+    away = prefix.with_name("elsewhere")
+    prefix.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(prefix)
 
 
 def save(picture: bytes, file: Path) -> None:

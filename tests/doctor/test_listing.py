@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examined import change, look, only, snapshot, stays
+from examined import look, only, snapshot, stays
 from living import World
 
 from mambakernels import kernels
@@ -24,21 +24,29 @@ def write(folder: Path, **fields: Any) -> Path:
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_hidden_by_anothers(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.register(world.read("one"), threads=3)
     other = write(tmp_path / "first" / "kernels" / "ONE")
     assert look(world).findings == ()
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "first"))
     finding = stays(world, "hidden")
     assert finding.severity == "warning"
     assert str(other) in finding.what
-    assert finding.remedy == "mambakernels register one --kernel one-2"
+    unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
+    assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-2 --threads 3"
+    kernels.unregister("one", data_dir=tmp_path / "jupyter")
+    kernels.register(world.read("one"), name="one-2", threads=3)
+    assert look(world).findings == ()
 
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_that_hides_anothers(world: World, tmp_path: Path) -> None:
+    write(tmp_path / "ipython" / "kernels" / "one-2")
     other = write(tmp_path / "ipython" / "kernels" / "one")
     finding = stays(world, "hiding")
     assert finding.severity == "note"
     assert str(other) in finding.what
+    unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
+    assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-3"
 
 
 def test_the_same_kernel_in_two_folders(
@@ -48,6 +56,9 @@ def test_the_same_kernel_in_two_folders(
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "project"))
     hidden = only(look(world))
     assert (hidden.check, hidden.severity, hidden.path) == ("hidden", "note", one.path)
+    assert hidden.remedy == f"mambakernels unregister one --jupyter {one.jupyter}"
+    kernels.unregister("one", data_dir=one.jupyter)
+    assert look(world).findings == ()
 
 
 @pytest.mark.usefixtures("one")
@@ -64,14 +75,17 @@ def test_a_folder_that_jupyter_does_not_look_into(
 
 def test_a_name_that_jupyter_does_not_accept(world: World, one: kernels.KernelSpec) -> None:
     one.path.rename(one.path.with_name("my one"))
-    change(
-        one.path.with_name("my one"),
-        lambda document: document.update(
-            argv=[word.replace("/one/start", "/my one/start") for word in document["argv"]]
-        ),
-    )
-    finding = stays(world, "name-rejected")
-    assert finding.remedy == f"mv '{one.path.with_name('my one')}' {one.path}"
+    found = look(world, fix=True)
+    assert [(item.check, item.fixable) for item in found.findings] == [
+        ("copied", False),
+        ("launcher-gone", False),
+        ("name-rejected", False),
+    ]
+    unregister = f"mambakernels unregister 'my one' --jupyter {one.jupyter}"
+    assert found.findings[-1].remedy == f"{unregister} && mambakernels register one"
+    kernels.unregister("my one", data_dir=one.jupyter)
+    kernels.register(world.read("one"))
+    assert look(world).findings == ()
 
 
 def test_two_kernels_that_look_alike(world: World, one: kernels.KernelSpec, tmp_path: Path) -> None:
@@ -80,6 +94,11 @@ def test_two_kernels_that_look_alike(world: World, one: kernels.KernelSpec, tmp_
     assert (finding.kernel, finding.severity) == ("one", "warning")
     assert finding.remedy.startswith("mambakernels register one --display-name")
     shutil.rmtree(tmp_path / "ipython")
+    shutil.copytree(one.path, one.path.with_name("copy"))
+    [copied] = [item for item in look(world).findings if item.check == "display-name"]
+    file = one.path.with_name("copy") / "kernel.json"
+    assert (copied.kernel, copied.remedy) == ("copy", f'"${{EDITOR:-vi}}" {file}')
+    shutil.rmtree(one.path.with_name("copy"))
     write(one.path.parent / "a")
     write(one.path.parent / "b", display_name="a")
     assert look(world).findings == ()  # both are others'
@@ -129,5 +148,6 @@ def test_what_others_wrote_is_left_as_it_is(
     assert {finding.kernel for finding in found.findings} == {"one"}
     assert world.variables("one")["LATER"] == "yes"
     shutil.rmtree(one.prefix)
-    assert look(world, fix=True, start=True).kernels == 0
+    assert not look(world, fix=True, start=True).mended
+    kernels.prune(kernels.prunable())
     assert [snapshot(folder) for folder in folders] == theirs

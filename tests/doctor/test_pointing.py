@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examined import change, look, mends, only, site, stays
+from examined import change, look, mends, only, site, snapshot, stays
 from living import World
 
 from mambakernels import kernels
 from mambakernels.environments import MANIFEST
-from mambakernels.errors import NotFoundError
+from mambakernels.errors import KernelError, NotFoundError
 
 
 @pytest.mark.usefixtures("one")
@@ -29,11 +29,13 @@ def test_without_any_kernel_nothing_is_found(world: World) -> None:
 
 
 def test_an_environment_that_is_gone(world: World, one: kernels.KernelSpec) -> None:
-    shutil.rmtree(one.prefix)
-    finding = mends(world, "prefix-gone")
-    assert (finding.severity, finding.kernel, finding.path) == ("error", "one", one.path)
-    assert finding.remedy == "mambakernels prune"
-    assert not one.path.exists()
+    kernels.register(world.read("one"), variant="fast", display_name="My {kernel}", env={"A": "$a b"}, threads=2)
+    kernels.unregister("one")
+    one.prefix.rename(one.prefix.with_name("two"))
+    finding = stays(world, "prefix-gone")  # it may be moved, or on a disk that is not there now
+    assert (finding.severity, finding.kernel, finding.remedy) == ("error", "one-fast", "mambakernels prune")
+    asked = "--variant fast --display-name 'My {kernel}' --threads 2 --env 'A=$a b'"
+    assert finding.why.endswith(f"If it was moved: mambakernels register NEW_PATH {asked}")
 
 
 def test_a_program_that_is_gone(world: World, one: kernels.KernelSpec) -> None:
@@ -47,7 +49,7 @@ def test_a_program_that_is_gone_where_others_made_the_environment(world: World, 
     (one.prefix / MANIFEST).unlink()
     assert look(world).findings == ()
     one.program.unlink()
-    assert stays(world, "program-gone").remedy == "mambakernels unregister one"
+    assert stays(world, "program-gone").remedy == f"mambakernels unregister one --jupyter {one.path.parents[1]}"
 
 
 def test_activation_that_has_changed(world: World, one: kernels.KernelSpec) -> None:
@@ -109,6 +111,62 @@ def test_a_launcher_that_is_gone(world: World, one: kernels.KernelSpec, file: st
     assert mends(world, "launcher-gone").severity == "error"
 
 
+@pytest.mark.parametrize("env", [[], {"OMP_NUM_THREADS": 4}, None])
+def test_variables_that_jupyter_does_not_take(world: World, one: kernels.KernelSpec, env: object) -> None:
+    change(one.path, lambda document: document.update(env=env))
+    finding = stays(world, "kernelspec", start=True)
+    assert (finding.severity, finding.remedy) == ("error", "mambakernels register one")
+    kernels.register(world.read("one"))
+    assert look(world).findings == ()
+
+
+def test_a_kernelspec_that_cannot_be_read(world: World, one: kernels.KernelSpec) -> None:
+    (one.path / "kernel.json").write_text('{ "argv":')
+    finding = stays(world, "damaged")
+    assert (finding.severity, finding.kernel, finding.path) == ("error", "one", one.path)
+    assert finding.remedy == f"rm -r {one.path}"
+    assert look(world, "one").findings == (finding,)
+    with pytest.raises(KernelError, match="damaged") as caught:
+        kernels.register(world.read("one"))
+    assert finding.remedy in str(caught.value.next_step)
+    (one.path / "kernel.json").unlink()
+    assert only(look(world)) == finding
+    shutil.rmtree(one.path)
+    kernels.register(world.read("one"))
+    assert look(world).findings == ()
+
+
+def test_a_copy_is_its_makers(world: World, one: kernels.KernelSpec) -> None:
+    mine = one.path.with_name("mine")
+    shutil.copytree(one.path, mine)
+    change(mine, lambda document: document.update(display_name="Mine {a}"))
+    finding = stays(world, "copied")
+    assert (finding.severity, finding.kernel) == ("note", "mine")
+    assert finding.remedy == "mambakernels register one --kernel mine --display-name 'Mine {{a}}'"
+    shutil.rmtree(one.path)
+    before = snapshot(mine)
+    after = look(world, fix=True)
+    assert [(item.check, item.fixable) for item in after.findings] == [("copied", False), ("launcher-gone", False)]
+    assert snapshot(mine) == before
+    kernels.register(world.read("one"), name="mine", display_name="Mine {{a}}")
+    assert look(world).findings == ()
+
+
+def test_a_projects_kernel_is_registered_by_its_file(world: World, one: kernels.KernelSpec) -> None:
+    file = str(world.path / "a project" / "kernels.toml")
+    kernels.register(world.read("one"), declared_in=file)
+    (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
+    assert only(look(world)).remedy == f"mambakernels sync '{file}'"
+    kernels.register(world.read("one"), declared_in=file, env={"MKL_DEBUG_CPU_TYPE": "5"})
+    assert only(look(world)).remedy == f"\"${{EDITOR:-vi}}\" '{file}' && mambakernels sync '{file}'"
+    kernels.register(world.read("one"), declared_in=file)
+    (one.path / "start.sh").unlink()  # of which sync knows nothing
+    unregister = f"mambakernels unregister one --jupyter {one.jupyter}"
+    assert mends(world, "launcher-gone").remedy == f"{unregister} && mambakernels sync '{file}'"
+    [spec] = kernels.list_kernels()
+    assert spec.declared_in == file
+
+
 def test_all_kernels_of_an_environment_are_mended(world: World, one: kernels.KernelSpec) -> None:
     kernels.register(world.read("one"), variant="fast", env={"FAST": "yes"})
     (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
@@ -128,7 +186,7 @@ def test_names_choose_kernels_and_environments(world: World, one: kernels.Kernel
     assert (found.findings, found.kernels, found.started) == ((), 1, True)
     with pytest.raises(NotFoundError, match="'three'"):
         look(world, "three")
-    assert look(world, "one", fix=True).kernels == 0
+    assert look(world, "one", fix=True).kernels == 1
 
 
 def test_an_environment_of_another_root_is_mended_there(world: World, tmp_path: Path) -> None:
@@ -152,6 +210,16 @@ def test_a_file_that_ipykernel_needs(world: World, one: kernels.KernelSpec) -> N
 def test_the_module_that_is_run(world: World, one: kernels.KernelSpec) -> None:
     (site(one.prefix) / "installed.pth").unlink()
     assert "the module ipykernel_launcher" in mends(world, "ipykernel-broken").what
+
+
+def test_a_module_of_no_package_that_is_known(world: World, one: kernels.KernelSpec) -> None:
+    def run_nothing(document: dict[str, Any]) -> None:
+        document["argv"] = ["nothing" if word == "ipykernel_launcher" else word for word in document["argv"]]
+
+    change(one.path, run_nothing)
+    finding = stays(world, "ipykernel-missing")
+    assert "the module nothing" in finding.what
+    assert finding.remedy == "mambakernels register one"
 
 
 def test_a_package_that_ipykernel_needs(world: World, one: kernels.KernelSpec) -> None:

@@ -21,8 +21,15 @@ def in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registering, "available", lambda: TIGHT.cores)
 
 
+def on_four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have kernels registered as on the machine that the doctor is told of."""
+    monkeypatch.setattr(registering, "cpu_quota", lambda: ROOMY.quota)
+    monkeypatch.setattr(registering, "available", lambda: ROOMY.cores)
+
+
 @pytest.fixture
-def blis(world: World) -> kernels.KernelSpec:
+def blis(world: World, monkeypatch: pytest.MonkeyPatch) -> kernels.KernelSpec:
+    on_four_cores(monkeypatch)
     world.create("np-blis", "python", "ipykernel", "libblas=*=*blis")
     [spec] = kernels.list_kernels()
     return spec
@@ -55,6 +62,23 @@ def test_a_quota_below_the_cores(world: World, monkeypatch: pytest.MonkeyPatch) 
     finding = mends(world, "cpu-quota", machine=TIGHT)
     assert "will use 8 threads" in finding.what
     assert world.variables("np")["OPENBLAS_NUM_THREADS"] == "2"
+
+
+def test_a_limit_that_is_no_longer_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_a_container(monkeypatch)
+    world.create("np", "python", "ipykernel", "libblas=*=*openblas")
+    assert look(world, machine=TIGHT).findings == ()
+    assert only(look(world, machine=Machine(cores=8, quota=1.0))).check == "cpu-quota"
+    on_four_cores(monkeypatch)
+    finding = mends(world, "limit-outdated")
+    assert finding.severity == "note"
+    assert "held to 2 threads (the CPU quota is 2 of 8 cores); now it would be 4" in finding.what
+    assert "OPENBLAS_NUM_THREADS" not in world.variables("np")
+
+
+def test_a_number_of_threads_that_was_asked_for_is_no_limit(world: World, blis: kernels.KernelSpec) -> None:
+    kernels.register(world.read(blis.environment), threads=1)
+    assert look(world).findings == ()
 
 
 def test_a_quota_below_what_was_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +121,8 @@ def test_settings_that_nobody_should_make(world: World, name: str, monkeypatch: 
     finding = stays(world, "setting")
     assert (finding.severity, finding.kernel) == ("warning", "one")
     assert finding.remedy == "mambakernels register one --env 'OTHER=a b'"
+    kernels.register(world.read("one"), env={"MKL_DEBUG_CPU_TYPE": "5", "KMP_DUPLICATE_LIB_OK": "1", "OTHER": "a b"})
+    assert {item.remedy for item in look(world).findings} == {"mambakernels register one --env 'OTHER=a b'"}
     kernels.register(world.read("one"))
     monkeypatch.setenv(name, "5")
     finding = only(look(world))

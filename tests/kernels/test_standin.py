@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -234,10 +235,14 @@ def test_python_dash_m_and_start_py_see_the_same(made: Made, tmp_path: Path) -> 
 
 
 def test_a_prefix_that_was_moved(made: Made) -> None:
+    mark = json.loads((made.folder / "kernel.json").read_text("utf-8"))["metadata"]["mambakernels"]
+    asked = {"name": None, "variant": "fast", "title": "My {kernel}", "threads": 2, "variables": {"A": "$a b"}}
+    made.change(metadata={"mambakernels": mark | asked})
     made.prefix.rename(made.prefix.with_name("elsewhere"))
     text = shown(made)
     assert f"The environment 'np-mkl' is not at {made.prefix} any more: it was moved or removed." in text
-    assert "mambakernels register NEW_PATH --kernel np-mkl\n" in text
+    words = "--variant fast --display-name 'My {kernel}' --threads 2 --jupyter"
+    assert f"mambakernels register NEW_PATH {words} {shlex.quote(str(made.folder.parents[1]))} --env 'A=$a b'\n" in text
     assert "mambakernels prune" in text
     assert "restart the kernel" in text
 
