@@ -26,7 +26,8 @@ _FIGURES: Mapping[str, str] = {
     "flops": "float64", "flops_nominal": "bool", "bytes": "float64",
     "round": "int64", "position": "int64", "elapsed": "float64", "others": "float64",
     "loops": "int64", "seconds": "float64", "seconds_min": "float64", "gflops": "float64",
-    "residual": "float64", "residual_bound": "float64", "correct": "bool", "fingerprint": _TEXT, "samples": "object",
+    "residual": "float64", "residual_bound": "float64", "error": "float64", "correct": "bool", "fingerprint": _TEXT,
+    "samples": "object",
 }  # fmt: skip
 DTYPES: Mapping[str, str] = {**_FACTS, **_FIGURES}
 
@@ -83,8 +84,9 @@ class Measured:
     `cpu`, `cores`, `system`, `code`; `operation`, `routine`, `dtype`, `size`, `shape` (JSON), `control`, `flops`,
     `flops_nominal`, `bytes` (per call); `round`, `position` in it, `elapsed` (seconds since the start), `others` (share
     of a core that the busiest of the other kernels used meanwhile; missing: cannot be seen), `loops`, `seconds` and
-    `seconds_min` (per call; median and least of `samples`), `gflops`, `residual`, `residual_bound`, `correct`,
-    `fingerprint` (hash of the result's bits), `samples`. `canary` are the seconds of a fixed piece of Python before
+    `seconds_min` (per call; median and least of `samples`), `gflops`, `residual`, `residual_bound`, `error` (of a few
+    entries against exact arithmetic, in units of the dtype's eps; missing: not defined), `correct`, `fingerprint` (hash
+    of the result's bits), `samples`. `canary` are the seconds of a fixed piece of Python before
     each round and after the last.
     """
 

@@ -105,7 +105,7 @@ def _words(text: str) -> list[str]:
 def _show(found: Comparison) -> None:
     content = found.as_dict()
     tables.print_table(
-        ("operation", "n", "threads", "kernel", "time", "GFLOP/s", "of peak", "of best", "residual", "bits"),
+        ("operation", "n", "threads", "kernel", "time", "GFLOP/s", "of peak", "of best", "residual", "error", "bits"),
         [_figures(row) for row in content["table"]],
         empty="Nothing was measured.",
     )
@@ -164,6 +164,7 @@ def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
         _or_dash(row["of_peak"], "{:.0%}"),
         _or_dash(row["of_best"], "{:.0%}"),
         f"{row['residual']:.1e}" + ("" if row["correct"] else " WRONG"),
+        _or_dash(row["error"], "{:.2g} eps"),
         bits + (", changing" if row["reproducible"] is False else ""),
     )
 

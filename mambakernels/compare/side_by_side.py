@@ -24,8 +24,10 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
     and `high` (its interval, 95 % if there are rounds enough), `gflops`, `of_peak` (share of the theoretical peak of
     the threads used; NaN where no peak is known), `of_best` (share of the best rate that any kernel reached with this
     dtype and as many threads; NaN for controls), `residual` (the worst), `eps` (the same in units of the dtype's
-    rounding), `correct`, `fingerprint` (of the result's bits; the first), `reproducible` (the same bits in all rounds;
-    None for one round), `same_bits` (as the kernel listed first).
+    rounding), `error` (of a few entries against exact arithmetic, the worst, relative to the sum of the absolute
+    products and in the same units; NaN where entries are no sums of products), `correct`, `fingerprint` (of the
+    result's bits; the first), `reproducible` (the same bits in all rounds; None for one round), `same_bits` (as the
+    kernel listed first).
     """
     frame = measured.frame
     peaks = {(worker.kernel, worker.asked): _peak(worker.machine) for worker in measured.workers}
@@ -39,8 +41,8 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
 
 
 _COLUMNS = (
-    "threads", "seconds", "low", "high", "gflops", "of_peak", "of_best", "residual", "eps", "correct", "fingerprint",
-    "reproducible", "same_bits",
+    "threads", "seconds", "low", "high", "gflops", "of_peak", "of_best", "residual", "eps", "error", "correct",
+    "fingerprint", "reproducible", "same_bits",
 )  # fmt: skip
 
 
@@ -64,6 +66,7 @@ def _row(group: Any, visits: pd.DataFrame, peaks: Mapping[tuple[str, int | None]
         "of_peak": gflops / (peak * used * (2 if dtype in _SINGLE else 1)) if peak else math.nan,
         "residual": residual,
         "eps": residual / _EPS.get(dtype, 2.0**-52),
+        "error": float(visits["error"].max()),
         "correct": bool(visits["correct"].all()),
         "fingerprint": first["fingerprint"],
         "reproducible": len(set(visits["fingerprint"])) == 1 if len(visits) > 1 else None,

@@ -44,7 +44,8 @@ class Measurement:
     `flops` and `bytes` belong to one call; `threads` is how many the BLAS used, if it tells. `stability` says in a word
     whether the samples can be trusted, `remark` why not. A result is right if `residual` is at most `residual_bound`;
     `fingerprint` is a hash of its bits, and `reproduced` tells whether the last call gave the same bits as the first
-    (None: there was no time to look).
+    (None: there was no time to look). `error` is the largest of a few entries against exact arithmetic, relative to the
+    sum of the absolute products, in units of the dtype's eps; None where entries are no sums of products.
     """
 
     operation: str
@@ -64,6 +65,7 @@ class Measurement:
     remark: str
     residual: float
     residual_bound: float
+    error: float | None
     fingerprint: str
     reproduced: bool | None
 
@@ -181,9 +183,10 @@ class Case:
     """
 
     def __init__(self, operation: Operation, n: int, dtype: str, *, seed: int = 0, clock: Clock = perf_counter) -> None:
-        self.operation, self.n, self.dtype = operation, n, dtype
+        self.operation, self.n, self.dtype, self.seed = operation, n, dtype, seed
         self.given = operation.setup(n, np.dtype(dtype), np.random.default_rng([seed, n]))
         self.residual = 0.0
+        self.error: float | None = None
         self.check_takes = 0.0
         self._clock = clock
         self._fingerprints: list[str] = []
@@ -202,15 +205,22 @@ class Case:
             return run(self.operation.call, self.given, loops=loops, clock=self._clock) / loops
 
     def check(self) -> float:
-        """Call once and return how wrong the result is; the worst of all checks stays in `residual`."""
+        """Call once and return how wrong the result is; the worst of all checks stays in `residual`, `error`."""
         start = self._clock()
         result = self.operation.call(*self.given) if self._result is None else self._result
         self._result = None  # the first check is of the first call's result
         residual = _residual(self.operation, self.given, result)
         self.residual = max(self.residual, residual)
+        self.error = _worse(self.error, self._error(result))
         self._fingerprints.append(fingerprint(result))
         self.check_takes = self._clock() - start
         return residual
+
+    def _error(self, result: Any) -> float | None:
+        """Return the error of a few entries: the same ones in every check, and in every kernel."""
+        with np.errstate(all="ignore"):
+            error = self.operation.error(self.given, result, np.random.default_rng([self.seed, self.n]))
+        return None if error is None else _finite(error)
 
     def measurement(self, timing: Timing, verdict: Stability) -> Measurement:
         """Return what was measured, checks included."""
@@ -233,6 +243,7 @@ class Case:
             remark=verdict.remark,
             residual=self.residual,
             residual_bound=operation.allowed(n, dtype),
+            error=self.error,
             fingerprint=self._fingerprints[0],
             reproduced=len(set(self._fingerprints)) == 1 if len(self._fingerprints) > 1 else None,
         )
@@ -264,8 +275,15 @@ def _one_call(seconds: float, budget: float) -> str:
 def _residual(operation: Operation, given: tuple[Any, ...], result: Any) -> float:
     """Return how wrong a result is; the largest number there is, if that is not a number."""
     with np.errstate(all="ignore"):  # a wrong result may hold anything, and is reported as wrong
-        residual = operation.check(given, result)
-    return residual if math.isfinite(residual) else sys.float_info.max  # JSON knows no infinity
+        return _finite(operation.check(given, result))
+
+
+def _finite(error: float) -> float:
+    return error if math.isfinite(error) else sys.float_info.max  # JSON knows no infinity
+
+
+def _worse(one: float | None, other: float | None) -> float | None:
+    return max((error for error in (one, other) if error is not None), default=None)
 
 
 def _check_names(what: str, given: object, allowed: Collection[str]) -> None:

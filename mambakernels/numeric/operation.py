@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mambakernels.numeric import exact
 from mambakernels.numeric.residuals import Array
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -42,6 +43,9 @@ class Operation:
         From the arguments and then the result, or its parts, to a relative error.
     bound
         The largest residual of a right result, in units of the dtype's eps, from the shape.
+    sums
+        From a random generator, the arguments and then the result to a few entries of it, each with the vectors whose
+        product it is; None where entries are no such sums.
     complex_flops
         The same as `flops` for complex numbers, counted in real operations, where it is not four times that.
     flops_nominal
@@ -61,6 +65,7 @@ class Operation:
     elements: Callable[..., int] | None
     residual: Callable[..., float]
     bound: Callable[..., float]
+    sums: Callable[..., Iterable[exact.Sum]] | None = None
     complex_flops: Callable[..., float] | None = None
     flops_nominal: bool = False
     control: bool = False
@@ -87,6 +92,12 @@ class Operation:
         """Return how wrong the result of a call with these arguments is."""
         parts = result if isinstance(result, tuple) else (result,)
         return self.residual(*given, *parts)
+
+    def error(self, given: tuple[Array, ...], result: Any, rng: np.random.Generator) -> float | None:
+        """Return the largest error of entries that `rng` chooses, against exact arithmetic, as `exact.error` does."""
+        if self.sums is None:
+            return None
+        return float(np.max([exact.error(*one) for one in self.sums(rng, *given, result)]))
 
     def allowed(self, n: int, dtype: str) -> float:
         """Return the largest residual of a right result."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mambakernels.numeric import residuals, setups
+from mambakernels.numeric import exact, residuals, setups
 from mambakernels.numeric.operation import Operation, Setup, blas
 from mambakernels.numeric.residuals import Array
 
@@ -83,6 +83,7 @@ def _gemm(name: str, setup: Setup, shape: Any = _square) -> Operation:
         elements=_gemm_elements,
         residual=residuals.product,
         bound=_gemm_bound,
+        sums=exact.of_matrix,
     )
 
 
@@ -97,6 +98,7 @@ def _gemv(name: str, setup: Setup) -> Operation:
         elements=lambda m, n: m * n + m + n,
         residual=residuals.matrix_vector,
         bound=lambda n, **_: 16 * math.sqrt(n),
+        sums=exact.of_vector,
     )
 
 
@@ -129,6 +131,7 @@ PRODUCTS = (
         elements=lambda m, n: m * n + n * n,
         residual=residuals.product,
         bound=lambda m, **_: 16 * math.sqrt(m),
+        sums=exact.of_matrix,
     ),
     Operation(
         name="syrk_copy",  # the same product, but NumPy can no longer see it
@@ -140,6 +143,7 @@ PRODUCTS = (
         elements=lambda m, n: 2 * m * n + n * n,
         residual=residuals.product,
         bound=lambda m, **_: 16 * math.sqrt(m),
+        sums=exact.of_matrix,
     ),
     _gemv("gemv", _matrix_and_vector),
     _gemv("gemv_t", _transpose_and_vector),
@@ -153,6 +157,7 @@ PRODUCTS = (
         elements=lambda n: 2 * n,
         residual=residuals.inner,
         bound=lambda n: 16 * math.sqrt(n),
+        sums=exact.of_number,
     ),
 )
 """In the order tables show them."""

@@ -3,11 +3,12 @@
 The bundle, MIME type `application/vnd.mambakernels.measurements+json`, is one object:
 
 - `schema`: 1. It rises when a reader of the old one would misread the new one.
-- `revision`: 1. It rises when fields are added, which readers may ignore; the first bundles had none (revision 0).
+- `revision`: 2. It rises when fields are added, which readers may ignore; the first bundles had none (revision 0).
 - `code`: which code measured: `package`, and `sha256` over its sources.
 - `probe`: what ran, on what: see `mambakernels.numeric.Probe`.
 - `findings` (revision 1): what speaks against the measurements: see `mambakernels.numeric.gates.Finding`.
-- `measurements`: see `mambakernels.numeric.Measurement`; seconds per call, bytes and flops per call.
+- `measurements`: see `mambakernels.numeric.Measurement`; seconds per call, bytes and flops per call; `error`
+  (revision 2) in units of the dtype's eps.
 
 `json_schema` returns the whole in the words of JSON Schema 2020-12. `validate` understands those words of it that are
 used here, and is what `collect` calls. Fields that a revision does not know are refused, so that a misspelt one is
@@ -22,7 +23,7 @@ from typing import Any
 
 MIME_TYPE = "application/vnd.mambakernels.measurements+json"
 SCHEMA = 1
-REVISION = 1
+REVISION = 2
 
 Json = Mapping[str, Any]
 
@@ -142,6 +143,7 @@ _MEASUREMENT_1: Json = {
     "fingerprint": _TEXT,
     "reproduced": _FLAG_OR_NONE,
 }
+_MEASUREMENT_2: Json = {"error": _AMOUNT_OR_NONE}
 
 
 def _probe(revision: int) -> Json:
@@ -153,7 +155,8 @@ def _probe(revision: int) -> Json:
 
 
 def _measurement(revision: int) -> Json:
-    return {**_MEASUREMENT, **_MEASUREMENT_1} if revision else _MEASUREMENT
+    added = (_MEASUREMENT_1, _MEASUREMENT_2)[:revision]
+    return {name: rule for fields in (_MEASUREMENT, *added) for name, rule in fields.items()}
 
 
 def _object(fields: Json, revision: int) -> dict[str, Any]:
@@ -200,7 +203,7 @@ def _members(record: Mapping[str, object], rule: Json, where: str) -> Iterator[s
         if name in known:
             yield from _complaints(value, known[name], f"{where}.{name}")
         elif others is False:
-            yield f"{where}.{name} is not known to revision {REVISION} of the contract"
+            yield f"{where}.{name} is not known to its revision of the contract"
         elif others is not True:
             yield from _complaints(value, others, f"{where}.{name}")
 

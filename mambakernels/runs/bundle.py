@@ -59,6 +59,7 @@ class Measurement:
     samples: tuple[float, ...]
     residual: float | None
     residual_bound: float | None
+    error: float | None = None
     first_call: float | None = None
     stability: str | None = None
     remark: str | None = None

@@ -66,12 +66,14 @@ _DTYPES: Mapping[str, str] = {
     "gflops": "float64",
     "residual": "float64",
     "residual_bound": "float64",
+    "error": "float64",
     "correct": "bool",
     "fingerprint": _TEXT,
     "reproduced": "boolean",
     "samples": "object",
 }
 COLUMNS = tuple(_DTYPES)
+_LATER = ("error",)  # files that were saved before do not have it
 _MAYBE_FLAGS = tuple(name for name, kind in _DTYPES.items() if kind == "boolean")
 
 
@@ -100,9 +102,10 @@ def collect(paths: Paths | Iterable[Paths]) -> pd.DataFrame:
         (least traffic per call), `loops` (calls per sample), `seconds` (median of the samples, per call),
         `seconds_min`, `interval_low` and `interval_high` (of the median, 95 %), `first_call` (seconds, before any
         other), `stability` (`stable`, `noisy`, `drifting` or `too short`) with its `remark`, `gflops` (10⁹ flops
-        per second, from the median), `residual` and `residual_bound` (dimensionless), `correct` (the residual
-        keeps its bound), `fingerprint` (hash of the result's bits), `reproduced` (a second call gave the same
-        bits), `samples` (list of seconds per call).
+        per second, from the median), `residual` and `residual_bound` (dimensionless), `error` (of a few entries
+        against exact arithmetic, relative to the sum of the absolute products, in units of the dtype's eps; NaN where
+        entries are no sums of products), `correct` (the residual keeps its bound), `fingerprint` (hash of
+        the result's bits), `reproduced` (a second call gave the same bits), `samples` (list of seconds per call).
 
     Raises
     ------
@@ -290,4 +293,5 @@ def _require_pyarrow() -> None:
 
 
 def _like_collected(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[list(COLUMNS)].astype(dict(_DTYPES))
+    missing = {name: math.nan for name in _LATER if name not in frame}
+    return frame.assign(**missing)[list(COLUMNS)].astype(dict(_DTYPES))

@@ -40,6 +40,14 @@ def test_people_see_figures_verdicts_and_reasons(capsys: pytest.CaptureFixture[s
     assert "FAILED" not in text
 
 
+def test_people_see_the_error_of_what_has_one(capsys: pytest.CaptureFixture[str]) -> None:
+    header, _, *rows = shown(example(), capsys).strip().splitlines()[:6]
+    assert "error" in header.split()
+    assert [(row.split()[0], "0.25 eps" in row, "eps" in row) for row in rows] == [
+        ("gemm", True, True), ("gemm", True, True), ("fft", False, False), ("fft", False, False),
+    ]  # fmt: skip
+
+
 def test_a_gate_that_was_not_passed_is_shown_as_failed(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(example(residual=0.5), capsys)
     assert "FAILED (result): gemm (float64, n=256) is wrong in np-b" in text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,14 @@ def test_what_is_saved_comes_back(tmp_path: Path, name: str) -> None:
 def test_both_formats_hold_the_same(tmp_path: Path) -> None:
     files = [saving.save(example(), tmp_path / name) for name in ("a.json", "a.parquet")]
     pd.testing.assert_frame_equal(*(saving.load(file).frame for file in files))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.parquet"])
+def test_what_was_saved_before_there_were_errors_is_still_read(tmp_path: Path, name: str) -> None:
+    before = example()
+    old = replace(before, frame=before.frame.drop(columns="error"))
+    after = saving.load(saving.save(old, tmp_path / name)).frame
+    pd.testing.assert_frame_equal(after, before.frame.assign(error=float("nan")))
 
 
 def test_json_is_json_for_everyone(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_a_wrong_result_is_marked_with_its_worst_residual() -> None:
     assert table["residual"].iloc[0] == 0.5
 
 
+def test_the_error_is_the_worst_and_missing_where_it_is_not_defined() -> None:
+    one = worker("a")
+    rows = [*visits(one, GEMM, [0.001]), *visits(one, GEMM, [0.001], error=3.5), *visits(one, FFT, [0.001])]
+    table = side_by_side(measured([one], rows))
+    assert [row["error"] for row in as_json(table)] == [3.5, None]
+
+
 def test_a_comparison_of_one_kernel_or_of_nothing_is_no_error() -> None:
     one = worker("a")
     assert compare(measured([one], list(visits(one, GEMM, [0.001] * 3)))).ok

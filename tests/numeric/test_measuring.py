@@ -33,7 +33,15 @@ def test_a_measurement_carries_what_readers_need() -> None:
     (m,) = measure(["gemm"], [32], **QUICK)
     fields = m.as_dict()
     assert json.loads(json.dumps(fields, allow_nan=False)) == fields
-    measured_anew = {"samples": [], "loops": 0, "residual": 0.0, "threads": 0, "first_call": 0.0, "fingerprint": ""}
+    measured_anew = {
+        "samples": [],
+        "loops": 0,
+        "residual": 0.0,
+        "threads": 0,
+        "first_call": 0.0,
+        "fingerprint": "",
+        "error": 0.0,
+    }
     assert fields | measured_anew == {
         "operation": "gemm",
         "routine": "dgemm",
@@ -52,6 +60,7 @@ def test_a_measurement_carries_what_readers_need() -> None:
         "remark": "2 samples: too few to tell noise from drift.",
         "residual": 0.0,
         "residual_bound": pytest.approx(16 * 32**0.5 * np.finfo("float64").eps),
+        "error": 0.0,
         "fingerprint": "",
         "reproduced": True,
     }
@@ -90,6 +99,7 @@ def test_a_library_that_loses_one_entry_is_caught() -> None:
 def test_what_is_no_number_is_wrong_and_still_json(name: str, bad: float) -> None:
     m = corrupted(name, lambda result: np.full_like(result, bad))
     assert m.residual == sys.float_info.max
+    assert m.error == (sys.float_info.max if OPERATIONS[name].sums else None)
     assert not m.correct
     json.dumps(m.as_dict(), allow_nan=False)
 
@@ -179,6 +189,7 @@ def test_whoever_takes_turns_prepares_samples_and_checks_alone() -> None:
     assert case.first_call > 0
     loops = case.calibrate(min_sample=1e-3)
     samples = tuple(case.sample(loops) for _ in range(3))
+    assert case.error is None
     assert case.check() == case.residual
     case.check()
     timing = Timing(loops, samples)
@@ -189,6 +200,24 @@ def test_whoever_takes_turns_prepares_samples_and_checks_alone() -> None:
     assert gc.isenabled()
     (alone,) = measure(["gemm"], [40], dtypes=["complex64"], seed=3, **QUICK)
     assert alone.fingerprint == measured.fingerprint
+    assert alone.error == measured.error == case.error
+
+
+def test_the_error_is_the_worst_of_all_checks_and_of_the_same_entries() -> None:
+    case = prepare("gemm", 40, "float32")
+    case.check()
+    first = case.error
+    case.check()
+    assert case.error == first
+    assert first is not None
+    right = case.operation
+    case.operation = replace(right, call=lambda A, B: right.call(A, B) * np.float32(1.001))
+    case.check()
+    assert case.error > 10 * first
+    worst = case.error
+    case.operation = right
+    case.check()
+    assert case.error == worst
 
 
 @pytest.mark.parametrize("arguments", [("gemn", 8), ("gemm", 0), ("gemm", 8, "int64"), ("svm", 8, "float32")])

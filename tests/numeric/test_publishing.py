@@ -15,6 +15,7 @@ from mambakernels.numeric.publishing import as_html, as_text
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "blas.ipynb"
 MEASUREMENT_KEYS = {
+    "error",
     "operation",
     "routine",
     "dtype",
@@ -53,7 +54,7 @@ def test_the_bundle_is_what_was_agreed_upon(measured: list[Measurement]) -> None
     data = bundle[MIME_TYPE]
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert set(data) == {"schema", "revision", "code", "probe", "findings", "measurements"}
-    assert (data["schema"], data["revision"]) == (1, 1)
+    assert (data["schema"], data["revision"]) == (1, 2)
     validate(data)
     assert data["code"] == {"package": "mambakernels-numeric", "sha256": code_hash()}
     assert data["probe"] == probed.as_dict()

@@ -34,7 +34,7 @@ def test_what_is_published_keeps_the_contract(bundle: dict[str, Any]) -> None:
 
 
 def test_the_contract_is_a_json_schema() -> None:
-    for revision in (0, 1, 2):
+    for revision in (0, 1, 2, 3):
         jsonschema.Draft202012Validator.check_schema(json_schema(revision))
 
 
@@ -43,6 +43,18 @@ def test_what_was_published_before_there_were_revisions_is_still_read(notebook: 
     (old,) = published(notebook)
     assert "revision" not in old
     validate(old)
+
+
+def test_what_was_published_before_there_were_errors_is_still_read(bundle: dict[str, Any]) -> None:
+    old = copy.deepcopy(bundle) | {"revision": 1}
+    with pytest.raises(SchemaError, match=r"measurements\[0\]\.error is not known to its revision"):
+        validate(old)
+    for measurement in old["measurements"]:
+        del measurement["error"]
+    validate(old)
+    jsonschema.Draft202012Validator(json_schema(1)).validate(old)
+    with pytest.raises(SchemaError, match=r"measurements\[0\]\.error is missing"):
+        validate(old | {"revision": 2})
 
 
 TRUE = bool(1)
@@ -77,7 +89,8 @@ BROKEN = {
     "bundle.measurements[0].samples[0] must be at least 0, not -1.0": _set([-1.0], "measurements", 0, "samples"),
     "bundle.measurements[0].samples[0] must be at least 0, not nan": _set([float("nan")], "measurements", 0, "samples"),
     "bundle.measurements[0].stability must be one of": _set("fine", "measurements", 0, "stability"),
-    "bundle.measurements[0].speed is not known to revision 1": _set(1.0, "measurements", 0, "speed"),
+    "bundle.measurements[0].error must be at least 0, not -1.0": _set(-1.0, "measurements", 0, "error"),
+    "bundle.measurements[0].speed is not known to its revision": _set(1.0, "measurements", 0, "speed"),
     "bundle.measurements[0] must be object, not 3": _set(3, "measurements", 0),
     "bundle.measurements must be array, not object": _set({}, "measurements"),
     "bundle.code.sha256 must match": _set("c0de", "code", "sha256"),
@@ -106,7 +119,7 @@ def test_what_is_no_object_is_no_bundle(content: object) -> None:
 
 
 def test_a_later_revision_may_have_more_but_not_less(bundle: dict[str, Any]) -> None:
-    later = copy.deepcopy(bundle) | {"revision": 2, "weather": "fine"}
+    later = copy.deepcopy(bundle) | {"revision": 3, "weather": "fine"}
     later["measurements"][0]["energy"] = 3.0
     validate(later)
     del later["measurements"][0]["samples"]

@@ -12,6 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, StorageError
+from mambakernels.numeric import measure, mime_bundle, probe
 from mambakernels.runs.bundle import MIME_TYPE
 from mambakernels.runs.execute import run
 from mambakernels.runs.results import COLUMNS, collect, load, save
@@ -163,6 +164,23 @@ def test_a_kernel_called_na_survives_csv(tmp_path: Path) -> None:
 
 def test_an_empty_frame_survives_csv(tmp_path: Path) -> None:
     frame = collect(DATA).iloc[:0]
+    assert_frame_equal(load(save(frame, tmp_path / "results.csv")), frame)
+
+
+def test_a_file_that_was_saved_before_there_were_errors_is_still_read(tmp_path: Path) -> None:
+    frame = collect(DATA)
+    frame.drop(columns="error").assign(samples=frame["samples"].map(json.dumps)).to_csv(tmp_path / "old.csv")
+    assert_frame_equal(load(tmp_path / "old.csv"), frame)
+
+
+def test_errors_are_collected(tmp_path: Path) -> None:
+    published = mime_bundle(measure(["gemv", "exp"], [6], repeats=1, min_sample=1e-4), probe())[MIME_TYPE]
+    content = json.loads(MKL.read_text(encoding="utf-8"))
+    content["cells"][1]["outputs"][1]["data"][MIME_TYPE] = published
+    (tmp_path / "new.ipynb").write_text(json.dumps(content), encoding="utf-8")
+    frame = collect(tmp_path)
+    assert frame["error"].iloc[0] == published["measurements"][0]["error"]
+    assert math.isnan(frame["error"].iloc[1])
     assert_frame_equal(load(save(frame, tmp_path / "results.csv")), frame)
 
 
