@@ -176,11 +176,18 @@ def _started(name: str, threads: int) -> Iterator[_Kernel]:
 
     from jupyter_client.manager import KernelManager
 
-    manager = KernelManager(kernel_name=name, kernel_spec_manager=_spec_manager())
-    spec = manager.kernel_spec
-    assert spec is not None, "it has a name"
-    spec.env = {**spec.env, **_thread_variables(threads)}  # what the kernelspec sets would win over what it inherits
     with TemporaryDirectory() as scratch, ExitStack() as stack:
+        manager = KernelManager(kernel_name=name, kernel_spec_manager=_spec_manager())
+        spec = manager.kernel_spec
+        assert spec is not None, "it has a name"
+        spec.env = {
+            **spec.env,
+            **_thread_variables(threads),
+        }  # what the kernelspec sets would win over what it inherits
+        if os.name == "posix" and any(word.startswith("ipykernel") for word in spec.argv):
+            # No port to race for with other kernels that start now.
+            manager.transport, manager.ip = "ipc", str(Path(scratch) / "s")
+            manager.connection_file = str(Path(scratch) / "kernel.json")
         log = Path(scratch) / "stderr"
         with log.open("wb") as stderr:
             stack.callback(manager.shutdown_kernel, now=True)

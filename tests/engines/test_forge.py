@@ -477,7 +477,7 @@ def test_create_from_an_address(engine: Engine, formed: Site, root_folder: Path)
     document = json.loads((spec.path / "kernel.json").read_text())
     assert document["env"]["FORGE_DATA"] == str(made.prefix / "share" / "activated")
     assert document["env"]["FORGE_VARIABLE"] == "from a package"
-    assert Path(document["argv"][0]).is_relative_to(made.prefix)
+    assert Path(document["metadata"]["mambakernels"]["program"]).is_relative_to(made.prefix)
 
 
 @pytest.mark.parametrize("channel", ["conda-forge", "auto"])
