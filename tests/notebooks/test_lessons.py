@@ -6,7 +6,8 @@ How fast something is, is not tested: machines differ, and small sizes do. What 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from conftest import BLAS
 import mambakernels
 from mambakernels.environments import Environment
 from mambakernels.numeric import LESSON_MIME_TYPE, on_kernels
+from mambakernels.runs.records import Run
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -77,6 +79,24 @@ def parameters_of(lesson: Path, blas: str, names: Mapping[str, str]) -> dict[str
     return {**SMALLEST[lesson.stem], **({"kernels": chosen} if compares else {})}
 
 
+@pytest.fixture(scope="module")
+def executed(
+    environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[tuple[Path, str], Future[Run]]]:
+    """Every lesson on every kernel, two at a time: much of a run is waiting for processes to start."""
+    names = {blas: environment.name for blas, environment in environments.items()}
+    folder = tmp_path_factory.mktemp("executed")
+
+    def execute(lesson: Path, blas: str) -> Run:
+        chosen = parameters_of(lesson, blas, names)
+        [run] = mambakernels.run(lesson, kernels=names[blas], parameters=chosen, output=folder, timeout=SECONDS)
+        return run
+
+    with ThreadPoolExecutor(2) as pool:
+        yield {(lesson, blas): pool.submit(execute, lesson, blas) for lesson in LESSONS for blas in BLAS}
+        pool.shutdown(cancel_futures=True)
+
+
 def test_every_lesson_has_its_smallest_parameters() -> None:
     assert set(SMALLEST) == {lesson.stem for lesson in LESSONS}
 
@@ -90,10 +110,8 @@ def test_the_start_page_leads_to_every_lesson() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("blas", BLAS)
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
-def test_a_lesson_runs(lesson: Path, blas: str, environments: dict[str, Environment], tmp_path: Path) -> None:
-    names = {name: environment.name for name, environment in environments.items()}
-    chosen = parameters_of(lesson, blas, names)
-    [run] = mambakernels.run(lesson, kernels=names[blas], parameters=chosen, output=tmp_path, timeout=SECONDS)
+def test_a_lesson_runs(lesson: Path, blas: str, executed: Mapping[tuple[Path, str], Future[Run]]) -> None:
+    run = executed[lesson, blas].result()
     assert run.status == "ok", run.error
     said = lesson_of(run.path)
     assert said["schema"] == 1
