@@ -81,5 +81,5 @@ def test_the_library_that_really_runs(root: Root, environments: dict[str, Enviro
         found = examine([openblas.name], root=root).findings
     finally:
         manifest.write_bytes(before)
-    assert {finding.check for finding in found} == {"blas"}
+    assert {finding.check for finding in found} - {elsewhere} == {"blas"}
     assert any("NumPy runs on openblas" in finding.what for finding in found)
