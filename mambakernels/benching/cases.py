@@ -9,9 +9,7 @@ from typing import Any
 
 from mambakernels.errors import InvalidRequestError
 
-CONTROLS = ("fft", "exp", "sort")
 CONTROL_SIZE = 64  # 32 kB: where larger arrays lie in the cache makes more of a difference than what is looked for
-DTYPES = ("float32", "float64", "complex64", "complex128")
 
 _RANGE = re.compile(r"(\d+):(\d+)(?::(log2|\d+))?")
 _MOST_SIZES = 200
@@ -69,7 +67,7 @@ def settings_from(content: Mapping[str, Any]) -> Settings:
 
 def put_together(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequence[str]) -> tuple[Case, ...]:
     """Return a case for each combination, and the controls; InvalidRequestError for what is not known."""
-    from mambakernels.numeric import OPERATIONS
+    from mambakernels.numeric import DTYPES, OPERATIONS
 
     _check("operation", operations, tuple(OPERATIONS))
     _check("dtype", dtypes, DTYPES)
@@ -78,7 +76,8 @@ def put_together(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequen
     asked = [
         Case(name, dtype, size, OPERATIONS[name].control) for name in operations for dtype in dtypes for size in sizes
     ]
-    controls = [Case(name, "float64", CONTROL_SIZE, control=True) for name in CONTROLS if name not in operations]
+    others = [name for name, operation in OPERATIONS.items() if operation.control and name not in operations]
+    controls = [Case(name, "float64", CONTROL_SIZE, control=True) for name in others]
     return tuple(dict.fromkeys([*asked, *controls]))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import pandas as pd
 from mambakernels.benching.records import DTYPES, Measured, measured_from
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
 from mambakernels.files import write_atomically
+from mambakernels.runs.results import require_pyarrow
 
 SCHEMA = 1
 KIND = "mambakernels-bench"
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 def check_target(path: Path) -> None:
     """Raise InvalidRequestError if a comparison could not be saved there for its name: before hours of measuring."""
     if _format_of(path) is _Parquet:
-        _require_pyarrow()
+        require_pyarrow(instead=".json")
 
 
 def save(measured: Measured, path: Path) -> Path:
@@ -48,7 +48,11 @@ def load(path: Path) -> Measured:
             raise ValueError(f"its schema is {head.get('schema')!r}, and this version reads {SCHEMA}")  # noqa: TRY301
         return measured_from(frame, head["about"])
     except FileNotFoundError as error:
-        raise NotFoundError("There is no such comparison.", where=str(file)) from error
+        raise NotFoundError(
+            "There is no such comparison.",
+            where=str(file),
+            next_step="Write one with: mambakernels bench … --save FILE",
+        ) from error
     except OSError as error:
         raise from_os_error(error) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -89,7 +93,7 @@ class _Parquet:
 
     @staticmethod
     def write(frame: pd.DataFrame, head: Json) -> bytes:
-        _require_pyarrow()
+        require_pyarrow(instead=".json")
         stream, written = BytesIO(), frame.copy()
         written.attrs = {KIND: json.dumps(head)}
         written.to_parquet(stream, engine="pyarrow", index=False)
@@ -97,7 +101,7 @@ class _Parquet:
 
     @staticmethod
     def read(file: Path) -> tuple[pd.DataFrame, Json]:
-        _require_pyarrow()
+        require_pyarrow(instead=".json")
         frame = pd.read_parquet(file, engine="pyarrow")
         head = json.loads(str(frame.attrs.pop(KIND, "{}")))
         return frame.assign(samples=frame["samples"].map(list)), head
@@ -113,14 +117,6 @@ def _format_of(file: Path) -> type[_Format]:
         raise InvalidRequestError(
             "Comparisons are kept in .parquet or .json files.", where=str(file), next_step="Give a name that ends so."
         ) from None
-
-
-def _require_pyarrow() -> None:
-    if find_spec("pyarrow") is None:
-        raise InvalidRequestError(
-            "Parquet files need pyarrow, which is not installed.",
-            next_step="Install it with `pip install pyarrow`, or use a name that ends in .json.",
-        )
 
 
 def _plain(value: Any) -> Any:

@@ -68,9 +68,9 @@ def register(
     user: Annotated[bool, typer.Option("--user", help="For you: your Jupyter folder (default).")] = False,
     sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="For this Python's Jupyter.")] = False,
     prefix: Annotated[
-        Path | None, typer.Option(help="For the Jupyter of an installation: PREFIX/share/jupyter.")
+        str | None, typer.Option(help="For the Jupyter of an installation: PREFIX/share/jupyter.")
     ] = None,
-    jupyter: Annotated[Path | None, typer.Option(help="To a folder that JUPYTER_PATH names, of a project.")] = None,
+    jupyter: Annotated[str | None, typer.Option(help="To a folder that JUPYTER_PATH names, of a project.")] = None,
     add_ipykernel: Annotated[bool, typer.Option("--add-ipykernel", help="Install it if there is no kernel.")] = False,
     root: RootOption = None,
     quiet: Quiet = False,
@@ -102,13 +102,15 @@ def register(
 def unregister(
     names: list[str],
     *,
-    jupyter: Annotated[Path | None, typer.Option(help="Only in this Jupyter folder.")] = None,
+    jupyter: Annotated[str | None, typer.Option(help="Only in this Jupyter folder.")] = None,
     root: RootOption = None,
 ) -> None:
     """Remove kernels that mambakernels registered; their environments stay."""
     import mambakernels
+    from mambakernels.kernels import folders
 
-    for spec in mambakernels.unregister(*names, jupyter=jupyter, root=root):
+    only = None if jupyter is None else folders.named(jupyter)
+    for spec in mambakernels.unregister(*names, jupyter=only, root=root):
         typer.echo(f"Unregistered {spec.name}: {spec.path}")
 
 
@@ -134,17 +136,17 @@ def prune(
         typer.echo(f"Removed {spec.name}.")
 
 
-def _chosen(*, user: bool, sys_prefix: bool, prefix: Path | None, jupyter: Path | None) -> str | Path:
+def _chosen(*, user: bool, sys_prefix: bool, prefix: str | None, jupyter: str | None) -> str | Path:
     """Return the Jupyter folder that one of the options names."""
     from mambakernels.kernels import folders
 
-    named: list[tuple[str | Path, bool]] = [
-        (folders.USER, user),
-        (folders.SYS_PREFIX, sys_prefix),
-        (folders.of_prefix(prefix or ""), prefix is not None),
-        (jupyter or "", jupyter is not None),
+    given: list[str | Path] = [
+        where for where, asked in ((folders.USER, user), (folders.SYS_PREFIX, sys_prefix)) if asked
     ]
-    given = [where for where, is_given in named if is_given]
+    if prefix is not None:
+        given.append(folders.of_prefix(prefix))
+    if jupyter is not None:
+        given.append(folders.named(jupyter))
     if len(given) > 1:
         raise typer.BadParameter("--user, --sys-prefix, --prefix and --jupyter exclude one another")
     return given[0] if given else folders.USER

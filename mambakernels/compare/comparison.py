@@ -19,6 +19,7 @@ from mambakernels.compare.gates import Gate, gates
 from mambakernels.compare.pairs import pairs
 from mambakernels.compare.regression import Regression, against, check_comparable
 from mambakernels.compare.side_by_side import side_by_side
+from mambakernels.errors import InvalidRequestError
 from mambakernels.progress import Progress, silent
 
 
@@ -97,7 +98,7 @@ def bench(
         What to measure; the controls fft, exp and sort are added. Sizes may be a text such as `256:4096:log2`.
     threads
         Thread counts, or a text such as `1,2`: each kernel gets a process for each, told before its libraries load.
-        None: as registered.
+        Without any, they run as registered.
     budget
         Seconds for everything, from starting kernels to ending them.
     seed
@@ -121,6 +122,8 @@ def bench(
     KernelError
         No kernel starts.
     """
+    if budget <= 0:
+        raise InvalidRequestError(f"A budget of {budget:g} seconds is none.", next_step="Give a number above 0.")
     if save is not None:
         saving.check_target(Path(save))
     then = None if base is None else saving.load(Path(base))

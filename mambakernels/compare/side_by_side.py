@@ -12,8 +12,9 @@ from mambakernels.benching.records import Measured
 from mambakernels.compare.summaries import KEY
 from mambakernels.numeric.intervals import median_interval
 
-_SINGLE = ("float32", "complex64")
-_EPS = {"float32": 2.0**-23, "complex64": 2.0**-23}
+SINGLE = frozenset({"float32", "complex64"})
+"""Dtypes of single precision: twice as many of its numbers fit into an instruction."""
+
 _GROUP = ["asked", *KEY, "control", "kernel"]
 
 
@@ -63,9 +64,9 @@ def _row(group: Any, visits: pd.DataFrame, peaks: Mapping[tuple[str, int | None]
         "low": interval.low,
         "high": interval.high,
         "gflops": gflops,
-        "of_peak": gflops / (peak * used * (2 if dtype in _SINGLE else 1)) if peak else math.nan,
+        "of_peak": gflops / (peak * used * (2 if dtype in SINGLE else 1)) if peak else math.nan,
         "residual": residual,
-        "eps": residual / _EPS.get(dtype, 2.0**-52),
+        "eps": residual / (2.0**-23 if dtype in SINGLE else 2.0**-52),
         "error": float(visits["error"].max()),
         "correct": bool(visits["correct"].all()),
         "fingerprint": first["fingerprint"],

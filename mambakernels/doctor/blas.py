@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mambakernels.doctor.findings import Finding
 from mambakernels.doctor.look import Look
-from mambakernels.doctor.prefixes import Prefix
+from mambakernels.doctor.prefixes import Prefix, names_in
 
 _MODULES = ("numpy/_core/_multiarray_umath", "numpy/core/_multiarray_umath")
 _ELF = b"\x7fELF"
@@ -145,12 +145,12 @@ def _openmp(prefix: Prefix) -> Iterator[Finding]:
         return
     brought = sorted(
         f"{folder}/{name}"
-        for folder in _list(prefix.site)
+        for folder in names_in(prefix.site)
         if folder.endswith(".libs")
-        for name in _list(prefix.site / folder)
+        for name in names_in(prefix.site / folder)
         if _OPENMP.match(name)
     )
-    own = sorted(name for name in _list(prefix.path / "lib") if _OPENMP.match(name))
+    own = sorted(name for name in names_in(prefix.path / "lib") if _OPENMP.match(name))
     if brought and own:
         yield Finding(
             "openmp",
@@ -163,10 +163,3 @@ def _openmp(prefix: Prefix) -> Iterator[Finding]:
             "when the kernel runs.",
             f"mambakernels doctor {shlex.quote(prefix.name)}{prefix.option}",
         )
-
-
-def _list(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 (names are all that is needed)
-    except OSError:
-        return []

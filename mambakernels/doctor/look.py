@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels import environments, errors, kernels
-from mambakernels.doctor.prefixes import Prefix
+from mambakernels.doctor.prefixes import Prefix, names_in
 from mambakernels.doctor.records import Reader
 from mambakernels.environments import Environment
 from mambakernels.kernels import commands, damaged, folders
 from mambakernels.kernels.specs import MARK, Json, KernelSpec, load
+from mambakernels.kernels.threads import available, within
+from mambakernels.numeric.machine import cpu_quota
 from mambakernels.paths import Root
 
 
@@ -31,15 +33,12 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """Describe the machine this process runs on."""
-        from mambakernels.kernels.threads import available
-        from mambakernels.numeric.machine import cpu_quota
-
         return cls(available(), cpu_quota())
 
     @property
     def threads(self) -> int:
         """How many threads can run at once."""
-        return self.cores if self.quota is None else max(1, min(self.cores, int(self.quota)))
+        return within(self.cores, self.quota)
 
 
 @dataclass(frozen=True)
@@ -199,19 +198,12 @@ def _narrowed(look: Look, names: Collection[str], *, strict: bool) -> Look:
 
 def _kernelspecs(place: Path) -> Iterable[Path]:
     """Return a folder's kernelspecs; of several whose names differ in case only, Jupyter takes the one read last."""
-    return [folder for folder in reversed(_entries(place)) if os.path.isfile(folder / "kernel.json")]  # noqa: PTH113
-
-
-def _entries(place: Path) -> list[Path]:
-    try:
-        return [place / name for name in os.listdir(place)]  # noqa: PTH208 (the order of reading matters)
-    except OSError:
-        return []
+    return [place / name for name in reversed(names_in(place)) if os.path.isfile(place / name / "kernel.json")]  # noqa: PTH113
 
 
 def _damaged(root: Root, ours: Collection[Path]) -> Iterator[Path]:
     for data in folders.known(root):
-        for folder in _entries(data / "kernels"):
+        for folder in (data / "kernels" / name for name in names_in(data / "kernels")):
             if folder not in ours and damaged.is_damaged(folder):
                 yield folder
 

@@ -118,13 +118,18 @@ def _drifted(kernel: Kernel) -> Iterator[Finding]:
     try:
         drifted = has_drifted(kernel)
     except errors.ActivationError as error:
-        why = f"The kernel runs with what was captured at its registration. {error.next_step or ''}".strip()
-        yield _again(kernel, "activation", "error", f"Its environment cannot be activated any more: {error.what}", why)
+        yield not_activated(kernel, error)
         return
     if drifted:
         what = "The environment's activation has changed since the kernel was registered."
         why = "Packages were installed or removed, or variables set, with another program: the kernel lacks them."
         yield _again(kernel, "drift", "warning", what, why)
+
+
+def not_activated(kernel: Kernel, error: errors.ActivationError) -> Finding:
+    """Return the finding that a kernel's environment cannot be activated any more."""
+    why = f"The kernel runs with what was captured at its registration. {error.next_step or ''}".strip()
+    return _again(kernel, "activation", "error", f"Its environment cannot be activated any more: {error.what}", why)
 
 
 def has_drifted(kernel: Kernel) -> bool:

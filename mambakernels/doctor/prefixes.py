@@ -64,7 +64,7 @@ class Prefix:
 
     @cached_property
     def _records(self) -> Mapping[str, Path]:
-        paths = (self.path / "conda-meta" / name for name in _names(self.path / "conda-meta"))
+        paths = (self.path / "conda-meta" / name for name in names_in(self.path / "conda-meta"))
         return {path.name.rsplit("-", 2)[0]: path for path in paths if path.suffix == ".json"}
 
     @cached_property
@@ -105,7 +105,7 @@ class Prefix:
 
 def distributions(folder: Path) -> dict[str, Path]:
     """Return the `dist-info` of each Python package in a folder, by its normalised name."""
-    found = ((match, name) for name in _names(folder) if (match := _DIST_INFO.fullmatch(name)))
+    found = ((match, name) for name in names_in(folder) if (match := _DIST_INFO.fullmatch(name)))
     return {normalised(match[1]): folder / name for match, name in found}
 
 
@@ -114,15 +114,16 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _names(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in a folder, in the order of reading; one that cannot be looked into says nothing."""
     try:
         return os.listdir(folder)  # noqa: PTH208 (a hundred environments: a Path for each file takes as long as all)
     except OSError:
-        return []  # not there, or not ours to look into: then it says nothing
+        return []
 
 
 def _path_lines(site: Path) -> Iterator[str]:
-    for name in _names(site):
+    for name in names_in(site):
         if name.endswith(".pth"):
             text = (site / name).read_text(encoding="utf-8", errors="replace")
             yield from (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))

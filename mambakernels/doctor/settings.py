@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mambakernels.doctor.findings import Finding, Severity, about
 from mambakernels.doctor.look import Kernel, Look
 from mambakernels.kernels.threads import decide
+from mambakernels.numeric.threads import THREAD_VARIABLES
 
 _BLIS_READS = ("BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -94,7 +95,7 @@ def _quota(kernel: Kernel, look: Look) -> list[Finding]:
         "warning",
         what=f"It {uses}, and the control group allows {machine.quota:g} cores' worth of time.",
         why="Threads beyond the quota wait for each other: often slower than one alone, and never the same twice.",
-        remedy=kernel.again(threads=machine.threads, without=_thread_variables()),
+        remedy=kernel.again(threads=machine.threads, without=THREAD_VARIABLES),
         fixable=not (_chosen(kernel) or kernel.spec.copied),
     )
     return [finding]
@@ -119,19 +120,13 @@ def _outdated(kernel: Kernel, look: Look) -> Iterator[Finding]:
 
 def _chosen(kernel: Kernel) -> bool:
     """Whether somebody asked for its number of threads: registering it again as it was would not change that."""
-    return kernel.spec.threads is not None or bool(kernel.spec.variables.keys() & set(_thread_variables()))
+    return kernel.spec.threads is not None or bool(kernel.spec.variables.keys() & set(THREAD_VARIABLES))
 
 
 def _told(variables: Mapping[str, str]) -> int:
     """Return the largest number of threads that variables ask for; 0 if they ask for none."""
-    counts = (variables.get(name, "") for name in _thread_variables())
+    counts = (variables.get(name, "") for name in THREAD_VARIABLES)
     return max((int(count) for count in counts if count.isdecimal()), default=0)
-
-
-def _thread_variables() -> tuple[str, ...]:
-    from mambakernels.numeric.threads import THREAD_VARIABLES
-
-    return THREAD_VARIABLES
 
 
 def _settings(kernel: Kernel) -> Iterator[Finding]:
@@ -149,7 +144,7 @@ def _settings(kernel: Kernel) -> Iterator[Finding]:
 
 def _wrong(variable: str, blas: str | None) -> Setting | None:
     """Return what is wrong with setting a variable for a BLAS; thread counts are set for all of them at once."""
-    if variable in _thread_variables():
+    if variable in THREAD_VARIABLES:
         return None
     found = (setting for setting in SETTINGS if setting.matches(variable))
     return next((setting for setting in found if setting.blas is None or (blas and blas != setting.blas)), None)
@@ -166,13 +161,7 @@ def _session(look: Look) -> Iterator[Finding]:
     for name in sorted(look.session):
         setting = _wrong(name, None)
         unread = next((item for item in SETTINGS if item.blas and item.matches(name)), None)
-        if (
-            setting is None
-            and unread
-            and libraries
-            and unread.blas not in libraries
-            and name not in _thread_variables()
-        ):
+        if setting is None and unread and libraries and unread.blas not in libraries and name not in THREAD_VARIABLES:
             setting = unread
         if setting is not None:
             yield Finding(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from mambakernels.kernels.specs import is_gone
 from mambakernels.progress import Progress
 from mambakernels.runs.asking import Answer, Question, ask
 
-_SAID = "mambakernels doctor: "
+_MIME_TYPE = "application/vnd.mambakernels.doctor+json"
 # Asked of Python kernels; elsewhere, that the kernel answers at all is what can be known.
 _PROBE = f"""
-import importlib.util, json
+import importlib.util
+from IPython.display import display
 facts = {{}}
 if importlib.util.find_spec("numpy"):
     import numpy
@@ -30,7 +30,7 @@ if importlib.util.find_spec("numpy"):
         pass
     else:
         facts = probe().as_dict()
-print({_SAID!r} + json.dumps(facts))
+display({{{_MIME_TYPE!r}: facts}}, raw=True)
 """
 _STAND_IN = "mambakernels-standin"
 
@@ -55,17 +55,14 @@ def check(look: Look, *, timeout: float, progress: Progress) -> Iterator[Finding
 def _activating(kernel: Kernel) -> Iterator[Finding]:
     """Try what registering it again would need, where the environment's activation has changed."""
     try:
-        if pointing.has_drifted(kernel):
+        drifted = pointing.has_drifted(kernel)
+    except errors.ActivationError:
+        return  # files alone told so already
+    try:
+        if drifted:
             activation.capture(kernel.spec.prefix, root=kernel.spec.root)
     except errors.ActivationError as error:
-        yield about(
-            kernel.spec,
-            "activation",
-            "error",
-            what=f"Its environment cannot be activated any more: {error.what}",
-            why=f"The kernel runs with what was captured at its registration. {error.next_step or ''}".strip(),
-            remedy=kernel.again(),
-        )
+        yield pointing.not_activated(kernel, error)
 
 
 def _judge(kernel: Kernel, answer: Answer, look: Look) -> Iterator[Finding]:
@@ -73,7 +70,7 @@ def _judge(kernel: Kernel, answer: Answer, look: Look) -> Iterator[Finding]:
     if answer.failure is not None or stands_in:
         yield _failed(kernel, answer, stands_in=stands_in)
         return
-    facts = _facts(answer.text)
+    facts = _facts(answer)
     if facts:
         yield from _shadowed(kernel, facts)
     if "blas" in facts:
@@ -105,9 +102,9 @@ def _remedy(kernel: Kernel) -> str:
     return kernel.again()
 
 
-def _facts(text: str) -> Mapping[str, Any]:
-    said = [line for line in text.splitlines() if line.startswith(_SAID)]
-    found: Mapping[str, Any] = json.loads(said[-1].removeprefix(_SAID)) if said else {}
+def _facts(answer: Answer) -> Mapping[str, Any]:
+    """Return what the probe displayed; nothing of a kernel that was not probed."""
+    found: Mapping[str, Any] = next((bundle[_MIME_TYPE] for bundle in answer.displayed if _MIME_TYPE in bundle), {})
     return found
 
 

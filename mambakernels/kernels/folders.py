@@ -23,16 +23,21 @@ def choose(where: PathLike = USER) -> Path:
         return paths.jupyter_data().absolute()
     if where == SYS_PREFIX:
         return of_prefix(sys.prefix)
-    if not os.fspath(where):
-        raise InvalidRequestError(
-            "The name of the Jupyter folder is empty.", next_step="Name a folder, user or sys-prefix."
-        )
-    return Path(where).expanduser().absolute()
+    return named(where)
 
 
 def of_prefix(prefix: PathLike) -> Path:
     """Return the data folder of an installation prefix, as `jupyter kernelspec install --prefix` has it."""
-    return Path(prefix).expanduser().absolute() / "share" / "jupyter"
+    return named(prefix) / "share" / "jupyter"
+
+
+def named(folder: PathLike) -> Path:
+    """Return the folder of that name; InvalidRequestError for an empty one, which would be the working directory."""
+    if not os.fspath(folder):
+        raise InvalidRequestError(
+            "The name of the Jupyter folder is empty.", next_step="Name a folder, user or sys-prefix."
+        )
+    return Path(folder).expanduser().absolute()
 
 
 def searched() -> list[Path]:
@@ -52,7 +57,8 @@ def known(root: Root) -> list[Path]:
 def record(root: Root, data_dir: Path) -> None:
     """Remember a data folder, so that what is in it is found again when Jupyter looks elsewhere."""
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))
+    if not (root.jupyter_folders / name).exists():
+        write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))
 
 
 def _recorded(root: Root) -> Iterator[Path]:

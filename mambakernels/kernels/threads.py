@@ -35,7 +35,7 @@ def available() -> int:
 
 def usable() -> int:
     """Return how many threads this process may use at once: its processors, or less if a container's quota says so."""
-    return _within(available(), cpu_quota())
+    return within(available(), cpu_quota())
 
 
 def decide(
@@ -55,7 +55,7 @@ def decide(
             )
         variables = dict.fromkeys(THREAD_VARIABLES, str(asked)) if asked else {}
         return Threads(asked or None, variables, asked=True)
-    count = _within(cores, quota)
+    count = within(cores, quota)
     if _GENERAL in session:
         return Threads()  # every library heeds it, unless a variable of its own is set
     if quota is not None and count < cores:
@@ -70,5 +70,6 @@ def _unless_set(names: tuple[str, ...], count: int, session: Mapping[str, str], 
     return Threads(count, variables, why) if variables else Threads()
 
 
-def _within(cores: int, quota: float | None) -> int:
+def within(cores: int, quota: float | None) -> int:
+    """Return how many threads can run at once on so many processors, if a quota allows so many cores' worth of time."""
     return max(1, min(cores, int(quota))) if quota is not None else cores

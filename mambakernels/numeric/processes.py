@@ -180,10 +180,7 @@ def _started(name: str, threads: int) -> Iterator[_Kernel]:
         manager = KernelManager(kernel_name=name, kernel_spec_manager=_spec_manager())
         spec = manager.kernel_spec
         assert spec is not None, "it has a name"
-        spec.env = {
-            **spec.env,
-            **_thread_variables(threads),
-        }  # what the kernelspec sets would win over what it inherits
+        spec.env = {**spec.env, **_thread_variables(threads)}  # it wins over what the kernel inherits
         if os.name == "posix" and any(word.startswith("ipykernel") for word in spec.argv):
             # No port to race for with other kernels that start now.
             manager.transport, manager.ip = "ipc", str(Path(scratch) / "s")

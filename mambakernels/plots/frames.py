@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from mambakernels.compare.side_by_side import SINGLE
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.operations import OPERATIONS
 
@@ -18,7 +19,6 @@ _OPTIONAL: Mapping[str, Any] = {
     "blas": pd.NA, "blas_version": pd.NA, "architecture": pd.NA, "threads": pd.NA, "cpu": pd.NA, "cores": pd.NA,
     "system": pd.NA, "numpy": pd.NA, "python": pd.NA, "correct": True, "control": False, "flops_nominal": False,
 }  # fmt: skip
-_SINGLE = frozenset({"float32", "complex64"})
 _LEAST_ROWS = 2
 
 
@@ -96,7 +96,7 @@ def limit(rows: pd.DataFrame, per_core: float | None) -> Limit:
     if per_core is None:
         best = float(points(rows, ["operation", "kernel", "threads", "size"])[["rate", "high"]].max().max())
         return Limit(best, f"best seen: {best:.3g}")
-    factor = 2 if rows["dtype"].iloc[0] in _SINGLE else 1
+    factor = 2 if rows["dtype"].iloc[0] in SINGLE else 1
     cores = _cores_at_work(rows)
     peak = per_core * factor * cores
     return Limit(peak, f"theoretical peak: {peak:.4g}" + (f" ({cores} cores)" if cores > 1 else ""))

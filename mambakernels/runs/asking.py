@@ -1,9 +1,8 @@
-"""Kernels that are started to be asked one thing: whether they answer, and what a piece of code prints in them."""
+"""Kernels that are started to be asked one thing: whether they answer, and what a piece of code displays in them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,6 @@ from traitlets import TraitError
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.execute import in_a_thread
-from mambakernels.runs.imports import prepare_nbformat
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json
 from mambakernels.runs.records import Failure
@@ -32,10 +30,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a kernel says of itself (nothing if it never answered), what the code printed, and why it failed, if so."""
+    """What a kernel says of itself (nothing if it never answered), the MIME bundles displayed, and why it failed, if so."""
 
     info: Mapping[str, Any] = field(default_factory=dict)
-    text: str = ""
+    displayed: Sequence[Json] = ()
     failure: Failure | None = None
 
 
@@ -65,18 +63,17 @@ async def _ask_all(questions: Sequence[Question], timeout: float, jobs: int, rep
 
 async def _ask(question: Question, timeout: float) -> Answer:
     info: Json = {}
-    notebook = _notebook(question.code or "")
+    displayed: list[Json] = []
     try:
         async with session.start(_kernel(question), question.folder) as kernel:
             info = await kernel.ready(timeout)
             if question.code is not None:
-                kernel.attach(notebook)
-                await kernel.execute(0, timeout)
+                displayed = await kernel.run(question.code, timeout)
     except session.RunStoppedError as stopped:
-        return Answer(info, _printed(notebook), stopped.failure)
+        return Answer(info, displayed, stopped.failure)
     except (TypeError, TraitError) as error:  # what somebody wrote into kernel.json, and Jupyter cannot use
         return Answer(info, failure=Failure(cell=None, ename=type(error).__name__, evalue=str(error)))
-    return Answer(info, _printed(notebook))
+    return Answer(info, displayed)
 
 
 def _kernel(question: Question) -> Kernel:
@@ -84,24 +81,3 @@ def _kernel(question: Question) -> Kernel:
 
     spec = KernelSpec(resource_dir=str(question.folder), **question.document)
     return Kernel(question.name, spec, fingerprint="")
-
-
-def _notebook(code: str) -> Any:
-    prepare_nbformat()
-    import nbformat
-
-    cell: Json = {
-        "cell_type": "code",
-        "id": "asked",
-        "source": code,
-        "metadata": {},
-        "outputs": [],
-        "execution_count": None,
-    }
-    content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
-    return nbformat.v4.reads(json.dumps(content))  # type: ignore[no-untyped-call]
-
-
-def _printed(notebook: Any) -> str:
-    outputs = (output for output in notebook.cells[0].outputs if output.output_type == "stream")
-    return "".join(output.text for output in outputs if output.name == "stdout")

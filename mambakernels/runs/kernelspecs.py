@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_core.paths import jupyter_path
 
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
-
-OUR_MARK = "mambakernels"
+from mambakernels.kernels import folders
+from mambakernels.kernels.specs import MARK
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Kernel:
     @property
     def ours(self) -> dict[str, Any] | None:
         """What mambakernels wrote into the kernelspec's metadata when it registered it."""
-        metadata: dict[str, Any] | None = self.spec.metadata.get(OUR_MARK)
+        metadata: dict[str, Any] | None = self.spec.metadata.get(MARK)
         return metadata
 
     @property
@@ -50,21 +48,19 @@ class Kernel:
 
 def find_kernels(names: Iterable[str]) -> list[Kernel]:
     """Return the named kernelspecs, each once, in the order given; `NotFoundError` lists those there are."""
-    folders = _folders()
+    there = _folders()
     wanted = list(dict.fromkeys(names))
     if not wanted:
-        raise InvalidRequestError("No kernel was named.", next_step=_known(folders))
-    missing = [name for name in wanted if name.lower() not in folders]
+        raise InvalidRequestError("No kernel was named.", next_step=_known(there))
+    missing = [name for name in wanted if name.lower() not in there]
     if missing:
-        raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=_known(folders))
-    return [_load(name.lower(), Path(folders[name.lower()])) for name in wanted]
+        raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=_known(there))
+    return [_load(name.lower(), Path(there[name.lower()])) for name in wanted]
 
 
 def _folders() -> dict[str, str]:
     """Return each kernelspec's folder by its name, searched as Jupyter does."""
-    # The last is where IPython once kept them; left to itself, jupyter_client imports all of IPython to find it.
-    ipython = Path(os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser()
-    searched = [*jupyter_path("kernels"), str(ipython / "kernels")]
+    searched = [str(folder / "kernels") for folder in folders.searched()]
     # Without the flag, jupyter_client invents a `python3` when none is on disk.
     found: dict[str, str] = KernelSpecManager(ensure_native_kernel=False, kernel_dirs=searched).find_kernel_specs()
     return found

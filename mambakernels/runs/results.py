@@ -133,7 +133,11 @@ def load(path: Paths) -> pd.DataFrame:
     try:
         return reader.read(file)
     except FileNotFoundError as error:
-        raise NotFoundError("There is no such results file.", where=str(file)) from error
+        raise NotFoundError(
+            "There is no such results file.",
+            where=str(file),
+            next_step="Write one with: mambakernels collect NOTEBOOKS -o FILE",
+        ) from error
     except OSError as error:
         raise from_os_error(error) from error
     except (ValueError, KeyError) as error:
@@ -258,14 +262,14 @@ class _Parquet:
 
     @staticmethod
     def write(frame: pd.DataFrame) -> bytes:
-        _require_pyarrow()
+        require_pyarrow(instead=".csv")
         stream = BytesIO()
         frame.to_parquet(stream, engine="pyarrow", index=False)
         return stream.getvalue()
 
     @staticmethod
     def read(file: Path) -> pd.DataFrame:
-        _require_pyarrow()
+        require_pyarrow(instead=".csv")
         frame = pd.read_parquet(file, engine="pyarrow")
         return _like_collected(frame.assign(samples=frame["samples"].map(list)))
 
@@ -282,13 +286,14 @@ def _format_of(file: Path) -> type[_Csv | _Parquet]:
         ) from None
 
 
-def _require_pyarrow() -> None:
+def require_pyarrow(*, instead: str) -> None:
+    """Raise InvalidRequestError without pyarrow; `instead` is the ending of a file that does not need it."""
     from importlib.util import find_spec
 
     if find_spec("pyarrow") is None:
         raise InvalidRequestError(
             "Parquet files need pyarrow, which is not installed.",
-            next_step="Install it with `pip install pyarrow`, or use a name ending in .csv.",
+            next_step=f"Install it with `pip install pyarrow`, or use a name that ends in {instead}.",
         )
 
 

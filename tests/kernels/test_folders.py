@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,14 @@ def test_only_one_of_the_folders_can_be_meant(make: Make, shared: Path, jupyter:
     register(environment, data_dir=shared)
     assert [gone.path for gone in kernels.unregister("NP-MKL", data_dir=shared)] == [shared / "kernels" / "np-mkl"]
     assert [spec.jupyter for spec in list_kernels()] == [jupyter.parent]
+
+
+@pytest.mark.parametrize("words", [("register", "np-mkl", "--jupyter", ""), ("register", "np-mkl", "--prefix", "")])
+def test_an_empty_name_on_the_command_line_is_not_the_working_directory(
+    cli: Callable[..., subprocess.CompletedProcess[str]], make: Make, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    environment = make()
+    done = cli(*words, MAMBAKERNELS_ROOT=str(environment.root.path))
+    assert done.returncode == 1
+    assert "The name of the Jupyter folder is empty" in done.stderr
+    assert not list(tmp_path.rglob("np-mkl/kernel.json"))
