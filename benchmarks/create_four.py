@@ -17,7 +17,7 @@ from pathlib import Path
 
 from create import report, timed
 
-from mambakernels import process
+from mambakernels.system import process
 
 BLAS = ("openblas", "mkl", "blis", "netlib")
 WAYS = ("sync, rattler", "sync, micromamba", "four micromamba create")

@@ -18,10 +18,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mambakernels import plots
-from mambakernels.benching import rounds, saving
-from mambakernels.benching.cases import Settings, put_together
-from mambakernels.benching.records import Measured
-from mambakernels.compare.pairs import pairs
+from mambakernels.bench import rounds, saving
+from mambakernels.bench.cases import Settings, put_together
+from mambakernels.bench.pairs import pairs
+from mambakernels.bench.records import Measured
 
 KERNELS = "np-openblas,np-mkl,np-blis,np-netlib"
 SIZES = (32, 64, 128, 256, 512, 1024)

@@ -6,6 +6,9 @@ what it published into one DataFrame; `demo` does all of it for every BLAS that 
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would cost more than all of this file
 if TYPE_CHECKING:
     from typing import Any
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
         update,
         verify,
     )
-    from mambakernels.showcase import clean_demo, demo
+    from mambakernels.demo import clean_demo, demo
 
 __all__ = [
     "bench",
@@ -95,13 +98,25 @@ __all__ = [
 _DEMO = frozenset({"demo", "clean_demo"})
 
 
+class _Facade(ModuleType):
+    """The package as a module whose functions keep their names, next to rooms that are called the same."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Python sets a submodule as an attribute once it is imported; `bench`, `demo` and `doctor` stay functions.
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Facade
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: `import mambakernels` itself loads nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = import_module("mambakernels.showcase" if name in _DEMO else "mambakernels.api")
+    home = import_module("mambakernels.demo" if name in _DEMO else "mambakernels.api")
     return getattr(home, name)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mambakernels import channels, engines, environments, errors, kernels, paths
-from mambakernels.credentials import public
 from mambakernels.engines import EngineName, Package
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments import Change, Cleaned, Environment, EnvironmentSpec, Format, Verification
@@ -19,19 +18,20 @@ from mambakernels.kernels import KernelSpec, folders
 from mambakernels.kernels.shipped import has_kernel
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
+from mambakernels.system.credentials import public
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mambakernels.compare.comparison import Comparison
+    from mambakernels.activation.shell_init import Initialization
+    from mambakernels.bench.comparison import Comparison
+    from mambakernels.bootstrap.installing import Installed
     from mambakernels.doctor import Examination
-    from mambakernels.engines.bootstrap import Installed
-    from mambakernels.pictures import Drawn, Form
     from mambakernels.plots import Theme
-    from mambakernels.process import Completed
+    from mambakernels.plots.pictures import Drawn, Form
+    from mambakernels.projects.syncing import Synced
     from mambakernels.runs.records import Run
-    from mambakernels.shell_init import Initialization
-    from mambakernels.syncing import Synced
+    from mambakernels.system.process import Completed
 
 PathLike = str | os.PathLike[str]
 P = ParamSpec("P")
@@ -370,9 +370,9 @@ def sync(
     is declared no more. `root` is where environments live, if not where the file says. InvalidRequestError tells
     what is wrong in the file; the error of a step that fails says what was done and what is left.
     """
-    from mambakernels import project, syncing
+    from mambakernels.projects import kernels_toml, syncing
 
-    declared = project.read(Path(file))
+    declared = kernels_toml.read(Path(file))
     place = Root.find(root or declared.root)
     return syncing.sync(declared, place, dry_run=dry_run, prune=prune, progress=progress)
 
@@ -501,8 +501,8 @@ def bench(
     force: bool = False,
     progress: Progress = silent,
 ) -> Comparison:
-    """Measure operations on kernels, alive side by side and in rounds; see `mambakernels.compare.comparison.bench`."""
-    from mambakernels.compare import comparison
+    """Measure operations on kernels, alive side by side and in rounds; see `mambakernels.bench.comparison.bench`."""
+    from mambakernels.bench import comparison
 
     return comparison.bench(
         kernels,
@@ -544,12 +544,12 @@ def plot(
     theme: Theme = "light",
     form: Form = "png",
 ) -> Drawn:
-    """Draw figures of results as files in the folder `output`; see `mambakernels.pictures.draw`.
+    """Draw figures of results as files in the folder `output`; see `mambakernels.plots.pictures.draw`.
 
     `sources` is a file that `collect` or `bench` wrote, or executed notebooks and their folders. Figures: gflops,
     ratios, threads, roofline, accuracy, paths, summary.
     """
-    from mambakernels import pictures
+    from mambakernels.plots import pictures
 
     return pictures.draw([os.fspath(item) for item in sources], Path(output), figures=figures, theme=theme, form=form)
 
@@ -618,10 +618,10 @@ def _engine_in_words(root: Root) -> str:
 
 @_translated
 def execute(name: str, argv: Sequence[str], *, root: PathLike | None = None) -> int:
-    """Run a command in an activated environment in place of this program; see `mambakernels.activated.execute`."""
-    from mambakernels import activated
+    """Run a command in an activated environment in place of this program; see `activation.running.execute`."""
+    from mambakernels.activation import running
 
-    return activated.execute(name, argv, root=Root.find(root))
+    return running.execute(name, argv, root=Root.find(root))
 
 
 @_translated
@@ -638,17 +638,17 @@ def call(
 
     Each line of its output goes to `on_line` as it comes; `name` may be a path to any conda environment.
     """
-    from mambakernels import activated
+    from mambakernels.activation import running
 
-    return activated.call(name, argv, root=Root.find(root), on_line=on_line, env=env, cwd=Path(cwd) if cwd else None)
+    return running.call(name, argv, root=Root.find(root), on_line=on_line, env=env, cwd=Path(cwd) if cwd else None)
 
 
 @_translated
 def open_shell(name: str, shell: str | None = None, *, root: PathLike | None = None) -> int:
-    """Become an interactive shell in an activated environment; see `mambakernels.activated.open_shell`."""
-    from mambakernels import activated
+    """Become an interactive shell in an activated environment; see `mambakernels.activation.running.open_shell`."""
+    from mambakernels.activation import running
 
-    return activated.open_shell(name, shell, root=Root.find(root))
+    return running.open_shell(name, shell, root=Root.find(root))
 
 
 @_translated
@@ -656,7 +656,7 @@ def init_shell(
     shell: str | None = None, *, root: PathLike | None = None, reverse: bool = False, dry_run: bool = False
 ) -> Initialization:
     """Have micromamba initialise a shell for the root prefix, or undo that; return what changes."""
-    from mambakernels import shell_init
+    from mambakernels.activation import shell_init
 
     return shell_init.initialize(shell, root=Root.find(root), reverse=reverse, dry_run=dry_run)
 
@@ -676,9 +676,9 @@ def bootstrap(
 
     `source` is a file, folder or address; `version` is `2.9.0`, `latest` or None, which is any that is there.
     """
-    from mambakernels.engines import bootstrap
+    from mambakernels.bootstrap import installing
 
-    return bootstrap.ensure(
+    return installing.ensure(
         Root.find(root),
         version=version,
         source=source,
@@ -692,14 +692,14 @@ def bootstrap(
 @_translated
 def check_bootstrap(*, subdir: str | None = None, root: PathLike | None = None) -> Installed:
     """Verify the micromamba of the root, offline; NotFoundError, HashMismatchError or EngineError if it fails."""
-    from mambakernels.engines import bootstrap
+    from mambakernels.bootstrap import installing
 
-    return bootstrap.check(Root.find(root), subdir=subdir)
+    return installing.check(Root.find(root), subdir=subdir)
 
 
 @_translated
 def remove_bootstrap(*, subdir: str | None = None, root: PathLike | None = None) -> bool:
     """Remove the micromamba of the root and say whether there was one; environments stay."""
-    from mambakernels.engines import bootstrap
+    from mambakernels.bootstrap import installing
 
-    return bootstrap.remove(Root.find(root), subdir=subdir)
+    return installing.remove(Root.find(root), subdir=subdir)

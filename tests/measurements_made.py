@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mambakernels.benching.cases import Case, Settings
-from mambakernels.benching.records import Measured, Worker, frame_of, row
+from mambakernels.bench.cases import Case, Settings
+from mambakernels.bench.records import Measured, Worker, frame_of, row
 
 MACHINE: Mapping[str, Any] = {
     "cpu": "A processor",

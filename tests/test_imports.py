@@ -17,29 +17,22 @@ PACKAGE = Path(mambakernels.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"standin"},
-    {"showcase"},
-    {"api"},
-    {"doctor"},
-    {"display", "pictures", "report", "tables"},
+    {"api", "demo", "doctor"},
+    {"report"},
     {"plots"},
-    {"compare"},
-    {"benching"},
-    {"runs", "syncing"},
-    {"project"},
+    {"bench"},
+    {"projects", "runs"},
     {"kernels"},
-    {"activated", "shell_init"},
-    {"shells"},
     {"activation", "environments"},
-    {"batch"},
-    {"engines", "channels", "shell"},
-    {"download"},
-    {"files", "locks", "process", "transport"},
-    {"credentials", "verdicts"},
+    {"engines", "channels"},
+    {"bootstrap"},
+    {"system"},
     {"paths", "progress"},
     {"errors"},
 )
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+# They run inside kernels: nothing else of ours is there.
+ALONE = {"numeric": {"numeric"}, "lessons": {"lessons", "numeric"}}
 # Who may import what of others; everything else may not.
 ONLY = {
     "rattler": {
@@ -50,25 +43,15 @@ ONLY = {
         "channels/build.py",
     },
     "rattler_build": {"channels/packages.py"},
-    "subprocess": {"process.py", "kernels/launch/start.py", "numeric/processes.py"},
+    "subprocess": {"system/process.py", "kernels/launch/start.py", "lessons/processes.py"},
     "nbclient": {"runs"},
     "nbformat": {"runs"},
-    "pandas": {
-        "runs/results.py",
-        "compare",
-        "benching",
-        "plots",
-        "pictures.py",
-        "report.py",
-        "showcase.py",
-        "api.py",
-        "tables.py",
-    },
-    "matplotlib": {"plots", "pictures.py"},
+    "pandas": {"runs/results.py", "bench", "plots", "report", "demo.py", "api.py", "cli/tables.py"},
+    "matplotlib": {"plots"},
     "typer": {"cli"},
-    "requests": {"transport.py", "download.py", "channels/__init__.py"},
-    "urllib3": {"transport.py"},
-    "zstandard": {"engines/unpacking.py"},
+    "requests": {"bootstrap", "channels/__init__.py"},
+    "urllib3": {"bootstrap"},
+    "zstandard": {"bootstrap"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -91,7 +74,7 @@ def area(path: Path) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_go_one_way(path: Path) -> None:
     here = area(path)
-    if here in {"__init__", "numeric", "notebooks"}:
+    if here in {"__init__", "notebooks", *ALONE}:
         return
     ours = {name.split(".")[1] for name in imports(path) if name.startswith("mambakernels.")} - {"numeric"}
     known = {name for name in ours if name in DEPTH}
@@ -100,11 +83,12 @@ def test_imports_go_one_way(path: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if area(path) == "numeric"], ids=lambda path: path.name)
-def test_numeric_stands_alone(path: Path) -> None:
+@pytest.mark.parametrize("path", [path for path in MODULES if area(path) in ALONE], ids=lambda path: path.name)
+def test_what_runs_in_kernels_stands_alone(path: Path) -> None:
     allowed = {*sys.stdlib_module_names, "numpy", "threadpoolctl", "IPython", "jupyter_client"}
     foreign = {name for name in imports(path) if name.split(".")[0] not in allowed}
-    assert all(name.startswith("mambakernels.numeric") or name == "mambakernels" for name in foreign), foreign
+    rooms = tuple(f"mambakernels.{room}" for room in ALONE[area(path)])
+    assert all(name.startswith(rooms) or name == "mambakernels" for name in foreign), foreign
 
 
 @pytest.mark.parametrize("library", ONLY)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mambakernels import errors, verdicts
+from mambakernels import errors
 from mambakernels.channels import condarc
-from mambakernels.credentials import public
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
+from mambakernels.system import reachable
+from mambakernels.system.credentials import public
 
 _CONDA_FORGE_VARIABLE = "MAMBAKERNELS_CONDA_FORGE"
 _ANSWER_WITHIN = 2.0
@@ -128,7 +129,7 @@ def _auto(root: Root) -> Channel:
     from mambakernels.channels import wheels
 
     address = conda_forge()
-    problem = verdicts.remembered(root, f"channel {address}", lambda: _problem(address))
+    problem = reachable.remembered(root, f"channel {address}", lambda: _problem(address))
     if problem is None:
         return Channel("conda-forge", address, f"conda-forge at {public(address)}, which answers")
     return Channel("wheels", wheels.url(root), f"wheels, built here, as conda-forge does not answer ({problem})")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mambakernels import process
+from mambakernels.system import process
 
 # The interface that libblas, libcblas and liblapack stand for: reference LAPACK's version, as on conda-forge.
 INTERFACE_VERSION = "3.11.0"

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from mambakernels import errors, paths, process
+from mambakernels import errors, paths
 from mambakernels.channels import blas as blas_table
 from mambakernels.channels import downloads, interpreter, packages, relink, wheel, wheels
 from mambakernels.channels.blas import Blas, Provider
@@ -25,6 +25,7 @@ from mambakernels.channels.packages import Recipe
 from mambakernels.channels.wheels import Request, State
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
+from mambakernels.system import process
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mambakernels import errors, process
+from mambakernels import errors
 from mambakernels.progress import Event, Progress
+from mambakernels.system import process
 
 _UNREACHABLE = re.compile(
     r"NewConnectionError|NameResolutionError|ProxyError|(Connect|Read)Timeout|Connection(Reset|Aborted)"

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from mambakernels import errors, process
+from mambakernels import errors
+from mambakernels.system import process
 
 
 def needed(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The local channel that carries `mambakernels-numeric`: this very source of `mambakernels.numeric`, as a package."""
+"""The local channel of `mambakernels-numeric`: this very source of `numeric` and `lessons`, as a conda package."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mambakernels import process
 from mambakernels.channels import packages
-from mambakernels.locks import locked
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
+from mambakernels.system.locks import locked
 
 NAME = "mambakernels-numeric"
 _SUBDIR = "noarch"
+_PACKAGE = Path(__file__).parents[1]
+_CARRIED = ("numeric", "lessons")
 
 
 def folder(root: Root) -> Path:
@@ -45,10 +47,10 @@ def record(root: Root) -> dict[str, Any]:
 
 
 def source_hash() -> str:
-    """Return the hash of the numeric sources, as `mambakernels.numeric.code_hash` computes it where they run."""
+    """Return the SHA-256 of all that the package carries; `numeric.code_hash` covers what measures, and no lesson."""
     digest = hashlib.sha256()
     for path in _sources():
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -60,7 +62,7 @@ def _has(root: Root, mark: str) -> bool:
 
 
 def _sources() -> list[Path]:
-    return sorted((Path(__file__).parent.parent / "numeric").glob("*.py"))
+    return sorted(path for folder in _CARRIED for path in (_PACKAGE / folder).glob("*.py"))
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
@@ -70,11 +72,12 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     root = Root(Path(message["root"]))
     scratch = folder(root) / ".build"
     shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
-    files = scratch / "stage" / "site-packages" / "mambakernels" / "numeric"
-    files.mkdir(parents=True)
+    files = scratch / "stage" / "site-packages" / "mambakernels"
     progress(Event("stage", NAME))
     for source in _sources():
-        shutil.copy2(source, files)
+        target = files / source.relative_to(_PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
     recipe = packages.Recipe(
         name=NAME,
         version=importlib.metadata.version("mambakernels"),

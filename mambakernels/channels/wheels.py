@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from mambakernels import errors, paths, process
+from mambakernels import errors, paths
 from mambakernels.channels import blas as blas_table
 from mambakernels.channels import interpreter
 from mambakernels.channels.blas import Blas
-from mambakernels.locks import locked, nobody_using_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
+from mambakernels.system import process
+from mambakernels.system.locks import locked, nobody_using_packages
 
 # What every kernel needs; NumPy is there so that the channel has one set of versions from the start.
 BASE = ("ipykernel", "numpy", "pip", "threadpoolctl")

@@ -1,18 +1,29 @@
 """The command line: reads arguments, calls the public functions, renders what they return. No logic of its own."""
 
-from mambakernels.cli import activated, bench, channel, doctor, environments, kernels, micromamba, packages, runs, sync
+from mambakernels.cli import (
+    activation,
+    bench,
+    bootstrap,
+    channel,
+    doctor,
+    environments,
+    kernels,
+    notebooks,
+    packages,
+    sync,
+)
 from mambakernels.cli.app import app
 
 __all__ = [
-    "activated",
+    "activation",
     "app",
     "bench",
+    "bootstrap",
     "channel",
     "doctor",
     "environments",
     "kernels",
-    "micromamba",
+    "notebooks",
     "packages",
-    "runs",
     "sync",
 ]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mambakernels import tables
+from mambakernels.cli import tables
 from mambakernels.cli.app import AsJson, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from mambakernels.compare.comparison import Comparison
+    from mambakernels.bench.comparison import Comparison
     from mambakernels.plots import Theme
 
 _INTERRUPTED = 130
@@ -49,9 +49,9 @@ def bench(
     slower than in the saved comparison.
     """
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet or as_json) as progress:
+    with bars.progress(quiet=quiet or as_json) as progress:
         found: Comparison = mambakernels.bench(
             _words(kernels),
             operations=_words(ops),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mambakernels import tables
+from mambakernels.cli import tables
 from mambakernels.cli.app import (
     AsJson,
     Quiet,
@@ -30,10 +30,10 @@ def channel_build(
 ) -> None:
     """Build the wheels channel, or add packages to it."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    clock = display.Clock()
-    with display.progress(quiet=quiet) as progress:
+    clock = bars.Clock()
+    with bars.progress(quiet=quiet) as progress:
         url = mambakernels.build_channel(specs or (), update=update, root=root, progress=progress)
     typer.echo(f"{len(mambakernels.list_channel(root=root))} packages in {clock}\n{url}")
 

@@ -40,9 +40,9 @@ def doctor(
     Exit status 1 if an error or a warning is left.
     """
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet or as_json) as progress:
+    with bars.progress(quiet=quiet or as_json) as progress:
         found = mambakernels.examine(
             *names or (), start=start, fix=fix, engine=engine.value, root=root, progress=progress
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mambakernels import tables
+from mambakernels.cli import tables
 from mambakernels.cli.app import (
     AsJson,
     ChannelOption,
@@ -44,13 +44,13 @@ def create(
 ) -> None:
     """Make an environment and register it as a Jupyter kernel; one that is there already is left as it is."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
     words = [word for word in (name, *(specs or ())) if word]
-    clock = display.Clock()
+    clock = bars.Clock()
     if dry_run:
         wanted = words if prefix is not None else words[1:]
-        with display.progress(quiet=quiet) as progress:
+        with bars.progress(quiet=quiet) as progress:
             found = mambakernels.solve(
                 wanted,
                 file=file,
@@ -63,7 +63,7 @@ def create(
         rows = [(package.name, package.version, package.build) for package in found]
         tables.print_table(("package", "version", "build"), rows, empty="")
         return
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         made = mambakernels.create(
             words.pop(0) if words and prefix is None else "",
             words,
@@ -118,9 +118,9 @@ def clone(
 ) -> None:
     """Make another environment with the same packages, files and kernels."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         made = mambakernels.clone(name, target, engine=engine.value, root=root, progress=progress)
     typer.echo(f"{made.name}: {len(made.packages)} packages\n{made.prefix}")
 
@@ -136,9 +136,9 @@ def rename(
 ) -> None:
     """Give an environment another name; its kernels go with it."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         made = mambakernels.rename(name, target, engine=engine.value, root=root, progress=progress)
     typer.echo(f"{made.name}: {len(made.packages)} packages\n{made.prefix}")
 
@@ -155,9 +155,9 @@ def verify(
 ) -> None:
     """Compare an environment's files with the hashes its packages have of them."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet or as_json) as progress:
+    with bars.progress(quiet=quiet or as_json) as progress:
         found = mambakernels.verify(name, repair=repair, engine=engine.value, root=root, progress=progress)
     if as_json:
         print_json(plain(found))
@@ -174,9 +174,9 @@ def verify(
 def clean(*, dry_run: DryRun = False, root: RootOption = None, quiet: Quiet = False) -> None:
     """Delete the package cache and what killed processes left; environments keep working."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         found = mambakernels.clean(dry_run=dry_run, root=root, progress=progress)
     for item in found:
         typer.echo(f"{size(item.size):>8}  {item.path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mambakernels import tables
+from mambakernels.cli import tables
 from mambakernels.cli.app import (
     AsJson,
     DryRun,
@@ -77,10 +77,10 @@ def register(
 ) -> None:
     """Register an environment's kernels with Jupyter; again after its activation changed."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
     variables = dict(assignment(item) for item in env or ())
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         found = mambakernels.register(
             name,
             kernel=kernel,

@@ -48,9 +48,9 @@ def install(
 ) -> None:
     """Add packages to an environment, changing as little else as can be."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         change = mambakernels.install(
             name,
             specs,
@@ -77,9 +77,9 @@ def update(
 ) -> None:
     """Bring an environment's packages to the newest versions that its specs allow."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         change = mambakernels.update(
             name,
             packages or (),
@@ -105,9 +105,9 @@ def uninstall(
 ) -> None:
     """Take packages out of an environment, with what only they needed."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         change = mambakernels.uninstall(
             name, packages, engine=engine.value, dry_run=dry_run, root=root, progress=progress
         )
@@ -126,7 +126,7 @@ def export(
 ) -> None:
     """Write an environment down: as environment.yml, as an @EXPLICIT file, as a lockfile."""
     import mambakernels
-    from mambakernels import files
+    from mambakernels.system import files
 
     text = mambakernels.export(name, form=form.value, root=root)
     if output is None:
@@ -153,10 +153,10 @@ def lock(
 ) -> None:
     """Write a lockfile (rattler's format, which pixi reads): exact packages with hashes, for one or more platforms."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
     path = output or Path(f"{name or (file.stem if file else 'environment')}.lock")
-    with display.progress(quiet=quiet) as progress:
+    with bars.progress(quiet=quiet) as progress:
         locked = mambakernels.lock(
             name,
             specs or (),

@@ -21,7 +21,7 @@ def sync(
 ) -> None:
     """Make the environments and kernels that a project's kernels.toml declares; say first what that takes."""
     import mambakernels
-    from mambakernels import display
+    from mambakernels.cli import bars
 
     planned = mambakernels.sync(file, dry_run=True, prune=prune, root=root)
     for step in planned.steps:
@@ -34,7 +34,7 @@ def sync(
     elif dry_run:
         typer.echo("Nothing was changed.")
     else:
-        clock = display.Clock()
-        with display.progress(quiet=quiet) as progress:
+        clock = bars.Clock()
+        with bars.progress(quiet=quiet) as progress:
             mambakernels.sync(file, prune=prune, root=root, progress=progress)
         typer.echo(f"Done in {clock}.")

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mambakernels import activation, errors
+from mambakernels import errors
+from mambakernels.activation import capture
 from mambakernels.doctor.findings import Finding, Severity, about
 from mambakernels.doctor.look import Kernel, Look
 from mambakernels.kernels import commands, damaged, launching
@@ -134,7 +135,7 @@ def not_activated(kernel: Kernel, error: errors.ActivationError) -> Finding:
 
 def has_drifted(kernel: Kernel) -> bool:
     """Whether activating its environment is another thing now; ActivationError if that cannot be told."""
-    return activation.fingerprint(kernel.spec.prefix) != kernel.spec.fingerprint
+    return capture.fingerprint(kernel.spec.prefix) != kernel.spec.fingerprint
 
 
 def _again(kernel: Kernel, check: str, severity: Severity, what: str, why: str) -> Finding:

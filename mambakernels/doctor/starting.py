@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mambakernels import activation, errors
+from mambakernels import errors
+from mambakernels.activation import capture
 from mambakernels.doctor import blas, pointing
 from mambakernels.doctor.findings import Finding, about
 from mambakernels.doctor.look import Kernel, Look
@@ -60,7 +61,7 @@ def _activating(kernel: Kernel) -> Iterator[Finding]:
         return  # files alone told so already
     try:
         if drifted:
-            activation.capture(kernel.spec.prefix, root=kernel.spec.root)
+            capture.capture(kernel.spec.prefix, root=kernel.spec.root)
     except errors.ActivationError as error:
         yield pointing.not_activated(kernel, error)
 

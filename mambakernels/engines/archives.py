@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mambakernels import errors, files
-from mambakernels.process import Json
+from mambakernels import errors
+from mambakernels.system import files
+from mambakernels.system.process import Json
 
 _INDEX = "info/index.json"
 

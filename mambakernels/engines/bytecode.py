@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mambakernels import process
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
 
 # Below this many files, more processes take longer to start than they save.
 _WORTH_PROCESSES = 200

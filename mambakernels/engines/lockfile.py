@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mambakernels import errors, files, process
+from mambakernels import errors
 from mambakernels.engines import Package
 from mambakernels.progress import Progress
+from mambakernels.system import files, process
 
 # What pixi calls the environment of a project that has one only.
 _ENVIRONMENT = "default"

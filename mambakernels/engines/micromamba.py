@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mambakernels import errors, process
+from mambakernels import errors
 from mambakernels.engines import Package, Request, by_name, explicit, in_words
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
 
 # What of its words is progress.
 _LINKING = re.compile(r"\s*Linking\s+(\S+)")
@@ -62,9 +63,9 @@ def find(given: Path | None = None, *, root: Root | None = None) -> Found | None
                 "This is not an executable micromamba.", where=f"{path} ({where})", next_step="Correct or unset it."
             )
         return Found(Path(path).absolute(), where)
-    from mambakernels.engines import bootstrap
+    from mambakernels.bootstrap import installing
 
-    if root is not None and (ours := bootstrap.find(root)):
+    if root is not None and (ours := installing.find(root)):
         return Found(ours, "ours")
     on_path = process.which("micromamba")
     return Found(on_path, "PATH") if on_path else None

@@ -18,11 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mambakernels import errors, process
-from mambakernels.credentials import Secrets
+from mambakernels import errors
 from mambakernels.engines import Package, Request, archives, conda_meta, in_words
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
+from mambakernels.system.credentials import Secrets
 
 _RETRIES = 3
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from mambakernels import channels, engines, errors
 from mambakernels.channels import Channel
-from mambakernels.credentials import public
 from mambakernels.engines import EngineName, Package
 from mambakernels.environments import staging
 from mambakernels.environments.environment import (
@@ -27,9 +26,10 @@ from mambakernels.environments.environment import (
 )
 from mambakernels.environments.linking import NUMERIC, Linker, linking
 from mambakernels.environments.spec import is_numeric, spec_name
-from mambakernels.locks import locked
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
+from mambakernels.system.credentials import public
+from mambakernels.system.locks import locked
 
 
 @dataclass(frozen=True)

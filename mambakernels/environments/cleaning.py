@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mambakernels import verdicts
 from mambakernels.environments.environment import Place, recover
-from mambakernels.locks import locked, nobody_using_packages
 from mambakernels.paths import Root, size_on_disk
 from mambakernels.progress import Progress, silent
+from mambakernels.system import reachable
+from mambakernels.system.locks import locked, nobody_using_packages
 
 _STAGED = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.old)?")
 
@@ -34,7 +34,7 @@ def clean(root: Root, *, dry_run: bool = False, progress: Progress = silent) -> 
     found = [Cleaned(path, size_on_disk(path)) for path in _leftovers(root)]
     if dry_run:
         return found
-    verdicts.forget(root)
+    reachable.forget(root)
     for item in found:
         with _unused(item.path, root, progress):
             shutil.rmtree(item.path, ignore_errors=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
-from mambakernels.locks import locked
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
+from mambakernels.system.locks import locked
 
 MANIFEST = ".mambakernels.json"
 _SCHEMA = 1

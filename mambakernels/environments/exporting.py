@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from mambakernels import channels, engines, errors, paths
-from mambakernels.credentials import Secrets, public
 from mambakernels.engines import Engine, Package, Request, explicit, lockfile, virtual
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments.environment import Environment
@@ -18,6 +17,7 @@ from mambakernels.environments.spec import EnvironmentSpec
 from mambakernels.environments.staging import pip_installed
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.credentials import Secrets, public
 
 Format = Literal["yml", "specs", "explicit", "lock"]
 

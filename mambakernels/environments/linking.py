@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from mambakernels import channels, engines, errors, paths
 from mambakernels.channels import Channel
-from mambakernels.credentials import Secrets, public, restored
 from mambakernels.engines import Engine, EngineName, Package, Request
 from mambakernels.environments.environment import Place
 from mambakernels.environments.spec import is_numeric, spec_name
 from mambakernels.environments.staging import forget_half_unpacked, staged
-from mambakernels.locks import using_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.credentials import Secrets, public, restored
+from mambakernels.system.locks import using_packages
 
 T = TypeVar("T")
 NUMERIC = "mambakernels-numeric"

@@ -13,9 +13,9 @@ from mambakernels.environments.environment import Environment, Place, read, reco
 from mambakernels.environments.linking import linking
 from mambakernels.environments.pip_part import install_with_pip
 from mambakernels.environments.spec import EnvironmentSpec
-from mambakernels.locks import locked
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.locks import locked
 
 
 def create(

@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mambakernels import errors, process
+from mambakernels import errors
 from mambakernels.environments import staging
 from mambakernels.environments.environment import Place
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
 
 _LINES_QUOTED = 8
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
-from mambakernels import engines, process
+from mambakernels import engines
 from mambakernels.engines import Engine, EngineName
 from mambakernels.environments.environment import Environment
 from mambakernels.environments.making import create
@@ -19,6 +19,7 @@ from mambakernels.environments.spec import EnvironmentSpec
 from mambakernels.errors import MambakernelsError
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
 
 _AT_ONCE = 4  # and half as many as processors, as an engine keeps two busy; cold, they wait for the network
 _CHOICES = frozenset({"engine", "channel"})

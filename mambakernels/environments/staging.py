@@ -18,8 +18,8 @@ from mambakernels import errors
 from mambakernels.engines import Package
 from mambakernels.engines.bytecode import compile_modules
 from mambakernels.environments.environment import MANIFEST, Environment, Place
-from mambakernels.locks import locked, nobody_using_packages
 from mambakernels.paths import Root
+from mambakernels.system.locks import locked, nobody_using_packages
 
 # What the engines and we leave in a prefix ourselves.
 _OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})

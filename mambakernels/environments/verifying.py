@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mambakernels import files
 from mambakernels.environments.environment import Environment
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import files
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,6 @@ def _has_launcher(folder: Path) -> bool:
 
 def _names_us(file: Path) -> bool:
     try:
-        return b"mambakernels.standin" in file.read_bytes()
+        return b"mambakernels.kernels.standin" in file.read_bytes()
     except OSError:
         return False  # not there, or not ours to read

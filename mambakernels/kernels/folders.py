@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mambakernels import paths
 from mambakernels.errors import InvalidRequestError
-from mambakernels.files import write_atomically
 from mambakernels.paths import Root
+from mambakernels.system.files import write_atomically
 
 PathLike = str | os.PathLike[str]
 USER, SYS_PREFIX = "user", "sys-prefix"

@@ -1,7 +1,7 @@
 """The command of a kernelspec: the environment's own program, started so that its absence is told in the notebook.
 
 On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. Where the program, or the
-module it is to run, is gone, `mambakernels.standin` takes its place and says so.
+module it is to run, is gone, `mambakernels.kernels.standin` takes its place and says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from mambakernels import process
+from mambakernels.system import process
 
 FILES = Path(__file__).parent / "launch"
 _BASH = ("/bin/bash", "/usr/bin/bash")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from mambakernels.activation import Activation, capture
+from mambakernels.activation.capture import Activation, capture
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError
 from mambakernels.kernels import damaged, folders, launching, logo, naming

@@ -12,13 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mambakernels.numeric.charts import Chart, bars, lines
-    from mambakernels.numeric.expecting import LESSON_MIME_TYPE, Expectations, Shape, expect
     from mambakernels.numeric.gates import Finding, findings
     from mambakernels.numeric.measuring import Case, Measurement, measure, prepare
     from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available
     from mambakernels.numeric.probing import Probe, probe
-    from mambakernels.numeric.processes import ElsewhereError, blas_kernels, elsewhere, on_kernels
     from mambakernels.numeric.publishing import mime_bundle, publish
     from mambakernels.numeric.schema import MIME_TYPE, SchemaError, validate
     from mambakernels.numeric.source import code_hash
@@ -27,31 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DTYPES",
-    "LESSON_MIME_TYPE",
     "MIME_TYPE",
     "OPERATIONS",
     "Case",
-    "Chart",
-    "ElsewhereError",
-    "Expectations",
     "Finding",
     "Measurement",
     "Operation",
     "Probe",
     "Sampling",
     "SchemaError",
-    "Shape",
     "available",
-    "bars",
-    "blas_kernels",
     "code_hash",
-    "elsewhere",
-    "expect",
     "findings",
-    "lines",
     "measure",
     "mime_bundle",
-    "on_kernels",
     "prepare",
     "probe",
     "publish",
@@ -61,13 +47,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "charts": ("Chart", "bars", "lines"),
-    "expecting": ("LESSON_MIME_TYPE", "Expectations", "Shape", "expect"),
     "gates": ("Finding", "findings"),
     "measuring": ("Case", "Measurement", "measure", "prepare"),
     "operations": ("DTYPES", "OPERATIONS", "Operation", "available"),
     "probing": ("Probe", "probe"),
-    "processes": ("ElsewhereError", "blas_kernels", "elsewhere", "on_kernels"),
     "publishing": ("mime_bundle", "publish"),
     "schema": ("MIME_TYPE", "SchemaError", "validate"),
     "source": ("code_hash",),

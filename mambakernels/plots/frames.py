@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from mambakernels.compare.side_by_side import SINGLE
+from mambakernels.bench.side_by_side import SINGLE
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.operations import OPERATIONS
 

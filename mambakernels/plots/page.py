@@ -55,7 +55,7 @@ def summary_page(
 ) -> Figure:
     """Draw a page, A4 landscape: rates, ratios, thread scaling, roofline, accuracy and code paths of one operation.
 
-    `frame` is what was measured, `pairs` what `mambakernels.compare.pairs` makes of it; `threads` and `variants` are
+    `frame` is what was measured, `pairs` what `mambakernels.bench.pairs` makes of it; `threads` and `variants` are
     measurements of several numbers of threads and of variants, if those are not in `frame`. `operation` is by default
     gemm, or the first there is. A panel for which something was not measured says so. Needs what `gflops_by_size`
     needs; raises `InvalidRequestError` if no measurement has a rate.

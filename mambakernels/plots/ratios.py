@@ -63,7 +63,7 @@ _VERDICTS: Mapping[str, _Verdict] = {
 def paired_ratios(
     pairs: pd.DataFrame, frame: pd.DataFrame | None = None, *, theme: Theme = "light", sheet: SheetName = "wide"
 ) -> Figure:
-    """Draw what `mambakernels.compare.pairs` found: a panel per operation, dtype and threads, a bar per kernel and n.
+    """Draw what `mambakernels.bench.pairs` found: a panel per operation, dtype and threads, a bar per kernel and n.
 
     Needs kernel, reference, operation, dtype, size, ratio (time over the reference's), low, high and verdict (faster,
     slower, equal, undecided or wrong); threads, margin and control are used if they are there. `frame`, what was

@@ -30,7 +30,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a kernel says of itself (nothing if it never answered), the MIME bundles displayed, and why it failed, if so."""
+    """A kernel's `kernel_info` (empty if it never answered), the MIME bundles it displayed, and its failure, if any."""
 
     info: Mapping[str, Any] = field(default_factory=dict)
     displayed: Sequence[Json] = ()

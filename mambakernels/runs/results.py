@@ -15,11 +15,11 @@ from typing import Final
 import pandas as pd
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
-from mambakernels.files import write_atomically
 from mambakernels.numeric.intervals import median_interval
 from mambakernels.runs.bundle import MIME_TYPE, Bundle, BundleError, Measurement, decode
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
 from mambakernels.runs.records import METADATA_KEY
+from mambakernels.system.files import write_atomically
 
 Paths = str | os.PathLike[str]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mambakernels.benching.cases import Case, Settings, put_together, read_counts, read_sizes, settings_from
+from mambakernels.bench.cases import Case, Settings, put_together, read_counts, read_sizes, settings_from
 from mambakernels.errors import InvalidRequestError
 
 

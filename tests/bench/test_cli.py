@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from measurements_made import FFT, GEMM, measured, visits, worker
 
+from mambakernels.bench.comparison import Comparison, compare
 from mambakernels.cli import bench
-from mambakernels.compare.comparison import Comparison, compare
 
 Install = Callable[..., Path]
 Cli = Callable[..., subprocess.CompletedProcess[str]]

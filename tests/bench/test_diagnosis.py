@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from measurements_made import FFT, GEMM, SVD, measured, visits, worker
 
-from mambakernels.benching.cases import Case
-from mambakernels.benching.records import Measured, Worker
-from mambakernels.compare.diagnosis import OF_ALL, OF_KERNELS, diagnose
+from mambakernels.bench.cases import Case
+from mambakernels.bench.diagnosis import OF_ALL, OF_KERNELS, diagnose
+from mambakernels.bench.records import Measured, Worker
 
 SOLVE = Case("solve", "float64", 256)
 TIMES = [0.01] * 12

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from measurements_made import GEMM, measured, visits, worker
 
-from mambakernels.benching.records import Worker
-from mambakernels.compare.gates import gates
+from mambakernels.bench.gates import gates
+from mambakernels.bench.records import Worker
 
 
 def found(one: Worker, **changes: float) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mambakernels.benching import idle
+from mambakernels.bench import idle
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell processor times")
 SPIN = "import threading; threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start(); print(flush=True)"

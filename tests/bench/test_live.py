@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mambakernels import benching
-from mambakernels.benching.live import Live, with_threads
+from mambakernels.bench import live
+from mambakernels.bench.live import Live, with_threads
 from mambakernels.numeric.threads import THREAD_VARIABLES
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import find_kernels
@@ -98,7 +98,7 @@ def test_a_kernel_that_failed_is_asked_no_more(install: Install, tmp_path: Path)
 
 
 def test_what_runs_in_the_kernels_needs_numpy_and_the_standard_library_only() -> None:
-    folder = Path(benching.__file__).parent
+    folder = Path(live.__file__).parent
     for file in (folder / "__init__.py", folder / "inside.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from measurements_made import FFT, GEMM, SVD, measured, noisy, visits, worker
 
-from mambakernels.compare.controls import check_pairs
-from mambakernels.compare.pairs import CONTROL_TOLERANCE, LEAST_MARGIN, PER_PROCESS, judge, pairs
+from mambakernels.bench.controls import check_pairs
+from mambakernels.bench.pairs import CONTROL_TOLERANCE, LEAST_MARGIN, PER_PROCESS, judge, pairs
 
 A, B, C = worker("a"), worker("b"), worker("c")
 ROUNDS = 20

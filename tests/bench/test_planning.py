@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mambakernels.benching.cases import Case, Settings
-from mambakernels.benching.planning import Visit, guess, hopeless, plan, to_drop, too_long, with_larger
+from mambakernels.bench.cases import Case, Settings
+from mambakernels.bench.planning import Visit, guess, hopeless, plan, to_drop, too_long, with_larger
 from mambakernels.errors import InvalidRequestError
 
 SMALL, LARGE, CONTROL = (

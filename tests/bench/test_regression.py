@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from measurements_made import FFT, GEMM, SVD, measured, visits, worker
 
-from mambakernels.benching.records import Measured
-from mambakernels.compare.regression import LEAST_MARGIN, against
+from mambakernels.bench.records import Measured
+from mambakernels.bench.regression import LEAST_MARGIN, against
 from mambakernels.errors import InvalidRequestError
 
 ROUNDS = 20

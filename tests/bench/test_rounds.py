@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mambakernels.benching.cases import Settings, put_together
-from mambakernels.benching.records import Measured
-from mambakernels.benching.rounds import measure
-from mambakernels.compare.comparison import bench, compare
+from mambakernels.bench.cases import Settings, put_together
+from mambakernels.bench.comparison import bench, compare
+from mambakernels.bench.records import Measured
+from mambakernels.bench.rounds import measure
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 from mambakernels.progress import Event
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from measurements_made import FFT, GEMM, measured, visits, worker
 
-from mambakernels.benching import saving
-from mambakernels.benching.records import Measured
+from mambakernels.bench import saving
+from mambakernels.bench.records import Measured
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError
 
 

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from measurements_made import FFT, GEMM, as_json, measured, visits, worker
 
-from mambakernels.benching.cases import Case
-from mambakernels.compare.comparison import compare
-from mambakernels.compare.side_by_side import side_by_side
+from mambakernels.bench.cases import Case
+from mambakernels.bench.comparison import compare
+from mambakernels.bench.side_by_side import side_by_side
 
 SINGLE = Case("gemm", "float32", 256)
 

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ViewportSize
 
 if TYPE_CHECKING:
-    from mambakernels.showcase import Demo
+    from mambakernels.demo import Demo
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LAUNCHER = ViewportSize(width=1100, height=500)
@@ -63,11 +63,11 @@ def _demo(home: Path) -> Demo:
 
 def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) -> None:
     import mambakernels
-    from mambakernels import showcase
+    from mambakernels.demo import notebook as shipped_notebook
 
     titles = {spec.environment: spec.display_name for spec in mambakernels.list_kernels()}
     assert len(titles) == kernels
-    shutil.copy(showcase.notebook(), home)
+    shutil.copy(shipped_notebook(), home)
     state = home / ".cache" / "pictures"
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 import mambakernels
 from mambakernels import paths
 from mambakernels.environments import Environment
-from mambakernels.report import write_report
+from mambakernels.report.html import write_report
 
 pytestmark = pytest.mark.browser
 

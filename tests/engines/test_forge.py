@@ -18,7 +18,8 @@ from forge_server import INDEX_FORMS, Fault, Site, serve
 from marks import ENGINES, engine_of
 
 import mambakernels
-from mambakernels import activation, engines, errors, kernels
+from mambakernels import engines, errors, kernels
+from mambakernels.activation import capture
 from mambakernels.engines import Engine, Request
 from mambakernels.progress import Event
 
@@ -246,7 +247,7 @@ def test_link_scripts_are_run_by_micromamba_alone(made: Made) -> None:
 
 
 def test_activation_is_the_same(made: Made) -> None:
-    captured = activation.capture(made.prefix)
+    captured = capture.capture(made.prefix)
     assert captured.set["FORGE_DATA"] == str(made.prefix / "share" / "activated")
     assert captured.set["FORGE_VARIABLE"] == "from a package"
     assert captured.set["FORGE_STACK"] == "a"

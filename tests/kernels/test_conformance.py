@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from kernels_real import make_environment, running, seconds_until
 from marks import needs_micromamba
-from test_activation import DEADLY, HOSTILE
+from activation.test_capture import DEADLY, HOSTILE
 
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError

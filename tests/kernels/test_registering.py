@@ -22,7 +22,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from kernels_made import SHIPPED, Make
 
-from mambakernels.activation import fingerprint
+from mambakernels.activation.capture import fingerprint
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError, NotFoundError, StorageError
 from mambakernels.kernels import list_kernels, register, unregister

@@ -27,9 +27,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import mambakernels
-from mambakernels import standin
 from mambakernels.errors import KernelError
-from mambakernels.kernels import specs
+from mambakernels.kernels import specs, standin
 
 LAUNCH = Path(mambakernels.__file__).parent / "kernels" / "launch"
 BASH = ["/bin/bash", "-p"]

@@ -17,7 +17,7 @@ from conftest import BLAS
 
 import mambakernels
 from mambakernels.environments import Environment
-from mambakernels.numeric import LESSON_MIME_TYPE, on_kernels
+from mambakernels.lessons import LESSON_MIME_TYPE, on_kernels
 from mambakernels.runs.records import Run
 
 FOLDER = Path(__file__).parents[2] / "notebooks"

@@ -47,7 +47,7 @@ def compared(
     sizes: Sequence[int] = (64, 256),
     **changed: Any,
 ) -> pd.DataFrame:
-    """Return a frame as `mambakernels.compare.pairs` gives it."""
+    """Return a frame as `mambakernels.bench.pairs` gives it."""
     ratios = (0.8, 1.01, 1.4, 12.0, 1.1, 1.2)
     outcomes = zip(ratios, ("faster", "equal", "slower", "slower", "undecided", "wrong"), strict=True)
     cases = zip(itertools.product(kernels, operations, sizes), itertools.cycle(outcomes), strict=False)

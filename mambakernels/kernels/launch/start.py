@@ -15,7 +15,9 @@ import sys
 # Set for the environment; they would hide the stand-in's packages.
 _HIDING = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_PRELOAD")
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-_STAND_IN = "import sys; sys.path[:] = filter(None, sys.path); import mambakernels.standin as kernel; kernel.main()"
+_STAND_IN = (
+    "import sys; sys.path[:] = filter(None, sys.path); import mambakernels.kernels.standin as kernel; kernel.main()"
+)
 
 
 def main() -> None:
@@ -96,7 +98,7 @@ def _become_stand_in(words: list[str]) -> None:
     stand_in = document["metadata"]["mambakernels"]["stand_in"]
     environ = {name: value for name, value in os.environ.items() if name not in _HIDING}
     if any(environ.get(name) for name in _LIBRARIES):
-        test = [stand_in, "-c", "import mambakernels.standin"]
+        test = [stand_in, "-c", "import mambakernels.kernels.standin"]
         if subprocess.call(test, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             environ = {name: value for name, value in environ.items() if name not in _LIBRARIES}
     argv = [stand_in, "-c", _STAND_IN, str(folder), said[-20000:], *words]  # one word may have 128 KiB

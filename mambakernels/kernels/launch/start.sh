@@ -15,10 +15,10 @@ printf '%s\n' "mambakernels: the program of this kernel cannot be started: $2" \
 stand_in=$1
 shift
 unset PYTHONHOME PYTHONPATH PYTHONNOUSERSITE LD_PRELOAD # set for the environment; they would hide the stand-in's packages
-[ -z "${LD_LIBRARY_PATH-}${DYLD_LIBRARY_PATH-}" ] || "$stand_in" -c 'import mambakernels.standin' 2>/dev/null ||
+[ -z "${LD_LIBRARY_PATH-}${DYLD_LIBRARY_PATH-}" ] || "$stand_in" -c 'import mambakernels.kernels.standin' 2>/dev/null ||
     unset LD_LIBRARY_PATH DYLD_LIBRARY_PATH
 [ -x "$stand_in" ] && exec "$stand_in" -c \
-    'import sys; sys.path[:] = filter(None, sys.path); import mambakernels.standin as kernel; kernel.main()' \
+    'import sys; sys.path[:] = filter(None, sys.path); import mambakernels.kernels.standin as kernel; kernel.main()' \
     "${0%/*}" '' "$@"
 printf '%s\n' "mambakernels itself is not there any more, or the notebook would say so: $stand_in" \
     "Install it again, then: mambakernels register NAME" >&2

@@ -1,0 +1,1 @@
+"""Activated environments: what activation changes, and programs and shells that run with it."""

@@ -1,0 +1,168 @@
+"""What sourcing a list of scripts in a clean bash changes in the environment, as an activated shell would see it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mambakernels.errors import ActivationError
+from mambakernels.system import process
+
+_LINES_QUOTED = 20
+# Variables that every bash keeps for itself; exported functions are BASH_FUNC_name%%.
+_SHELL_ONLY = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS"})
+_FUNCTION = "BASH_FUNC_"
+# Variables that would make bash run other files, or behave otherwise, before the first script.
+_STEERING = frozenset({"BASH_ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "BASH_XTRACEFD"})
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Variables that differ after the scripts: given a new value, or gone."""
+
+    set: Mapping[str, str] = field(default_factory=dict)
+    unset: frozenset[str] = frozenset()
+
+    def applied_to(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment as the scripts leave it."""
+        return {name: value for name, value in {**environ, **self.set}.items() if name not in self.unset}
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """The files the shell writes to: scripts may print where they like, and what they leave running holds no pipe."""
+
+    folder: Path
+
+    @property
+    def said(self) -> Path:
+        return self.folder / "said"
+
+    @property
+    def statuses(self) -> Path:
+        return self.folder / "statuses"
+
+    @property
+    def before(self) -> Path:
+        return self.folder / "before"
+
+    @property
+    def after(self) -> Path:
+        return self.folder / "after"
+
+    def finished(self) -> list[str]:
+        """Return the status of each script that let the shell go on."""
+        return self.statuses.read_text().split()
+
+    def quote(self) -> str:
+        """Return the last lines of what the last script printed, to stdout and stderr."""
+        lines = self.said.read_text("utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LINES_QUOTED:])
+
+
+def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: float) -> Changes:
+    """Source the scripts one after the other in one clean bash started in `environ`, and compare before and after.
+
+    As in an interactive shell, a script whose last command fails does no harm. One that ends the shell (`exit`,
+    `set -e`, `exec`, a signal), that bash cannot parse, or that takes longer than `timeout` seconds raises
+    `ActivationError` with its name and what it printed. There is no bash: `ActivationError` too.
+    """
+    if not scripts:
+        return Changes()
+    bash = _tool("bash", scripts[0])
+    with tempfile.TemporaryDirectory(prefix="mambakernels-shell-") as folder:
+        notes = _Notes(Path(folder))
+        for file in (notes.said, notes.statuses, notes.before, notes.after):
+            file.touch()  # a script may change the umask
+        text = _driver(scripts, notes, printer=_tool("env", scripts[0]))
+        _run([bash, "--noprofile", "--norc", "-c", text], environ, scripts, notes, timeout=timeout)
+        _check_syntax(bash, scripts, notes)
+        return compare(_variables(notes.before), _variables(notes.after))
+
+
+def _tool(name: str, script: Path) -> Path:
+    found = process.which(name)
+    if found is None:
+        raise ActivationError(
+            f"The environment has scripts to run at activation, and `{name}`, which that takes, is not on PATH.",
+            where=str(script),
+            next_step=f"Install {name}, or add its folder to PATH.",
+        )
+    return found
+
+
+def _driver(scripts: Sequence[Path], notes: _Notes, *, printer: Path) -> str:
+    """Write the shell's program: literals only, since scripts share its variables, options and descriptors.
+
+    The scripts are sourced in a function, as the engines' `activate` is one: `declare` is local there.
+    """
+    said, statuses = shlex.quote(str(notes.said)), shlex.quote(str(notes.statuses))
+    dump = f"{shlex.quote(str(printer))} -0"
+    lines = [f"exec >>{said} 2>&1", f"{dump} >|{shlex.quote(str(notes.before))}"]
+    lines.append("__mambakernels_activate() {")
+    for script in scripts:
+        lines += [f">|{said}", f". {shlex.quote(str(script))}", f"builtin printf '%s\\n' \"$?\" >>{statuses}"]
+    lines += ["}", "__mambakernels_activate", f"{dump} >|{shlex.quote(str(notes.after))}"]
+    return "\n".join(lines)
+
+
+def _run(
+    argv: Sequence[str | Path], environ: Mapping[str, str], scripts: Sequence[Path], notes: _Notes, *, timeout: float
+) -> None:
+    clean = {name: value for name, value in environ.items() if not _steers(name)}
+    try:
+        ended = process.capture(argv, env=clean, timeout=timeout)
+    except process.TimeoutExpired:
+        raise _failure(scripts, notes, f"did not finish within {timeout:g} seconds") from None
+    if len(notes.finished()) < len(scripts):
+        raise _failure(scripts, notes, f"ended the shell ({_status(ended.returncode)})")
+    if not notes.after.stat().st_size:
+        raise _failure(scripts, notes, "left a shell that cannot even list its variables")
+
+
+def _steers(name: str) -> bool:
+    return name in _STEERING or name.startswith(_FUNCTION)
+
+
+def _status(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
+
+
+def _failure(scripts: Sequence[Path], notes: _Notes, how: str, *, said: str | None = None) -> ActivationError:
+    script = scripts[min(len(notes.finished()), len(scripts) - 1)]
+    return _script_error(script, how, notes.quote() if said is None else said)
+
+
+def _script_error(script: Path, how: str, said: str) -> ActivationError:
+    advice = "Mend the script, or update or remove the package it belongs to."
+    return ActivationError(
+        f"The script {script.name} {how}.",
+        where=str(script),
+        next_step=f"{advice} It said last:\n{said}" if said else f"{advice} It said nothing.",
+    )
+
+
+def _check_syntax(bash: Path, scripts: Sequence[Path], notes: _Notes) -> None:
+    """Tell a script that bash could not parse from one whose last command failed: both leave a non-zero status."""
+    for script, status in zip(scripts, notes.finished(), strict=True):
+        if status == "0":
+            continue
+        parsed = process.capture([bash, "-O", "extglob", "-n", script])  # extglob: a script may have switched it on
+        if parsed.returncode:
+            said = parsed.stderr.decode("utf-8", errors="replace").strip()
+            raise _script_error(script, "is not valid bash", said)
+
+
+def _variables(dump: Path) -> dict[str, str]:
+    pairs = (os.fsdecode(entry).partition("=") for entry in dump.read_bytes().split(b"\0") if entry)
+    return {name: value for name, _, value in pairs if name not in _SHELL_ONLY and not name.startswith(_FUNCTION)}
+
+
+def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
+    """Return what differs between two environments."""
+    changed = {name: value for name, value in after.items() if before.get(name) != value}
+    return Changes(changed, frozenset(before.keys() - after.keys()))

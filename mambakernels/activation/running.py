@@ -1,0 +1,132 @@
+"""Programs in an activated environment: in place of this one, with streamed output, or as an interactive shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mambakernels import environments
+from mambakernels.activation import capture, shells
+from mambakernels.errors import InvalidRequestError, NotFoundError
+from mambakernels.paths import Root
+from mambakernels.system import process
+from mambakernels.system.process import Completed
+
+
+def locate(name: str, root: Root) -> Path:
+    """Return the prefix of the environment of that name, or of any conda environment by its path; NotFoundError."""
+    prefix = Path(os.path.normpath(Path(name).expanduser().absolute()))
+    if os.path.dirname(name) and (prefix / "conda-meta").is_dir():  # noqa: PTH120 (Path("./x") has lost its folder)
+        return prefix  # whatever it is called, and without reading hundreds of package records
+    return environments.get(name, root).prefix
+
+
+def execute(name: str, argv: Sequence[str], *, root: Root) -> int:
+    """Run a program in the activated environment in place of this one; on POSIX, nothing returns.
+
+    On Windows its exit status is returned. Raises NotFoundError, ActivationError, InvalidRequestError.
+    """
+    _check(argv)
+    prefix = locate(name, root)
+    variables = capture.activated(prefix, root=root.path)
+    return _take_over(_program(argv, variables, prefix), argv, variables)
+
+
+def call(
+    name: str,
+    argv: Sequence[str],
+    *,
+    root: Root,
+    on_line: Callable[[str], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Completed:
+    """Run a program in the activated environment to its end, and hand over each line of its output as it comes.
+
+    `env` are variables set on top; standard input is empty. An exception, Ctrl-C included, stops the program.
+    """
+    _check(argv)
+    prefix = locate(name, root)
+    # A Python that writes to a pipe keeps its lines back.
+    variables = {"PYTHONUNBUFFERED": "1", **capture.activated(prefix, root=root.path), **(env or {})}
+    program = _program(argv, variables, prefix)
+    try:
+        return process.stream([program, *argv[1:]], env=variables, cwd=cwd, on_line=on_line)
+    except OSError as error:
+        raise _unstartable(program, error) from error
+
+
+def open_shell(name: str, shell: str | None = None, *, root: Root) -> int:
+    """Become an interactive shell, the one in use or `shell`: the user's start files first, then the environment.
+
+    On POSIX nothing returns; on Windows, the shell's exit status does.
+    """
+    prefix = locate(name, root)
+    chosen = shells.get(shell or shells.in_use())
+    program = chosen.find()
+    applied = capture.capture(prefix, root=root.path)
+    folder = Path(tempfile.mkdtemp(prefix="mambakernels-shell-"))
+    try:
+        start = chosen.start(applied, folder)
+        if not any(folder.iterdir()):
+            folder.rmdir()  # nobody would
+        variables = {**capture.activated(prefix, root=root.path), **start.variables}
+        return _take_over(program, [program.name, *start.arguments], variables)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # a shell that has become this process removes it itself
+
+
+def _program(argv: Sequence[str], variables: Mapping[str, str], prefix: Path) -> Path:
+    """Find what is to be run, as the activated environment finds it; what a package of its own brought is its own."""
+    path = variables.get("PATH", os.defpath)
+    found = process.which(argv[0], path=path)
+    if found is not None and (found.is_relative_to(prefix) or not _is_lost(argv[0], prefix)):
+        return found
+    if found is not None:
+        raise NotFoundError(
+            f"The environment's own {argv[0]} is gone; the one that was found is another: {found}.",
+            where=str(prefix),
+            next_step=f"Mend the environment: mambakernels verify {prefix.name} --repair",
+        )
+    if os.path.dirname(argv[0]):  # noqa: PTH120 (as above)
+        raise NotFoundError("There is no such program, or it may not be executed.", where=argv[0])
+    raise NotFoundError(
+        f"The command {argv[0]!r} was not found in the environment, nor elsewhere on its PATH.",
+        where=str(prefix),
+        next_step="It was looked for in:\n" + "\n".join(f"  {folder or '.'}" for folder in path.split(os.pathsep)),
+    )
+
+
+def _is_lost(name: str, prefix: Path) -> bool:
+    """Whether a package called as the program is in the environment, which then should have it."""
+    return any((prefix / "conda-meta").glob(f"{name.rstrip('0123456789.')}-[0-9]*.json"))
+
+
+def _check(argv: Sequence[str]) -> None:
+    if not argv or not argv[0]:
+        raise InvalidRequestError("There is no command to run.", next_step="For example: python -c 'import numpy'")
+    if argv[0].startswith("-"):
+        raise InvalidRequestError(
+            f"{argv[0]!r} is no command.",
+            next_step="Options of mambakernels come before the environment's name; what follows that is the command.",
+        )
+
+
+def _take_over(program: Path, argv: Sequence[str], variables: Mapping[str, str]) -> int:
+    try:
+        return process.take_over(program, argv, env=variables)
+    except OSError as error:
+        raise _unstartable(program, error) from error
+
+
+def _unstartable(program: Path, error: OSError) -> InvalidRequestError:
+    """Say why a program that is there does not start: the kernel's words for a bad first line are misleading."""
+    advice = "Its first line names an interpreter that is not there." if isinstance(error, FileNotFoundError) else None
+    return InvalidRequestError(
+        f"The program cannot be started: {error.strerror}.",
+        where=str(program),
+        next_step=advice or "If it is a script, its first line has to name its interpreter, such as #!/bin/sh.",
+    )

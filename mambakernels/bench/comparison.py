@@ -1,0 +1,172 @@
+"""Measuring kernels against each other, from names to verdicts: what `mambakernels bench` does, as one call."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mambakernels.bench import cases, rounds, saving
+from mambakernels.bench.controls import ControlVerdict, check_pairs
+from mambakernels.bench.diagnosis import Diagnosis, diagnose
+from mambakernels.bench.gates import Gate, gates
+from mambakernels.bench.pairs import pairs
+from mambakernels.bench.records import Measured, Worker
+from mambakernels.bench.regression import Regression, against, check_comparable
+from mambakernels.bench.side_by_side import side_by_side
+from mambakernels.errors import InvalidRequestError
+from mambakernels.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    `measured` holds the raw measurements (`measured.frame`), `table` has the kernels side by side, `pairs` a verdict
+    for each of them against the first, `controls` whether that can be trusted, `gates` what was not passed, `diagnosis`
+    what explains it in words, `regression` the verdict against a saved comparison, `saved` where this one was saved.
+    """
+
+    measured: Measured
+    table: pd.DataFrame
+    pairs: pd.DataFrame
+    controls: ControlVerdict
+    gates: tuple[Gate, ...]
+    diagnosis: tuple[Diagnosis, ...]
+    regression: Regression | None = None
+    saved: Path | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The measurements, a row per kernel, case and round."""
+        return self.measured.frame
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gate was passed and nothing became slower than in the saved comparison."""
+        return not self.gates and (self.regression is None or self.regression.bad.empty)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON knows it, raw samples left out."""
+        regression = self.regression
+        return {
+            "ok": self.ok,
+            **self.measured.about(),
+            "controls": {"verdict": self.controls.verdict, "text": self.controls.text},
+            "gates": [vars(gate) for gate in self.gates],
+            "diagnosis": [vars(item) for item in self.diagnosis],
+            "table": _records(self.table),
+            "pairs": _records(self.pairs),
+            "regression": None
+            if regression is None
+            else {
+                "trusted": regression.trusted,
+                "text": regression.text,
+                "differences": list(regression.differences),
+                "rows": _records(regression.frame),
+            },
+            "saved": None if self.saved is None else str(self.saved),
+        }
+
+
+def bench(
+    kernels: str | Sequence[str],
+    *,
+    operations: Sequence[str] = ("gemm", "solve", "svd"),
+    sizes: str | Sequence[int] = (256,),
+    dtypes: Sequence[str] = ("float64",),
+    threads: str | Sequence[int] = (),
+    budget: float = 60.0,
+    seed: int = 0,
+    save: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Comparison:
+    """Measure operations on kernels, alive side by side and in rounds, and say what differs.
+
+    Parameters
+    ----------
+    kernels
+        Names of kernelspecs; the others are compared with the first.
+    operations, sizes, dtypes
+        What to measure; the controls fft, exp and sort are added. Sizes may be a text such as `256:4096:log2`.
+    threads
+        Thread counts, or a text such as `1,2`: each kernel gets a process for each, told before its libraries load.
+        Without any, they run as registered.
+    budget
+        Seconds for everything, from starting kernels to ending them.
+    seed
+        Of the numbers, of the order of measuring, and of where arrays lie.
+    save
+        A `.parquet` or `.json` file for the measurements.
+    base
+        A file that was saved earlier, to compare with.
+    force
+        Compare with `base` though machine, threads, NumPy, BLAS or code path are not the same.
+    progress
+        Called in this thread.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such kernel or base.
+    InvalidRequestError
+        An operation, size or file is none, not even one round fits the budget, or `base` is not comparable, which is
+        found out before anything is measured.
+    KernelError
+        No kernel starts.
+    """
+    if budget <= 0:
+        raise InvalidRequestError(f"A budget of {budget:g} seconds is none.", next_step="Give a number above 0.")
+    if save is not None:
+        saving.check_target(Path(save))
+    then = None if base is None else saving.load(Path(base))
+    settings = cases.Settings(
+        kernels=(kernels,) if isinstance(kernels, str) else tuple(kernels),
+        cases=cases.put_together(operations, cases.read_sizes(sizes), dtypes),
+        threads=cases.read_counts(threads),
+        budget=budget,
+        seed=seed,
+    )
+
+    def accept(workers: Sequence[Worker]) -> None:
+        if then is not None:
+            check_comparable(workers, then.workers, force=force)
+
+    measured = rounds.measure(settings, accept=accept, progress=progress)
+    saved = None if save is None else saving.save(measured, Path(save))
+    return compare(measured, base=then, force=force, saved=saved)
+
+
+def compare(
+    measured: Measured, *, base: Measured | None = None, force: bool = False, saved: Path | None = None
+) -> Comparison:
+    """Say what measurements mean, whether just taken or loaded from a file; nothing is measured."""
+    paired = pairs(measured.frame, reference=_reference(measured))
+    return Comparison(
+        measured=measured,
+        table=side_by_side(measured),
+        pairs=paired,
+        controls=check_pairs(paired),
+        gates=gates(measured),
+        diagnosis=diagnose(measured),
+        regression=None if base is None else against(measured, base, force=force),
+        saved=saved,
+    )
+
+
+def _reference(measured: Measured) -> str | None:
+    """Return the kernel that was listed first, of those that were measured."""
+    there = set(measured.frame["kernel"])
+    return next((name for name in measured.settings.kernels if name in there), None)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return rows

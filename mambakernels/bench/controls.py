@@ -1,0 +1,110 @@
+"""Whether the controls, which no BLAS takes part in, agree across kernels: if not, nothing else can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from mambakernels.bench.pairs import CONTROL_TOLERANCE
+from mambakernels.bench.summaries import KEY
+
+
+@dataclass(frozen=True)
+class ControlVerdict:
+    """Whether the controls agree across kernels, in one word and in words with figures.
+
+    `spreads` has a row per control: `operation`, `dtype`, `size`, `fastest` and `slowest` (kernels) and `spread`
+    (slowest over fastest, minus one; dimensionless).
+    """
+
+    verdict: Literal["agree", "differ", "unknown"]
+    text: str
+    spreads: pd.DataFrame
+
+
+def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdict:
+    """Say whether the controls, which no BLAS takes part in, took equally long on every kernel.
+
+    Their shortest samples are compared, as other load only ever adds time; `tolerance` is how much longer the
+    slowest kernel may take than the fastest (0.10: ten percent). If they differ by more, so did the machine or
+    NumPy, and the other differences cannot be put down to the BLAS.
+    """
+    spreads = _spreads(frame[frame["control"]])
+    if spreads.empty:
+        return ControlVerdict("unknown", "No control ran on two kernels or more, so nothing can be said.", spreads)
+    worst = spreads.sort_values("spread").iloc[-1]
+    figures = (
+        f"{worst['spread']:.1%} at most ({worst['operation']}, {worst['dtype']}, n={worst['size']}: "
+        f"{worst['slowest']} against {worst['fastest']})"
+    )
+    if worst["spread"] <= tolerance:
+        text = f"The controls agree across kernels: they differ by {figures}; up to {tolerance:.0%} is allowed."
+        return ControlVerdict("agree", text, spreads)
+    text = (
+        f"The controls differ by {figures}, and only {tolerance:.0%} is allowed: something other than the BLAS "
+        "changed between the kernels, so don't compare them; run again on a quiet machine."
+    )
+    return ControlVerdict("differ", text, spreads)
+
+
+def _spreads(controls: pd.DataFrame) -> pd.DataFrame:
+    columns = [*KEY, "fastest", "slowest", "spread"]
+    best = controls.groupby([*KEY, "kernel"], sort=False)["seconds_min"].min().reset_index()
+    rows = [
+        (*key, *_extremes(group.set_index("kernel")["seconds_min"]))
+        for key, group in best.groupby(list(KEY), sort=False)
+        if len(group) > 1
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _extremes(seconds: pd.Series[float]) -> tuple[str, str, float]:
+    fastest, slowest = str(seconds.idxmin()), str(seconds.idxmax())
+    return fastest, slowest, float(seconds.max() / seconds.min() - 1)
+
+
+def check_pairs(paired: pd.DataFrame, tolerance: float = CONTROL_TOLERANCE) -> ControlVerdict:
+    """Say whether the controls agree in a frame of `pairs`, where each ratio has an interval.
+
+    They differ if one is surely faster or slower by more than `tolerance`: then something other than the BLAS differs
+    between the kernels, and no comparison of the two can be trusted. If that may as well be noise, nothing is known.
+    """
+    controls = paired[paired["control"]]
+    spreads = _control_ratios(controls)
+    if spreads.empty:
+        return ControlVerdict(
+            "unknown", "No control ran on two kernels, so nothing vouches for the comparison.", spreads
+        )
+    beyond = (spreads["spread"] > tolerance).to_numpy()
+    sure = controls["verdict"].isin(["faster", "slower"]).to_numpy()
+    if (beyond & sure).any():
+        text = (
+            f"This comparison cannot be trusted: {_worst(spreads[beyond & sure])}, though no BLAS takes part in it. "
+            "Something else differs between these kernels (NumPy, Python, the processor's state); make that the same, "
+            "and measure again."
+        )
+        return ControlVerdict("differ", text, spreads)
+    if beyond.any():
+        text = f"Whether the controls agree cannot be told: {_worst(spreads)}, in this noise and so few rounds."
+        return ControlVerdict("unknown", text, spreads)
+    text = f"The controls, which no BLAS takes part in, agree within the noise: at most, {_worst(spreads)}."
+    return ControlVerdict("agree", text, spreads)
+
+
+def _worst(spreads: pd.DataFrame) -> str:
+    worst = spreads.sort_values("spread").iloc[-1]
+    return f"{worst['operation']} takes {worst['spread']:.1%} longer in {worst['slowest']} than in {worst['fastest']}"
+
+
+def _control_ratios(controls: pd.DataFrame) -> pd.DataFrame:
+    slower = controls["ratio"] >= 1
+    return pd.DataFrame(
+        {
+            **{column: controls[column] for column in KEY},
+            "fastest": controls["reference"].where(slower, controls["kernel"]),
+            "slowest": controls["kernel"].where(slower, controls["reference"]),
+            "spread": controls["ratio"].where(slower, 1 / controls["ratio"]) - 1,
+        }
+    )

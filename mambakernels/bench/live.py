@@ -1,0 +1,117 @@
+"""A kernel that is kept alive and asked one thing after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mambakernels.bench.inside import MIME_TYPE
+from mambakernels.bench.records import label
+from mambakernels.numeric.threads import THREAD_VARIABLES
+from mambakernels.runs import session
+from mambakernels.runs.kernelspecs import Kernel
+from mambakernels.runs.records import Failure
+
+Json = dict[str, Any]
+
+_PACKAGE = Path(__file__).parents[1]
+# The kernels measure with this very code, whatever their environments hold: one code for all, and no version skew.
+_PREPARE = """
+import importlib.util, sys
+sys.dont_write_bytecode = True
+_found = importlib.util.spec_from_file_location("mambakernels", {init!r}, submodule_search_locations=[{folder!r}])
+sys.modules["mambakernels"] = importlib.util.module_from_spec(_found)
+_found.loader.exec_module(sys.modules["mambakernels"])
+from mambakernels.bench import inside
+"""
+
+
+@dataclass
+class Live:
+    """A kernel's process, with the threads it was told to use; `failure` says why it can be asked no more."""
+
+    kernel: Kernel
+    threads: int | None
+    facts: Json = field(default_factory=dict)
+    failure: Failure | None = None
+    _session: session.Session | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def name(self) -> str:
+        """The kernel's name, and its threads if a number was asked for."""
+        return label(self.kernel.name, self.threads)
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """What tells it from the others."""
+        return self.kernel.name, self.threads
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, once it has told."""
+        return self.facts.get("pid")
+
+    async def start(self, folder: Path) -> None:
+        """Start it, without waiting until it is up."""
+        try:
+            self._session = await self._stack.enter_async_context(
+                session.start(with_threads(self.kernel, self.threads), folder)
+            )
+        except session.RunStoppedError as stopped:
+            self.failure = stopped.failure
+
+    async def boot(self, timeout: float) -> None:
+        """Wait until it is up, and hand it our code."""
+        if self._session is None:
+            return
+        try:
+            await self._session.ready(timeout)
+            await self._session.run(_PREPARE.format(init=str(_PACKAGE / "__init__.py"), folder=str(_PACKAGE)), timeout)
+        except session.RunStoppedError as stopped:
+            await self._fail(stopped)
+
+    async def describe(self, timeout: float) -> None:
+        """Have it tell what runs in it: its `facts`."""
+        self.facts = await self.ask("describe", self.threads, timeout=timeout) or {}
+
+    async def ask(self, function: str, *words: Any, timeout: float, **options: Any) -> Json | None:
+        """Call a function of `inside` there and return what it published; None, and `failure` is set, if it cannot."""
+        if self._session is None or self.failure is not None:
+            return None
+        arguments = [*map(repr, words), *(f"{name}={value!r}" for name, value in options.items())]
+        try:
+            bundles = await self._session.run(f"inside.{function}({', '.join(arguments)})", timeout)
+        except session.RunStoppedError as stopped:
+            await self._fail(stopped)
+            return None
+        answers = [bundle[MIME_TYPE] for bundle in bundles if MIME_TYPE in bundle]
+        return dict(answers[-1])
+
+    async def stop(self) -> None:
+        """End its process."""
+        await self._stack.aclose()
+
+    async def _fail(self, stopped: session.RunStoppedError) -> None:
+        """End its process at once: it is dead, hangs, or cannot do what is wanted."""
+        self.failure = stopped.failure
+        try:
+            await self._stack.__aexit__(type(stopped), stopped, stopped.__traceback__)
+        except session.RunStoppedError as ended:
+            self.failure = ended.failure
+        self._stack = AsyncExitStack()
+
+
+def with_threads(kernel: Kernel, threads: int | None) -> Kernel:
+    """Return the kernel with the number of threads in every variable that a library reads when it loads."""
+    if threads is None:
+        return kernel
+    from jupyter_client.kernelspec import KernelSpec
+
+    told: Mapping[str, str] = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    spec = KernelSpec(resource_dir=kernel.spec.resource_dir, **kernel.spec.to_dict())
+    spec.env = {**kernel.spec.env, **told}
+    return replace(kernel, spec=spec)

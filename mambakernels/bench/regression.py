@@ -1,0 +1,157 @@
+"""Now against then: a comparison and one that was saved, kernel by kernel, with a verdict per operation.
+
+They were not measured in the same rounds, so ratios are not paired: each has the interval that the medians' own
+intervals leave open, and the margin is wider, as the machine itself is seldom quite what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mambakernels.bench.pairs import FAMILY_LEVEL, judge
+from mambakernels.bench.records import Measured, Worker
+from mambakernels.bench.summaries import KEY
+from mambakernels.errors import InvalidRequestError
+from mambakernels.numeric.intervals import median_interval
+
+LEAST_MARGIN = 0.05
+CONTROL_TOLERANCE = 0.10
+
+_GROUP = ["kernel", "asked", *KEY, "control"]
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What became of each operation since a comparison was saved.
+
+    `frame` has a row per kernel, `asked` threads, operation, dtype and size that both measured: `before` and `now`
+    (seconds), `ratio` (now over before; above 1: slower), `low`, `high`, `margin`, `verdict` (`faster`, `slower`,
+    `equal`, `undecided` or `wrong`) and `control`. `differences` says what is not the same and was let pass; `trusted`
+    and `text` whether the controls vouch for the rest.
+    """
+
+    frame: pd.DataFrame
+    differences: tuple[str, ...]
+    trusted: bool
+    text: str
+
+    @property
+    def bad(self) -> pd.DataFrame:
+        """The rows that are slower or wrong; controls are not among them."""
+        return self.frame[self.frame["verdict"].isin(["slower", "wrong"]) & ~self.frame["control"]]
+
+
+def against(now: Measured, base: Measured, *, force: bool = False) -> Regression:
+    """Compare with what was saved; InvalidRequestError names what makes that senseless, unless `force`."""
+    differences = check_comparable(now.workers, base.workers, force=force)
+    frame = _frame(now, base)
+    if frame.empty:
+        raise InvalidRequestError(
+            "Nothing was measured both now and then: no kernel, operation, size and thread count is the same.",
+            next_step="Give the same --kernels, --ops, --sizes and --threads as when the base was saved.",
+        )
+    trusted, text = _trust(frame)
+    return Regression(frame, differences, trusted, text)
+
+
+def check_comparable(now: Sequence[Worker], then: Sequence[Worker], *, force: bool = False) -> tuple[str, ...]:
+    """Return what is not the same of kernels now and then; InvalidRequestError if that is anything, unless `force`."""
+    differences = tuple(dict.fromkeys(_differences(now, then)))
+    if differences and not force:
+        raise InvalidRequestError(
+            "This is not comparable with what was saved: " + "; ".join(differences) + ".",
+            next_step="Measure a new base on this machine, or compare all the same with --force.",
+        )
+    return differences
+
+
+def _differences(now: Sequence[Worker], then: Sequence[Worker]) -> Iterator[str]:
+    before = {(worker.kernel, worker.asked): worker for worker in then}
+    for worker in now:
+        same = before.get((worker.kernel, worker.asked))
+        if same is not None:
+            yield from (
+                f"{name}: {left}, and then {right}" for name, left, right in _fields(worker, same) if left != right
+            )
+        elif counts := [str(other.asked or "as registered") for other in then if other.kernel == worker.kernel]:
+            yield f"threads of {worker.kernel}: {worker.asked or 'as registered'}, and then {', '.join(counts)}"
+
+
+def _fields(worker: Worker, then: Worker) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what must be the same: its name, what it is, what it was."""
+    for key, name in (("cpu", "the processor"), ("cores", "cores"), ("instruction_sets", "instruction sets")):
+        yield name, _shown(worker.machine.get(key)), _shown(then.machine.get(key))
+    yield f"NumPy in {worker.kernel}", worker.probe.get("numpy"), then.probe.get("numpy")
+    for key, name in (("threads", "threads used by"), ("name", "BLAS in"), ("architecture", "code path in")):
+        yield f"{name} {worker.kernel}", worker.library.get(key), then.library.get(key)
+
+
+def _shown(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _frame(now: Measured, base: Measured) -> pd.DataFrame:
+    groups = {_key(key): rows for key, rows in base.frame.groupby(_GROUP, sort=False, dropna=False)}
+    both = [
+        (key, rows, groups[_key(key)])
+        for key, rows in now.frame.groupby(_GROUP, sort=False, dropna=False)
+        if _key(key) in groups
+    ]
+    family = max(1, sum(not key[-1] for key, *_ in both))
+    raw = pd.DataFrame([_row(key, rows, then, family) for key, rows, then in both])
+    if raw.empty:
+        return raw
+    return _judged(raw)
+
+
+def _key(group: Any) -> tuple[Any, ...]:
+    return tuple(None if pd.isna(value) else value for value in group)
+
+
+def _row(key: Any, now: pd.DataFrame, then: pd.DataFrame, family: int) -> dict[str, Any]:
+    confidence = 1 - FAMILY_LEVEL / family / 2  # both medians have to lie inside
+    ours = median_interval(now["seconds_min"].tolist(), confidence)
+    theirs = median_interval(then["seconds_min"].tolist(), confidence)
+    before, after = float(then["seconds_min"].median()), float(now["seconds_min"].median())
+    return {
+        **dict(zip(_GROUP, _key(key), strict=True)),
+        "before": before,
+        "now": after,
+        "ratio": after / before,
+        "low": ours.low / theirs.high,
+        "high": ours.high / theirs.low,
+        "rounds": min(len(now), len(then)),
+        "sure": min(ours.coverage, theirs.coverage) >= confidence,
+        "correct": bool(now["correct"].all()),
+    }
+
+
+def _judged(raw: pd.DataFrame) -> pd.DataFrame:
+    """Add margin and verdict: a kernel's margin is what its controls have changed by since, if that is more."""
+    change = raw["ratio"].where(raw["ratio"] >= 1, 1 / raw["ratio"]) - 1
+    shift = change.where(raw["control"]).groupby(raw["kernel"]).transform("max")
+    margin = shift.fillna(0.0).clip(lower=LEAST_MARGIN)
+    verdicts = [_verdict(row) for row in raw.assign(margin=margin).to_dict(orient="records")]
+    return raw.assign(margin=margin, verdict=verdicts).drop(columns=["correct", "sure"])
+
+
+def _verdict(row: Mapping[Any, Any]) -> str:
+    if not row["correct"]:
+        return "wrong"
+    return judge(row["ratio"], row["low"], row["high"], sure=row["sure"], rounds=row["rounds"], margin=row["margin"])
+
+
+def _trust(frame: pd.DataFrame) -> tuple[bool, str]:
+    controls = frame[frame["control"]]
+    if controls.empty:
+        return True, "No control was measured both now and then, so nothing vouches for the machine."
+    change = controls["ratio"].where(controls["ratio"] >= 1, 1 / controls["ratio"]) - 1
+    worst = controls.iloc[int(change.to_numpy().argmax())]
+    words = f"{worst['operation']} in {worst['kernel']} takes {worst['ratio']:.2f} times as long as then"
+    if change.max() <= CONTROL_TOLERANCE:
+        return True, f"The controls are as they were: at most, {words}."
+    return False, f"The machine is not as it was: {words}, and no BLAS takes part in that."

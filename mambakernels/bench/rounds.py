@@ -1,0 +1,281 @@
+"""Measuring kernels in rounds: every case once on every kernel, in a shuffled order, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import platform
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mambakernels.bench import idle, planning
+from mambakernels.bench.cases import Case, Settings
+from mambakernels.bench.live import Live
+from mambakernels.bench.planning import Key, Plan, Visit
+from mambakernels.bench.records import Measured, Worker, frame_of, row
+from mambakernels.errors import InvalidRequestError, KernelError
+from mambakernels.progress import Event, Progress, silent
+from mambakernels.runs.execute import in_a_thread
+from mambakernels.runs.kernelspecs import Kernel, find_kernels
+
+_STARTUP_SECONDS = 60.0
+_STOPPING_SECONDS = 1.0  # of the budget
+_GRACE_SECONDS = 0.5  # by which a visit may exceed the budget before its kernel is ended
+_PATIENCE_SECONDS = 1.0  # for other kernels' threads to stop spinning
+_CANARY_REPEATS = 6
+
+
+def _anyone(_workers: Sequence[Worker]) -> None:
+    """Accept whatever runs in the kernels."""
+
+
+def measure(
+    settings: Settings, *, accept: Callable[[Sequence[Worker]], object] = _anyone, progress: Progress = silent
+) -> Measured:
+    """Measure the cases on the kernels in rounds, within the budget; all kernels have ended when it returns.
+
+    `accept` is called once it is known what runs in them, and may raise to end it all. Interrupted (Ctrl-C), it
+    returns what was measured so far, marked `interrupted`, if that is anything. Raises NotFoundError, KernelError if no
+    kernel starts, InvalidRequestError if not even one round fits.
+    """
+    kernels = find_kernels(settings.kernels)
+    settings = replace(settings, kernels=tuple(kernel.name for kernel in kernels))
+    record = _Record(settings)
+    try:
+        in_a_thread(lambda report: _Bench(settings, record, report).run(kernels, accept), progress)
+    except (KeyboardInterrupt, SystemExit):  # our command line makes the latter of Ctrl-C
+        if not record.rows:
+            raise
+        record.interrupted = True
+    return record.result()
+
+
+@dataclass
+class _Record:
+    """What has been measured so far: whoever interrupts the measuring still has this."""
+
+    settings: Settings
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    workers: dict[Key, Worker] = field(default_factory=dict)
+    canary: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    started: str = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"))
+    begin: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.begin
+
+    def know(self, live: Live) -> Worker:
+        """Take down what a kernel told of itself, and how it fares."""
+        ours = live.kernel.ours or {}
+        self.workers[live.key] = Worker(
+            kernel=live.kernel.name,
+            asked=live.threads,
+            facts=live.facts,
+            blas=ours.get("blas"),
+            prefix=ours.get("prefix"),
+            failure=None if live.failure is None else str(live.failure),
+        )
+        return self.workers[live.key]
+
+    def result(self) -> Measured:
+        return Measured(
+            frame=frame_of(sorted(self.rows, key=self._place)),
+            workers=tuple(self.workers.values()),
+            settings=self.settings,
+            canary=tuple(self.canary),
+            started=self.started,
+            host=platform.node(),
+            seconds=round(self.elapsed, 3),
+            rounds=len({one["round"] for one in self.rows}),
+            notes=tuple(dict.fromkeys(self.notes)),
+            interrupted=self.interrupted,
+        )
+
+    def _place(self, one: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return where a row belongs in the order that was asked for: rounds were shuffled."""
+        cases = [(case.operation, case.dtype, case.size) for case in self.settings.cases]
+        case = cases.index((one["operation"], one["dtype"], one["size"]))
+        return case, one["asked"] or 0, self.settings.kernels.index(one["kernel"]), one["round"]
+
+
+class _Bench:
+    """One comparison while it goes on."""
+
+    def __init__(self, settings: Settings, record: _Record, report: Progress) -> None:
+        self._settings = settings
+        self._record = record
+        self._report = report
+        self._random = random.Random(settings.seed)  # noqa: S311 (an order, no secret)
+        self._lives: list[Live] = []
+        self._loops: dict[tuple[Key, Case], int] = {}
+        self._costs: dict[tuple[Key, Case], Visit] = {}
+        self._up = 0.0  # when the kernels were, in seconds from the start
+
+    @property
+    def _left(self) -> float:
+        """Seconds until the kernels have to be stopped."""
+        return self._settings.budget - _STOPPING_SECONDS - self._record.elapsed
+
+    @property
+    def _alive(self) -> list[Live]:
+        return [live for live in self._lives if live.failure is None]
+
+    async def run(self, kernels: Sequence[Kernel], accept: Callable[[Sequence[Worker]], object]) -> None:
+        threads: Sequence[int | None] = self._settings.threads or (None,)
+        self._lives = [Live(kernel, count) for count in threads for kernel in kernels]
+        with tempfile.TemporaryDirectory(prefix="mk-", ignore_cleanup_errors=True) as folder:
+            async with self._started(Path(folder)):
+                accept(tuple(self._record.workers.values()))
+                await self._warm_up()
+                await self._measure(self._plan())
+
+    @asynccontextmanager
+    async def _started(self, folder: Path) -> AsyncIterator[None]:
+        try:
+            for live in self._lives:
+                self._report(Event("starting", live.name))
+                await live.start(folder)
+            await asyncio.gather(*(live.boot(_STARTUP_SECONDS) for live in self._lives))
+            for live in self._lives:  # one after another: each looks at how many of its threads work
+                await live.describe(_STARTUP_SECONDS)
+                self._record.know(live)
+            self._check_alive()
+            yield
+        finally:
+            for live in self._lives:
+                self._record.know(live)
+            await asyncio.gather(*(live.stop() for live in self._lives))
+
+    def _check_alive(self) -> None:
+        if not self._alive:
+            reasons = "; ".join(f"{live.name}: {live.failure}" for live in self._lives)
+            raise KernelError(f"No kernel can be measured: {reasons}")
+
+    async def _warm_up(self) -> None:
+        """Visit every case once, the smallest first: it warms up, finds the loops, and tells what a round costs."""
+        sizes: dict[tuple[Key, str, str], dict[int, float]] = {}
+        self._up = self._record.elapsed
+        cases = sorted(self._settings.cases, key=lambda case: case.size)
+        for number, case in enumerate(cases):
+            for live in self._alive:
+                self._say(f"warming up: {live.name}, {case}", number, len(cases))
+                known = sizes.setdefault((live.key, case.operation, case.dtype), {})
+                await self._check_hope(live, case, known)
+                answer = await self._visit(live, case, samples=1)
+                if answer is not None:
+                    known[case.size] = min(answer["samples"])
+                    self._learn(live, case, answer)
+                elif live.failure is not None and self._left < 0:
+                    raise self._too_long(case, self._settings.budget)
+        self._check_alive()
+
+    async def _check_hope(self, live: Live, case: Case, known: dict[int, float]) -> None:
+        """Refuse what cannot fit before it is begun, judging by a smaller size of the same."""
+        if not known and case.size > planning.PILOT_SIZE:
+            small = Case(case.operation, case.dtype, planning.PILOT_SIZE)
+            pilot = await self._visit(live, small, samples=1)
+            if pilot is not None:
+                known[small.size] = min(pilot["samples"])
+        seconds = planning.guess(known, case.size)
+        if planning.hopeless(seconds, self._left):
+            raise self._too_long(case, seconds)
+
+    def _learn(self, live: Live, case: Case, answer: dict[str, Any]) -> None:
+        """Keep how many loops make a sample there, and what a visit costs."""
+        self._loops[live.key, case] = answer["loops"]
+        sampling = answer["loops"] * sum(answer["samples"])
+        sample = answer["loops"] * min(answer["samples"])
+        self._costs[live.key, case] = Visit(max(0.0, answer["seconds_in_all"] - sampling), sample)
+
+    def _too_long(self, case: Case, seconds: float) -> InvalidRequestError:
+        costs = planning.by_case(self._costs, self._settings)
+        costs[case] = max(costs.get(case, 0.0), seconds)
+        costs = planning.with_larger(costs, self._settings.cases)
+        room = (self._settings.budget - _STOPPING_SECONDS - self._up) / 2  # warming up takes as long as a round
+        return planning.too_long(costs, left=self._left, budget=self._settings.budget, room=room)
+
+    def _plan(self) -> Plan:
+        alive = {live.key for live in self._alive}
+        costs = {known: visit for known, visit in self._costs.items() if known[0] in alive}
+        return planning.plan(costs, self._settings, self._left)
+
+    async def _measure(self, plan: Plan) -> None:
+        took = plan.round_seconds
+        for number in range(self._settings.rounds):
+            if self._left < took and number:
+                break
+            begin = time.monotonic()
+            await self._sing()
+            await self._round(number, max(plan.rounds, number + 1), plan.samples)
+            took = (took + time.monotonic() - begin) / 2
+        await self._sing()
+
+    async def _round(self, number: int, rounds: int, samples: int) -> None:
+        turns = list(self._turns())
+        for position, (live, case) in enumerate(turns):
+            if live.failure is not None:
+                continue
+            if number and self._left < 0:
+                return
+            done = (number * len(turns) + position, rounds * len(turns))
+            self._say(f"round {number + 1} of {rounds}: {live.name}, {case}", *done)
+            elapsed = self._record.elapsed
+            answer = await self._visit(live, case, samples=samples)
+            if answer is not None:
+                circumstances = {
+                    "round": number, "position": position, "elapsed": elapsed, "others": answer["others"],
+                }  # fmt: skip
+                self._record.rows.append(row(self._record.workers[live.key], case, answer, circumstances))
+
+    def _turns(self) -> Iterator[tuple[Live, Case]]:
+        """Yield who measures what, in turn: those that are compared follow each other, in an order of its own."""
+        pairs = [(count, case) for count in self._settings.threads or (None,) for case in self._settings.cases]
+        for count, case in self._random.sample(pairs, len(pairs)):
+            takers = [live for live in self._alive if live.threads == count and (live.key, case) in self._costs]
+            yield from ((live, case) for live in self._random.sample(takers, len(takers)))
+
+    async def _visit(self, live: Live, case: Case, *, samples: int) -> dict[str, Any] | None:
+        """Have one kernel measure one case while the others idle; None if it cannot."""
+        begin = time.monotonic()
+        others = [other.pid for other in self._alive if other is not live and other.pid is not None]
+        await idle.until_idle(others, patience=_PATIENCE_SECONDS)
+        before, since = idle.known(others), time.monotonic()
+        answer = await live.ask(
+            "visit", case.operation, case.size, case.dtype,
+            seed=self._settings.seed, place=self._random.randrange(2**32), loops=self._loops.get((live.key, case)),
+            samples=samples, seconds=self._settings.visit_seconds, min_sample=self._settings.min_sample,
+            timeout=max(self._left, 0) + _GRACE_SECONDS,
+        )  # fmt: skip
+        now = time.monotonic()
+        if live.failure is not None:
+            self._record.notes.append(f"{live.name} failed at {case}: {live.failure}")
+        if answer is not None and "refused" in answer:
+            self._record.notes.append(f"{live.name} leaves {case} out: {answer['refused']}")
+            return None
+        if answer is None:
+            return None
+        busy = idle.share(before, idle.known(others), now - since)
+        answer["others"] = max(busy.values(), default=0.0 if not others else float("nan"))
+        return answer | {"seconds_in_all": now - begin}
+
+    async def _sing(self) -> None:
+        """Let the canary tell how fast the machine is now."""
+        if self._alive:
+            live = self._alive[0]
+            pids = [other.pid for other in self._alive if other.pid is not None]
+            await idle.until_idle(pids, patience=_PATIENCE_SECONDS)
+            answer = await live.ask("canary", _CANARY_REPEATS, timeout=_STARTUP_SECONDS)
+            if answer is not None:
+                self._record.canary.append(answer["seconds"])
+
+    def _say(self, what: str, done: int, total: int) -> None:
+        self._report(Event("measuring", what, done=done, total=total))

@@ -1,0 +1,1 @@
+"""A verified micromamba: found, downloaded, checked, installed, removed."""

@@ -1,0 +1,247 @@
+"""micromamba's releases as data: where each one can be had, and the SHA-256 of the executables we know."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mambakernels import errors
+from mambakernels.system.credentials import public
+
+PINNED = "2.9.0-0"
+LATEST = "latest"
+SUBDIRS = ("linux-64", "linux-aarch64", "linux-ppc64le", "osx-64", "osx-arm64", "win-64", "win-arm64")
+MIRROR_VARIABLE = "MAMBAKERNELS_MICROMAMBA_URL"
+
+# SHA-256 of the executable. The release asset and the archives of the API and of conda-forge all hold this one file.
+# linux-ppc64le has no row: only the `.sha256` published with the release can vouch for it.
+HASHES: Mapping[str, Mapping[str, str]] = {
+    "2.9.0-0": {
+        "linux-64": "366cd9cd8be14df1ab8ed50352a82111082a36686b2d389fdb79a92c3fafb3e3",
+        "linux-aarch64": "9f93b974adcb4d166996af969b6cd371287d1a3e52733704727884d9b74cb7a7",
+        "osx-64": "1e71054bb3ac9a076e21f7ec48acfef536f9b3f1408f371a942784bf5ef83d8a",
+        "osx-arm64": "ec2a072f028e1a7cf20f3e2e74d5a8127cf5a5f27636375b5359811565f4e5be",
+        "win-64": "a6d804394b2418991c4e29562853eaace2f2ce9d9da661a98e74e02e8dbb44b0",
+        "win-arm64": "f0da836d2398c00ac0b43e01f7581ba3430224a04405075c39eb3dd78bf0339a",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A public place that serves micromamba; `latest` is "" where it has no address for the newest release."""
+
+    name: str
+    address: str
+    latest: str = ""
+
+
+_RELEASES = "https://github.com/mamba-org/micromamba-releases/releases"
+SOURCES: tuple[Source, ...] = (
+    Source(
+        "release asset",
+        _RELEASES + "/download/{version}/micromamba-{subdir}",
+        _RELEASES + "/latest/download/micromamba-{subdir}",
+    ),
+    Source(
+        "official API",
+        "https://micro.mamba.pm/api/micromamba/{subdir}/{number}",
+        "https://micro.mamba.pm/api/micromamba/{subdir}/latest",
+    ),
+    Source("conda-forge", "https://conda.anaconda.org/conda-forge/{subdir}/micromamba-{number}-{build}.tar.bz2"),
+)
+# What a folder or a mirror's base address is looked through for: the layout of the releases, of one flat folder, and
+# of a conda channel. The first that is there is taken.
+LAYOUTS = (
+    "{version}/micromamba-{subdir}",
+    "micromamba-{subdir}",
+    "micromamba-{subdir}.exe",
+    "{subdir}/micromamba-{number}-{build}.conda",
+    "{subdir}/micromamba-{number}-{build}.tar.bz2",
+    "micromamba-{subdir}.tar.bz2",
+    "micromamba-{subdir}.conda",
+)
+# In a folder of one's own the name need not say for which machine it is.
+LOCAL_LAYOUTS = (
+    *LAYOUTS,
+    "micromamba-{number}-{build}.conda",
+    "micromamba-{number}-{build}.tar.bz2",
+    "micromamba",
+    "micromamba.exe",
+    "bin/micromamba",
+    "Library/bin/micromamba.exe",
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version for one subdir; `version` is `X.Y.Z-B` or `latest`."""
+
+    version: str
+    subdir: str
+
+    @property
+    def known(self) -> str | None:
+        """The SHA-256 of its executable, if this package knows it."""
+        return HASHES.get(self.version, {}).get(self.subdir)
+
+    @property
+    def number(self) -> str:
+        """Its version without the build."""
+        return self.version.partition("-")[0]
+
+    def fill(self, template: str) -> str:
+        """Put version, number, build and subdir into a template."""
+        number, _, build = self.version.partition("-")
+        return template.format(version=self.version, number=number, build=build, subdir=self.subdir)
+
+    def __str__(self) -> str:
+        return f"micromamba {self.version} for {self.subdir}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One address (or local file) to try. Where `names_release` is false, it may hold any version."""
+
+    source: str
+    address: str
+    sums: str
+    names_release: bool = True
+
+    @property
+    def path(self) -> Path | None:
+        """The local file it is, or None if it is an address on the network."""
+        return None if "://" in self.address else Path(self.address)
+
+    @property
+    def bare(self) -> bool:
+        """Whether its name says that it is the executable itself; what it is in the end its content says."""
+        name = self.address.rpartition("/")[2]
+        return name.startswith("micromamba-") and not name.endswith((".tar.bz2", ".conda"))
+
+
+def known(subdir: str) -> set[str]:
+    """Return the hashes of all executables for a subdir that this package knows."""
+    return {row[subdir] for row in HASHES.values() if subdir in row}
+
+
+def version_with(sha256: str) -> str | None:
+    """Return the version whose executable has that hash, or None."""
+    return next((version for version, row in HASHES.items() if sha256 in row.values()), None)
+
+
+def release(version: str | None, subdir: str) -> Release:
+    """Read `2.9.0-0`, `2.9.0` (build 0), `latest` or None (the pinned one); InvalidRequestError if it is none."""
+    if subdir not in SUBDIRS:
+        raise errors.InvalidRequestError(
+            f"There is no micromamba for {subdir}; there is one for {', '.join(SUBDIRS)}.",
+            next_step="Name one of these with --subdir, or use the embedded engine: --engine rattler.",
+        )
+    if version in {None, LATEST}:
+        return Release(version or PINNED, subdir)
+    if version is None or not re.fullmatch(r"\d+\.\d+\.\d+(\.?[a-z]+\d*)?(-\d+)?", version):
+        raise errors.InvalidRequestError(
+            f"{version!r} is no version of micromamba.", next_step=f"Write it as {PINNED}, or latest."
+        )
+    return Release(version if "-" in version else f"{version}-0", subdir)
+
+
+def published(wanted: Release) -> str:
+    """Return where the hash of a release's executable is published.
+
+    It stands beside the bare executable; `micromamba-{subdir}.tar.bz2.sha256` holds this very hash too, not the
+    archive's.
+    """
+    return _address(SOURCES[0], wanted) + ".sha256"
+
+
+def places(wanted: Release, source: str | os.PathLike[str] | None = None) -> tuple[Place, ...]:
+    """Return where to look, best first: what was named, else the mirror of the variable, else the public sources.
+
+    A mirror is the address of one file, in which {subdir}, {version} (2.9.0-0), {number} (2.9.0) and {build} (0) are
+    filled in, or of a folder that has one of `LAYOUTS`.
+    """
+    named = os.fspath(source) if source else os.environ.get(MIRROR_VARIABLE, "").strip()
+    if not named:
+        sums = published(wanted)
+        return tuple(Place(item.name, _address(item, wanted), sums) for item in SOURCES if _address(item, wanted))
+    label = "as given" if source else MIRROR_VARIABLE
+    if named.startswith("file:"):
+        return _local(Path(_from_file_url(named)), wanted, label)
+    if "://" not in named:
+        return _local(Path(named).expanduser().absolute(), wanted, label)
+    _check(named)
+    return _remote(named, wanted, label)
+
+
+def _check(address: str) -> None:
+    try:
+        usable = urlsplit(address).scheme in {"http", "https"}
+    except ValueError:  # brackets that make no IPv6 address
+        usable = False
+    if not usable:
+        raise errors.InvalidRequestError(
+            "This address cannot be used.", where=public(address), next_step="Name an https:// address or a file."
+        )
+
+
+def _address(source: Source, wanted: Release) -> str:
+    return wanted.fill(source.latest if wanted.version == LATEST else source.address)
+
+
+def _remote(named: str, wanted: Release, label: str) -> tuple[Place, ...]:
+    """Read a mirror's address: of one file, with or without {subdir} and {version}, or of a folder."""
+    if "{" in named:
+        try:
+            address = wanted.fill(named)
+        except (KeyError, IndexError, ValueError) as error:
+            raise errors.InvalidRequestError(
+                "A mirror's address may hold {subdir}, {version}, {number} and {build}, and no other braces.",
+                where=public(named),
+            ) from error
+        return (_beside(label, address, names_release="{version}" in named or "{number}" in named),)
+    if _is_file(urlsplit(named).path):
+        return (_beside(label, named, names_release=False),)
+    inside = tuple(_beside(label, f"{named.rstrip('/')}/{text}") for text in _filled(LAYOUTS, wanted))
+    # Its name does not tell: the address may yet be a file itself, as those of the API are.
+    return inside if named.endswith("/") else (*inside, _beside(label, named, names_release=False))
+
+
+def _local(path: Path, wanted: Release, label: str) -> tuple[Place, ...]:
+    if not path.exists():
+        raise errors.NotFoundError("There is no such file or folder.", where=str(path))
+    if not path.is_dir():
+        return (_beside(label, str(path), names_release=False),)
+    found = [path / text for text in _filled(LOCAL_LAYOUTS, wanted) if (path / text).is_file()]
+    if not found:
+        raise errors.NotFoundError(
+            f"This folder holds no micromamba for {wanted.subdir}.",
+            where=str(path),
+            next_step=f"It may be called {', '.join(_filled(LOCAL_LAYOUTS, wanted))}.",
+        )
+    return (_beside(label, str(found[0]), names_release=False),)
+
+
+def _beside(label: str, address: str, *, names_release: bool = True) -> Place:
+    return Place(label, address, address + ".sha256", names_release)
+
+
+def _filled(layouts: Sequence[str], wanted: Release) -> list[str]:
+    """Return the layouts for a release; one without a build number (`latest`) has no file that is named by it."""
+    usable = [text for text in layouts if wanted.version != LATEST or "{build}" not in text]
+    return [wanted.fill(text) for text in usable]
+
+
+def _is_file(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.endswith((".tar.bz2", ".conda", ".exe")) or re.match(r"micromamba(-|$)", name) is not None
+
+
+def _from_file_url(url: str) -> str:
+    from urllib.request import url2pathname
+
+    return url2pathname(urlsplit(url).path)

@@ -1,0 +1,92 @@
+"""Tables on the terminal: whole in a pipe, and never cut off where somebody looks at them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.console import Console
+
+_ENDLESS = 10_000  # columns of a pipe
+_ROW_NAME_WIDTH, _CELL_WIDTH = 26, 36  # an operation with its n, and one kernel's figures
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "") -> None:
+    """Print aligned columns, or the sentence `empty` if there are no rows; what is too wide folds, nothing is cut."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console()
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for title in header:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console.print(table if table.rows else empty, markup=False, highlight=False)
+
+
+def print_results(frame: DataFrame) -> None:
+    """Print which library ran in each kernel, each operation's time, rate and ratio to the best, and a verdict."""
+    from mambakernels.bench import controls, summaries
+
+    if frame.empty:
+        print_table((), (), empty="There are no measurements.")
+        return
+    ran = summaries.libraries(frame).drop(columns=["numpy", "python"])
+    known = ran.astype(object).where(ran.notna(), None)
+    libraries = [[_shown(str(name), value) for name, value in row.items()] for row in known.to_dict(orient="records")]
+    print_table([_TITLES.get(str(name), str(name)) for name in known], libraries)
+    groups = list(summaries.summary(frame).groupby(["operation", "dtype", "size"], sort=False))
+    for kernels in _side_by_side(list(dict.fromkeys(frame["kernel"]))):
+        rows = [
+            (f"{operation} {dtype}", str(size), *(_cell(group, kernel) for kernel in kernels))
+            for (operation, dtype, size), group in groups
+        ]
+        print_table(("operation", "n", *kernels), rows)
+    print_table((), (), empty=controls.check_controls(frame).text)
+
+
+_TITLES = {"blas_version": "version", "architecture": "code path", "lapack": "LAPACK", "blas": "BLAS"}
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
+
+
+def _side_by_side(kernels: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield as many kernels at a time as fit beside each other."""
+    fitting = max(1, (_console().width - _ROW_NAME_WIDTH) // _CELL_WIDTH)
+    for first in range(0, len(kernels), fitting):
+        yield kernels[first : first + fitting]
+
+
+def _shown(column: str, value: Any) -> str:
+    """Return a value as a person reads it: of a file its name, and a dash for what is not known."""
+    if value is None:
+        return "-"
+    return Path(value).name if column == "library" else str(value)
+
+
+def _cell(group: DataFrame, kernel: str) -> str:
+    """Return a kernel's time, rate and ratio to the best, for one operation and size."""
+    found = group[group["kernel"] == kernel].dropna(axis="columns")
+    if found.empty:
+        return "-"
+    row = found.iloc[0]
+    rate = f"{row['gflops']:7.1f} GFLOP/s" if "gflops" in row else " " * 15
+    ratio = f"{row['ratio']:6.2f}" if "ratio" in row else " " * 6
+    return f"{_time(row['seconds'])} {rate} {ratio}" + ("" if row["correct"] else " WRONG")
+
+
+def _time(seconds: float) -> str:
+    for unit, factor in (("s ", 1.0), ("ms", 1e3)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:6.2f} {unit}"
+    return f"{seconds * 1e6:6.2f} µs"

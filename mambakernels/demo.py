@@ -1,0 +1,231 @@
+"""The whole way in one call: an environment and a kernel per BLAS, one notebook on all of them, a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mambakernels import api, channels, engines, environments, errors, kernels, paths
+from mambakernels.channels import blas as blas_table
+from mambakernels.engines import EngineName
+from mambakernels.environments import Environment
+from mambakernels.kernels import threads
+from mambakernels.paths import Root
+from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.locks import locked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mambakernels.runs.records import Run
+
+OUTPUT = Path("mambakernels-demo")
+_RECORD = "demo.json"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demo leaves: environments, runs, their measurements, the files it wrote, and what could not be had."""
+
+    environments: tuple[Environment, ...]
+    runs: tuple[Run, ...]
+    frame: pd.DataFrame
+    files: Mapping[str, Path]
+    missing: Mapping[str, str]
+
+    def check(self) -> None:
+        """Raise unless every run succeeded and every kernel ran on the BLAS that its environment was made for."""
+        failed = [run for run in self.runs if run.status != "ok"]
+        if failed:
+            raise errors.RunError(
+                f"{len(failed)} of {len(self.runs)} runs failed: "
+                + "; ".join(f"{run.kernel}: {run.error}" for run in failed),
+                where=str(failed[0].path),
+                next_step="Open that notebook: it stops at the cell that failed.",
+            )
+        check_blas(self.frame, self.environments)
+
+
+def demo(
+    *,
+    output: str | os.PathLike[str] = OUTPUT,
+    blas: Sequence[str] = (),
+    engine: EngineName = "auto",
+    channel: str = "auto",
+    root: str | os.PathLike[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Demo:
+    """Compare the BLAS libraries that can be had here; write notebooks, results, a plot and a report to `output`.
+
+    Environments are called `np-<blas>`. Run again, it does only what is missing. Whether each kernel ran on the
+    BLAS it should is for the caller to ask: `Demo.check()`.
+    """
+    place, folder = Root.find(root), Path(output).expanduser().absolute()
+    _, why = engines.choose(engine)
+    progress(Event("engine", why))
+    chosen = channels.choose(channel, place)
+    progress(Event("channel", chosen.why))
+    names, missing = _choose(blas, chosen.is_wheels)
+    if chosen.is_wheels and names:
+        missing = {**missing, **_provide(names, place, progress)}
+    made = _create([name for name in names if name not in missing], chosen, engine, place, progress)
+    if not made:
+        raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
+    for environment in made:
+        progress(Event("register", environment.name))
+        api.register(environment.name, root=place.path)
+    runs = api.run(
+        notebook(),
+        kernels=[environment.name for environment in made],
+        parameters={**default_parameters(), **(parameters or {})},
+        output=folder,
+        resume=True,
+        progress=progress,
+    )
+    progress(Event("report", str(folder)))
+    frame = api.collect(*(run.path for run in runs if run.path.exists()))
+    return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
+
+
+def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
+    """Remove the environments that a demo made, and their kernelspecs; return their names. Results stay."""
+    place = Root.find(root)
+    removed = []
+    for name in _recorded(place):
+        prefix = place.environments / name
+        try:
+            if api.get(name, root=place.path).specs != _specs(name.removeprefix("np-")):
+                continue  # somebody made another one of that name
+            api.remove(name, root=place.path)
+        except errors.NotFoundError:  # somebody removed it by hand, and perhaps not its kernels
+            kernels.unregister([spec.name for spec in kernels.list_kernels() if Path(spec.prefix) == prefix])
+        removed.append(name)
+    (place.path / _RECORD).unlink(missing_ok=True)
+    return removed
+
+
+def notebook() -> Path:
+    """Return the notebook that a demo runs."""
+    return paths.notebooks() / "blas.ipynb"
+
+
+def default_parameters() -> dict[str, Any]:
+    """Return what a demo passes to the notebook: small enough that the slowest library is done in seconds."""
+    return {"sizes": [128, 256, 512], "budget": 0.4, "threads": threads.usable()}
+
+
+def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:
+    """Raise BlasMismatchError if a kernel's measurements came from another library than its environment's."""
+    wrong = []
+    for environment in made:
+        ran = set(frame.loc[frame["kernel"] == environment.name, "blas"])
+        if ran != {environment.blas}:
+            wrong.append(f"{environment.name} ran on {', '.join(sorted(map(str, ran))) or 'nothing'}")
+    if wrong:
+        raise errors.BlasMismatchError(
+            "A kernel did not run on the BLAS its environment was made for: " + "; ".join(wrong) + ".",
+            next_step="Remove these environments and make them again: mambakernels demo --clean",
+        )
+
+
+def _choose(asked: Sequence[str], from_wheels: bool) -> tuple[list[str], dict[str, str]]:  # noqa: FBT001 (private)
+    """Return the BLAS libraries to compare, and why others are left out."""
+    known = list(blas_table.BY_NAME) if from_wheels else list(blas_table.CONDA_FORGE.get(paths.subdir(), ()))
+    if unknown := [name for name in asked if name not in known]:
+        raise errors.InvalidRequestError(
+            f"No BLAS called {', '.join(unknown)} can be compared here.", next_step=f"There are: {', '.join(known)}."
+        )
+    wanted = list(asked) or known
+    reasons = {name: blas_table.why_not(blas_table.BY_NAME[name]) for name in wanted} if from_wheels else {}
+    missing = {name: reason for name, reason in reasons.items() if reason}
+    return [name for name in wanted if name not in missing], missing
+
+
+def _provide(names: Sequence[str], root: Root, progress: Progress) -> dict[str, str]:
+    """Build the channel for all of them at once; return what turned out not to be had."""
+    from mambakernels.channels import wheels
+
+    state = wheels.ensure(root, [_libblas(name) for name in names], progress=progress)
+    return {name: reason for name, reason in state.unavailable.items() if name in names}
+
+
+def _create(
+    names: Sequence[str], channel: channels.Channel, engine: EngineName, root: Root, progress: Progress
+) -> list[Environment]:
+    """Make an environment per BLAS, side by side; remember that it was us who made them, before they are there."""
+    specs = [environments.EnvironmentSpec(f"np-{name}", _specs(name), (channel.name,), engine) for name in names]
+    for spec in specs:
+        if not (root.environments / spec.name).exists():
+            _remember(root, spec.name)
+    made = environments.create_several(specs, root=root, progress=_without_choices(progress))
+    if others := [environment for environment in made if channel.url not in environment.channels]:
+        raise errors.InvalidRequestError(
+            f"{others[0].name} was made from another channel than {channel.name}, so the comparison would not be fair.",
+            where=", ".join(others[0].channels),
+            next_step=f"First: mambakernels remove {others[0].name}",
+        )
+    return made
+
+
+def _specs(blas: str) -> tuple[str, ...]:
+    return ("python", "numpy", _libblas(blas), "threadpoolctl", "ipykernel")
+
+
+def _without_choices(progress: Progress) -> Progress:
+    """Leave out what was said for all environments already."""
+    return lambda event: None if event.step in {"engine", "channel"} else progress(event)
+
+
+def _libblas(blas: str) -> str:
+    return f"libblas=*=*{blas}"
+
+
+def _recorded(root: Root) -> list[str]:
+    try:
+        names: list[str] = json.loads((root.path / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return names
+
+
+def _remember(root: Root, name: str) -> None:
+    with locked(root, "demo"):
+        names = sorted({*_recorded(root), name})
+        staged = root.path / f"{_RECORD}.new"
+        staged.write_text(json.dumps(names), encoding="utf-8")
+        staged.replace(root.path / _RECORD)
+
+
+def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
+    """Write results, report and, if a rate was measured at all, the plot."""
+    from mambakernels import plots
+    from mambakernels.report import html
+    from mambakernels.runs import results
+    from mambakernels.system.files import write_atomically
+
+    files = {"results": folder / "results.csv"}
+    if frame["gflops"].notna().any():
+        files["plot"] = folder / "gflops.png"
+    files["report"] = folder / "report.html"
+    before = _content(files["results"])
+    results.save(frame, files["results"])
+    if before == _content(files["results"]) and _newer(files["report"], [run.path for run in runs]):
+        return files  # drawing takes longer than all the rest of a demo that finds everything done
+    if "plot" in files:
+        write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))
+    html.write_report(frame, runs, files["report"])
+    return files
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
+
+
+def _newer(file: Path, others: Sequence[Path]) -> bool:
+    """Whether a file is there and was written after all the others."""
+    return file.exists() and all(file.stat().st_mtime_ns > other.stat().st_mtime_ns for other in others)

@@ -1,0 +1,245 @@
+"""The kernel that takes the place of one that cannot be started: every cell says why, and what to do about it.
+
+`start.sh` and `start.py` beside a `kernel.json` become it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ipykernel.kernelapp import IPKernelApp
+from ipykernel.kernelbase import Kernel
+from traitlets import Instance, Unicode
+
+from mambakernels.environments.environment import Environment, Place, read
+from mambakernels.errors import KernelError
+from mambakernels.kernels import commands, damaged, specs
+from mambakernels.kernels.specs import KernelSpec
+from mambakernels.paths import Root
+from mambakernels.system.process import TimeoutExpired, capture
+
+_PLACEHOLDER = "{connection_file}"
+_LAST_LINES = 20
+_PROBE_SECONDS = 10
+_RESTART = "Then restart the kernel."
+# What front ends write into a notebook's metadata; nbconvert and editors go by it. Python's own words for Python.
+_LANGUAGE_INFO: Mapping[str, Mapping[str, Any]] = {
+    "python": {
+        "mimetype": "text/x-python",
+        "file_extension": ".py",
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "pygments_lexer": "ipython3",
+        "nbconvert_exporter": "python",
+    },
+    "r": {"mimetype": "text/x-r-source", "file_extension": ".r", "codemirror_mode": "r", "pygments_lexer": "r"},
+    "julia": {"mimetype": "application/julia", "file_extension": ".jl"},
+}
+_PLAIN_TEXT = {"mimetype": "text/plain", "file_extension": ".txt"}
+_NO_DEBUGGER = {
+    "isStarted": False,
+    "hashMethod": "",
+    "hashSeed": 0,
+    "tmpFilePrefix": "",
+    "tmpFileSuffix": "",
+    "breakpoints": [],
+    "stoppedThreads": [],
+    "richRendering": False,
+    "exceptionPaths": [],
+    "copyToGlobals": False,
+}
+
+Json = dict[str, Any]
+
+
+def main() -> None:
+    """Be the kernel, as `start.sh` and `start.py` ask: the kernelspec's folder, what was said, the command that failed.
+
+    What was said is the traceback of the environment's own Python, empty where the program could not be run.
+    """
+    folder, said, *command = sys.argv[1:]
+    spec = specs.read(Path(folder))
+    if spec is None:
+        remove = damaged.remedy(Path(folder))
+        sys.exit(
+            f"mambakernels: {folder}/kernel.json is damaged. To write it again: {remove}; mambakernels register NAME"
+        )
+    error = explain(spec, said)
+    sys.stderr.write(f"{error}\n")  # for the server's log
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # the notebook's folder is gone, and IPython would not start without one
+        os.chdir(folder)
+    _Application.launch_instance(
+        [],
+        connection_file=connection_file(spec.argv, command),
+        profile_dir=None,
+        language=spec.language,
+        error=error,
+        said=said,
+    )
+
+
+def connection_file(template: Sequence[str], command: Sequence[str]) -> str:
+    """Find the connection file in a command that was made from `argv`: behind the same word, whatever else was added.
+
+    KernelError if there is none.
+    """
+    for (before, word), (previous, given) in (
+        (wanted, found) for wanted in pairwise(template) if _PLACEHOLDER in wanted[1] for found in pairwise(command)
+    ):
+        start, _, end = word.partition(_PLACEHOLDER)
+        if previous == before and given.startswith(start) and given.endswith(end):
+            return given[len(start) : len(given) - len(end)]
+    raise KernelError("The kernel was not told where its connection file is.", where=shlex.join(command))
+
+
+def explain(spec: KernelSpec, said: str) -> KernelError:
+    """Find out why a kernel could not be started; `said` is the traceback of its own Python, if that ran."""
+    if specs.is_gone(spec.prefix):
+        return _moved(spec)
+    return _broken_module(spec, said) if said else _broken_program(spec)
+
+
+def _moved(spec: KernelSpec) -> KernelError:
+    again = commands.again(spec, "NEW_PATH")
+    remove = commands.unregister(spec) if spec.copied else f"mambakernels prune{commands.option(Root(spec.root))}"
+    return KernelError(
+        f"The environment {spec.environment!r} is not at {spec.prefix} any more: it was moved or removed.",
+        where=str(spec.path),
+        next_step=f"If it was moved: {again}\nIf it was removed, this takes its kernel away: {remove}",
+    )
+
+
+def _broken_program(spec: KernelSpec) -> KernelError:
+    return KernelError(
+        f"The program of the environment {spec.environment!r} cannot be started: {_why_not(spec.program)}.",
+        where=str(spec.program),
+        next_step=_mend(spec, _environment(spec)),
+    )
+
+
+def _why_not(program: Path) -> str:
+    if not os.path.exists(program):  # noqa: PTH110 (as above)
+        return "it is not there any more"
+    if not os.access(program, os.X_OK):
+        return "it may not be executed"
+    if not program.stat().st_size:
+        return "the file is empty"
+    try:
+        capture([program, "--version"], timeout=_PROBE_SECONDS)
+    except OSError as error:
+        return error.strerror or str(error)
+    except TimeoutExpired:
+        return "it does not end"
+    return "it could not be a moment ago"
+
+
+def _broken_module(spec: KernelSpec, said: str) -> KernelError:
+    environment = _environment(spec)
+    missing = environment is not None and not environment.package("ipykernel")
+    install = f"mambakernels install {_named(spec)} ipykernel{commands.option(Root(spec.root))}"
+    return KernelError(
+        f"The kernel of the environment {spec.environment!r} cannot be started: {said.strip().splitlines()[-1]}",
+        where=str(spec.prefix),
+        next_step=install if missing else _mend(spec, environment),
+    )
+
+
+def _mend(spec: KernelSpec, environment: Environment | None) -> str:
+    if environment is None:
+        return f"Install it again with the program that made the environment {spec.environment!r}."
+    return f"mambakernels verify {_named(spec)} --repair{commands.option(Root(spec.root))}"
+
+
+def _environment(spec: KernelSpec) -> Environment | None:
+    """Return the environment if it is one that we made."""
+    return read(Place(spec.environment, spec.prefix, Root(spec.root)))
+
+
+def _named(spec: KernelSpec) -> str:
+    return shlex.quote(commands.called(spec.prefix, Root(spec.root)))
+
+
+class _StandIn(Kernel):
+    """A kernel that is fine itself, and answers every cell with the error that its application has."""
+
+    implementation = "mambakernels-standin"
+    implementation_version = version("mambakernels")
+    parent: _Application
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)  # type: ignore[no-untyped-call]
+        self.banner = str(self.parent.error)
+        known = _LANGUAGE_INFO.get(self.parent.language.lower(), _PLAIN_TEXT)
+        self.language_info = {"name": self.parent.language, "version": "", **known}
+        # Widgets open comms: front ends would wait for an answer.
+        self.shell_handlers |= {"comm_open": self._comm_open, "comm_msg": _drop, "comm_close": _drop}
+
+    @property
+    def kernel_info(self) -> Json:
+        """What it says of itself; nothing can be debugged."""
+        return {**super().kernel_info, "supported_features": []}
+
+    def pre_handler_hook(self) -> None:
+        """Let no interrupt in: a cell takes no time, but one that was cut off here would never get its answer."""
+
+    post_handler_hook = pre_handler_hook
+
+    async def do_execute(self, code: str, silent: bool, *args: Any, **options: Any) -> Json:  # noqa: ARG002, FBT001
+        """Fail, with the reason; show it, if the cell is one that the user sees."""
+        content = _content(self.parent.error, self.parent.said)
+        if not silent:
+            self._publish("error", content)
+        return {"status": "error", "execution_count": self.execution_count, **content}
+
+    async def do_debug_request(self, msg: Json) -> Json:
+        """Tell a debugger that there is nothing to debug."""
+        command, number = msg.get("command", ""), msg.get("seq", 0)
+        asked = command == "debugInfo"
+        answer = {"body": _NO_DEBUGGER} if asked else {"message": self.parent.error.what}
+        return {"type": "response", "request_seq": number, "command": command, "success": asked, **answer}
+
+    def _comm_open(self, stream: object, ident: object, parent: Json) -> None:  # noqa: ARG002
+        """Close at once what a front end opens: nobody is here to answer, which is what the protocol asks for then."""
+        self._publish("comm_close", {"comm_id": parent["content"]["comm_id"], "data": {}})
+
+    def _publish(self, kind: str, content: Json) -> None:
+        self.send_response(self.iopub_socket, kind, content)  # type: ignore[no-untyped-call]
+
+
+def _drop(stream: object, ident: object, parent: Json) -> None:
+    """Leave a message to a closed comm unanswered."""
+
+
+class _Application(IPKernelApp):
+    """The stand-in's process, without the user's IPython profile: that may be what does not work, or cannot be made."""
+
+    kernel_class = _StandIn
+    language = Unicode()
+    error = Instance(KernelError)
+    said = Unicode()
+
+    def init_profile_dir(self) -> None:
+        """Need no profile."""
+
+    def init_config_files(self) -> None:
+        """Copy no files into a profile."""
+
+    def load_config_file(self, *args: Any, **options: Any) -> None:
+        """Read no settings."""
+
+
+def _content(error: KernelError, said: str) -> Json:
+    """Put an error into a message of the protocol; front ends show the traceback alone, so everything is in that."""
+    name = type(error).__name__
+    lines = [f"{name}: {error.what}", f"({error.where})", "", *str(error.next_step).splitlines(), _RESTART]
+    if said:
+        lines += ["", "What its own Python said:", *said.strip().splitlines()[-_LAST_LINES:]]
+    return {"ename": name, "evalue": error.what, "traceback": lines}

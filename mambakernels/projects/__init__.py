@@ -1,0 +1,1 @@
+"""A project's `kernels.toml`: read strictly, and made so."""

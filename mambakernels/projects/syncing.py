@@ -1,0 +1,302 @@
+"""Making a project's file so: what is declared is compared with what is there, and then done.
+
+Only what was made for the very file is ever changed or removed: its name is in the manifest of each environment, and
+in the mark of each kernelspec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mambakernels import channels, environments, errors, kernels
+from mambakernels.activation import capture
+from mambakernels.environments import Environment, EnvironmentSpec
+from mambakernels.environments.spec import spec_name
+from mambakernels.kernels import KernelSpec, commands
+from mambakernels.paths import Root
+from mambakernels.progress import Event, Progress, silent
+from mambakernels.projects.kernels_toml import DeclaredKernel, Project
+from mambakernels.system.credentials import public
+from mambakernels.system.locks import locked
+
+Kind = Literal["create", "replace", "install", "register", "re-register", "prune environment", "prune kernel"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: its kind, the environment or kernel, and why or with what."""
+
+    kind: Kind
+    name: str
+    why: str = ""
+    specs: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in this order; `prunable` is what the file declared once, and is left unless asked for."""
+
+    steps: tuple[Step, ...]
+    prunable: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What was done (or, of a dry run, would be) for a project's file, and what was left that could be pruned."""
+
+    file: Path
+    root: Path
+    steps: tuple[Step, ...]
+    prunable: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Present:
+    """What is there: environments, kernelspecs of ours, activations' fingerprints, and where channels are now."""
+
+    environments: Mapping[str, Environment]
+    kernels: tuple[KernelSpec, ...]
+    fingerprints: Mapping[str, str]
+    channels: Mapping[str, str]
+
+
+def sync(
+    project: Project, root: Root, *, dry_run: bool = False, prune: bool = False, progress: Progress = silent
+) -> Synced:
+    """Make it so, or only say what would be done; see `mambakernels.api.sync`."""
+    if dry_run:
+        planned = compare(project, look(project, root), prune=prune)
+        return Synced(project.file, root.path, planned.steps, planned.prunable)
+    with locked(root, "sync", progress=progress):
+        planned = compare(project, look(project, root), prune=prune)
+        try:
+            _perform(planned.steps, project, root, progress)
+        except errors.MambakernelsError as error:
+            error.next_step = _account(error, planned, project, root)
+            raise
+        except OSError as error:
+            failure = errors.from_os_error(error)
+            failure.next_step = _account(failure, planned, project, root)
+            raise failure from error
+    return Synced(project.file, root.path, planned.steps, planned.prunable)
+
+
+def look(project: Project, root: Root) -> Present:
+    """Find out what is there; nothing is changed."""
+    there = {environment.name: environment for environment in environments.list_environments(root)}
+    names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
+    return Present(
+        environments=there,
+        kernels=tuple(kernels.list_kernels(root=root)),
+        fingerprints={
+            spec.name: capture.fingerprint(there[spec.name].prefix)
+            for spec in project.environments
+            if spec.name in there
+        },
+        channels={name: public(channels.choose(name, root).url) for name in sorted(names)},
+    )
+
+
+def compare(project: Project, there: Present, *, prune: bool) -> Plan:
+    """Decide what to do so that what is declared is there; InvalidRequestError where others have its place."""
+    made = [step for spec in project.environments if (step := _for_environment(spec, there))]
+    made.sort(key=lambda step: step.kind == "install")
+    registered = [step for kernel in project.kernels if (step := _for_kernel(kernel, project, there, made))]
+    prunable = (*_undeclared_kernels(project, there), *_undeclared_environments(project, there))
+    return Plan((*made, *registered, *(prunable if prune else ())), () if prune else prunable)
+
+
+def _for_environment(spec: EnvironmentSpec, there: Present) -> Step | None:
+    environment = there.environments.get(spec.name)
+    if environment is None:
+        return Step("create", spec.name, _what(spec))
+    ours = environment.declared_in == spec.declared_in
+    step = _change(spec, environment, there.channels if ours else {})
+    if step is not None and not ours:
+        maker = environment.declared_in or "mambakernels create"
+        raise errors.InvalidRequestError(
+            f"There is an environment {spec.name!r} already, and it is another one: {step.why}.",
+            where=str(environment.prefix),
+            next_step=f"It was made by {maker}, so it is left as it is. Declare another name, "
+            f"or first: mambakernels remove {spec.name}",
+        )
+    return step
+
+
+def _what(spec: EnvironmentSpec) -> str:
+    return f"{len(spec.packages)} locked packages" if spec.packages else " ".join(spec.specs)
+
+
+def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> Step | None:
+    """Return what makes an environment as it is declared: packages added or respecified are installed."""
+    wanted, present = set(spec.specs), set(environment.specs)
+    names = {spec_name(text) for text in wanted}
+    gone = [text for text in environment.specs if spec_name(text) not in names]
+    different = {spec_name(text) for text in wanted ^ present}
+    reasons = {
+        f"its channels are {' '.join(spec.channels)} now": _moved(spec, environment, now),
+        "its pip part is another": set(spec.pip) != set(environment.pip),
+        "its variables are others": dict(spec.variables) != dict(environment.variables),
+        "its lockfile is another": bool(spec.packages) and wanted != present,
+        f"without {' '.join(gone)}": bool(gone),
+    }
+    if why := [reason for reason, holds in reasons.items() if holds]:
+        return Step("replace", spec.name, "; ".join(why))
+    added = tuple(text for text in spec.specs if spec_name(text) in different)
+    return Step("install", spec.name, f"with {' '.join(added)}", added) if added else None
+
+
+def _moved(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> bool:
+    addresses = [now.get(name) for name in spec.channels]
+    return None not in addresses and addresses != list(environment.channels)
+
+
+def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: Sequence[Step]) -> Step | None:
+    described = _described(kernel)
+    environment = there.environments.get(kernel.environment)
+    own = [
+        spec
+        for spec in there.kernels
+        if spec.base == kernel.base and _is_of(spec, environment) and spec.jupyter == project.jupyter
+    ]
+    _check_free(kernel, project, there)
+    if environment is None or not own:
+        return Step("register", kernel.name, described)
+    if any(_asked(spec) != (dict(kernel.env), kernel.display_name, kernel.threads) for spec in own):
+        if project.identity not in {environment.declared_in, *(spec.declared_in for spec in own)}:
+            raise errors.InvalidRequestError(
+                f"There is a kernel {kernel.name!r} already, registered otherwise than this file declares it.",
+                where=str(own[0].path),
+                next_step=f"Declare another name, or first: {commands.unregister(own[0])}",
+            )
+        return Step("re-register", kernel.name, f"{described}, its variables, threads or title are others")
+    if not all(spec.working for spec in own):
+        return Step("re-register", kernel.name, "its program is gone")
+    untouched = kernel.environment not in {step.name for step in made}
+    if untouched and any(spec.fingerprint != there.fingerprints[kernel.environment] for spec in own):
+        return Step("re-register", kernel.name, "its environment's activation is another now")
+    return None
+
+
+def _described(kernel: DeclaredKernel) -> str:
+    threads = () if kernel.threads is None else (f"threads={kernel.threads}",)
+    return " ".join((kernel.environment, *threads, *(f"{name}={value}" for name, value in kernel.env.items())))
+
+
+def _asked(spec: KernelSpec) -> tuple[dict[str, str], str | None, int | None]:
+    return dict(spec.variables), spec.title, spec.threads
+
+
+def _is_of(spec: KernelSpec, environment: Environment | None) -> bool:
+    return environment is not None and spec.prefix == environment.prefix
+
+
+def _check_free(kernel: DeclaredKernel, project: Project, there: Present) -> None:
+    """Refuse before hours of work what registering would refuse afterwards."""
+    environment = there.environments.get(kernel.environment)
+    for spec in (spec for spec in there.kernels if spec.jupyter == project.jupyter):
+        if spec.name == kernel.base and spec.working and not _is_of(spec, environment):
+            raise errors.InvalidRequestError(
+                f"There is a kernel {kernel.name!r} already, of another environment.",
+                where=str(spec.prefix),
+                next_step=f"Declare another name, or first: {commands.unregister(spec)}",
+            )
+
+
+def _undeclared_environments(project: Project, there: Present) -> Iterable[Step]:
+    declared = {spec.name for spec in project.environments}
+    for environment in there.environments.values():
+        if environment.declared_in == project.identity and environment.name not in declared:
+            yield Step("prune environment", environment.name)
+
+
+def _undeclared_kernels(project: Project, there: Present) -> Iterable[Step]:
+    """Find kernels the file declared once; those of an environment that goes are taken along by that."""
+    gone = {there.environments[step.name].prefix for step in _undeclared_environments(project, there)}
+    for spec in there.kernels:
+        if _is_left_over(spec, project) and spec.prefix not in gone:
+            yield Step("prune kernel", spec.name)
+
+
+def _is_left_over(spec: KernelSpec, project: Project) -> bool:
+    """Whether the file declared a kernelspec once, and does so no more: by that name, in that Jupyter folder."""
+    declared = {kernel.base for kernel in project.kernels}
+    elsewhere = spec.jupyter != project.jupyter
+    return spec.declared_in == project.identity and not spec.copied and (elsewhere or spec.base not in declared)
+
+
+def _perform(steps: Sequence[Step], project: Project, root: Root, progress: Progress) -> None:
+    """Do the steps; those that make environments first, side by side."""
+    making = [step for step in steps if step.kind in {"create", "replace"}]
+    anew = {step.name for step in making if step.kind == "replace"}
+    specs = [project.environment(step.name) for step in making]
+    if specs:
+        environments.create_several(specs, root=root, anew=anew, progress=progress)
+    for name in sorted(anew):
+        with environments.held(name, root) as environment:
+            kernels.refresh(environment)
+    acts: Mapping[str, Callable[[Step, Project, Root, Progress], None]] = {
+        "install": _install,
+        "register": _register,
+        "re-register": _register,
+        "prune kernel": _prune_kernel,
+        "prune environment": _prune_environment,
+    }
+    for step in steps:
+        if step not in making:
+            acts[step.kind](step, project, root, progress)
+
+
+def _install(step: Step, project: Project, root: Root, progress: Progress) -> None:
+    engine = project.environment(step.name).engine
+    environments.install(step.name, step.specs, root=root, engine=engine, progress=progress)
+    with environments.held(step.name, root) as environment:
+        kernels.refresh(environment)
+
+
+def _register(step: Step, project: Project, root: Root, progress: Progress) -> None:
+    kernel = next(kernel for kernel in project.kernels if kernel.name == step.name)
+    progress(Event("register", kernel.name))
+    with environments.held(kernel.environment, root) as environment:
+        kernels.register(
+            environment,
+            name=None if kernel.default else kernel.name,
+            display_name=kernel.display_name,
+            variant=kernel.variant,
+            env=kernel.env,
+            threads=kernel.threads,
+            declared_in=project.identity,
+            data_dir=project.jupyter,
+        )
+
+
+def _prune_kernel(step: Step, project: Project, root: Root, progress: Progress) -> None:
+    progress(Event("remove", step.name))
+    for spec in kernels.list_kernels(root=root):
+        if spec.name == step.name and _is_left_over(spec, project):
+            kernels.unregister(spec.name, data_dir=spec.jupyter)
+
+
+def _prune_environment(step: Step, project: Project, root: Root, progress: Progress) -> None:
+    progress(Event("remove", step.name))
+    with environments.held(step.name, root) as environment:
+        if environment.declared_in == project.identity:  # it may have been made anew by hand since it was seen
+            kernels.unregister(environment=environment)
+            environments.discard(environment)
+
+
+def _account(error: errors.MambakernelsError, planned: Plan, project: Project, root: Root) -> str:
+    """Return the error's advice, with what was done before it and what is left."""
+    now = compare(project, look(project, root), prune=True)
+    waiting = {(step.kind, step.name) for step in now.steps}
+    parts: dict[str, list[str]] = {"Done": [], "Left": []}
+    for step in planned.steps:
+        parts["Left" if (step.kind, step.name) in waiting else "Done"].append(f"{step.kind} {step.name}")
+    lines = [f"{title}: {', '.join(steps)}." for title, steps in parts.items() if steps]
+    return "\n".join((*filter(None, [error.next_step]), *lines, f"Then again: mambakernels sync {project.file}"))

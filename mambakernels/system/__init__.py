@@ -1,0 +1,1 @@
+"""The system underneath: processes, files, locks, credentials, and what can be reached."""

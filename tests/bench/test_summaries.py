@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mambakernels.bench.controls import check_controls
+from mambakernels.bench.summaries import libraries, summary, wide
+from mambakernels.runs.results import collect
+
+DATA = Path(__file__).parents[1] / "data" / "measured"
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return collect(DATA)
+
+
+def test_each_kernel_is_compared_with_the_best_of_its_group(frame: pd.DataFrame) -> None:
+    before = frame.copy(deep=True)
+    gemm = summary(frame).query("operation == 'gemm'")
+    pd.testing.assert_frame_equal(frame, before)
+    assert list(zip(gemm["size"], gemm["kernel"], gemm["ratio"].round(6), strict=True)) == [
+        (256, "np-mkl", 1.0),
+        (256, "np-openblas", 2.0),
+        (512, "np-mkl", 1.0),
+        (512, "np-openblas", 1.25),
+    ]
+    assert gemm["gflops"].iloc[2] == pytest.approx(2 * 512**3 / 0.008 / 1e9)
+
+
+def test_a_wrong_result_is_neither_the_best_nor_compared(frame: pd.DataFrame) -> None:
+    svd = summary(frame).query("operation == 'svd'").set_index("kernel")
+    assert svd.loc["np-mkl", "seconds"] < svd.loc["np-openblas", "seconds"]
+    assert not svd.loc["np-mkl", "correct"]
+    assert pd.isna(svd.loc["np-mkl", "ratio"])
+    assert svd.loc["np-openblas", "ratio"] == 1.0
+
+
+def test_several_runs_are_put_together_by_their_median(frame: pd.DataFrame) -> None:
+    slower = frame.assign(seconds=frame["seconds"] * 3)
+    table = summary(pd.concat([frame, slower, slower], ignore_index=True))
+    assert len(table) == len(summary(frame))
+    assert table["seconds"].iloc[0] == pytest.approx(0.006)
+
+
+def test_the_wide_form_has_a_column_per_kernel(frame: pd.DataFrame) -> None:
+    table = wide(frame)
+    assert list(table.columns) == ["operation", "dtype", "size", "np-mkl", "np-openblas"]
+    assert list(zip(table["operation"], table["size"], strict=True)) == [
+        ("gemm", 256),
+        ("gemm", 512),
+        ("svd", 256),
+        ("fft", 256),
+    ]
+    assert list(table["np-openblas"].round(6))[:3] == [2.0, 1.25, 1.0]
+    assert pd.isna(table["np-mkl"].iloc[2])
+    assert wide(frame, "seconds")["np-mkl"].iloc[0] == pytest.approx(0.002)
+    assert wide(frame, "gflops")["np-mkl"].isna().sum() == 1
+
+
+def test_a_kernel_that_misses_a_size_has_a_gap(frame: pd.DataFrame) -> None:
+    table = wide(frame.drop(index=frame.index[1]))
+    assert pd.isna(table.query("operation == 'gemm' and size == 512")["np-mkl"].iloc[0])
+    assert table.query("operation == 'gemm' and size == 512")["np-openblas"].iloc[0] == 1.0
+
+
+def test_numbers_of_threads_are_kept_apart(frame: pd.DataFrame) -> None:
+    one = frame.assign(threads=pd.array([1] * len(frame), dtype="Int64"), seconds=frame["seconds"] * 2)
+    both = pd.concat([frame, one[one["kernel"] == "np-mkl"]], ignore_index=True)
+    assert list(wide(both).columns[3:]) == ["np-mkl, 1 threads", "np-mkl, 2 threads", "np-openblas"]
+    assert list(wide(both).iloc[0, 3:]) == pytest.approx([2.0, 1.0, 2.0])
+
+
+def test_unknown_numbers_of_threads_are_no_reason_to_lose_a_row(frame: pd.DataFrame) -> None:
+    unknown = frame.assign(threads=pd.array([None] * len(frame), dtype="Int64"))
+    assert len(summary(unknown)) == len(summary(frame))
+    assert list(wide(unknown).columns[3:]) == ["np-mkl", "np-openblas"]
+
+
+def test_libraries_tell_what_ran_once_per_kernel(frame: pd.DataFrame) -> None:
+    table = libraries(frame)
+    assert list(table["kernel"]) == ["np-mkl", "np-openblas"]
+    assert list(table["blas_version"]) == ["2026.2", "0.3.31"]
+
+
+def test_controls_that_agree_are_said_to_with_figures(frame: pd.DataFrame) -> None:
+    verdict = check_controls(frame)
+    assert verdict.verdict == "agree"
+    assert "4.0% at most (fft, float64, n=256: np-openblas against np-mkl)" in verdict.text
+    assert verdict.spreads["spread"].iloc[0] == pytest.approx(0.04)
+
+
+def test_controls_that_differ_warn_against_comparing(frame: pd.DataFrame) -> None:
+    verdict = check_controls(frame, tolerance=0.03)
+    assert verdict.verdict == "differ"
+    assert "only 3% is allowed" in verdict.text
+    assert "don't compare" in verdict.text
+
+
+def test_one_kernel_alone_proves_nothing(frame: pd.DataFrame) -> None:
+    assert check_controls(frame[frame["kernel"] == "np-mkl"]).verdict == "unknown"
+    assert check_controls(frame[~frame["control"]]).verdict == "unknown"
+
+
+def test_an_empty_frame_has_empty_answers(frame: pd.DataFrame) -> None:
+    empty = frame.iloc[:0]
+    assert summary(empty).empty
+    assert wide(empty).empty
+    assert libraries(empty).empty

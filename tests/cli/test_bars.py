@@ -1,0 +1,82 @@
+"""Progress as a terminal and as a log file show it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from mambakernels.cli import bars
+from mambakernels.progress import Event
+
+EVENTS = (
+    Event("engine", "embedded rattler"),
+    Event("download", "mkl.whl", 5, 10),
+    Event("download", "mkl.whl", 10, 10),
+    Event("download", "numpy.whl", 3, 4),
+    Event("solve", "python [numpy]"),
+    Event("run", "np-mkl: cell 1 of 2", 1, 4),
+    Event("run", "np-mkl: cell 2 of 2", 2, 4),
+    Event("channel", "wheels"),
+    Event("channel", "wheels"),
+)
+
+
+def test_a_log_has_a_line_per_step_and_no_line_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    with bars.progress() as show:
+        for event in EVENTS:
+            show(event)
+    assert capsys.readouterr().err.splitlines() == [
+        "engine: embedded rattler",
+        "downloading mkl.whl",
+        "solving for python [numpy]",
+        "running np-mkl: cell 1 of 2",
+        "running np-mkl: cell 2 of 2",
+        "channel: wheels",
+    ]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with bars.progress(quiet=True) as show:
+        for event in EVENTS:
+            show(event)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_shows_a_moving_line_and_keeps_the_decisions() -> None:
+    code = (
+        "from mambakernels.cli import bars; from mambakernels.progress import Event\n"
+        f"with bars.progress() as show:\n    for event in {EVENTS!r}: show(event)\n"
+    )
+    master, slave = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    shown = b""
+    while chunk := _read(master):
+        shown += chunk
+    assert child.wait() == 0, shown.decode()
+    text = shown.decode()
+    assert text.count("channel: wheels") == 1
+    assert "engine: embedded rattler" in text
+    assert "np-mkl: cell 2 of 2" in text
+
+
+def _read(terminal: int) -> bytes:
+    """Read what a terminal shows; on Linux, reading after the last writer has left is an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_times_are_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    clock = bars.Clock()
+    now[0] = 3.21
+    assert str(clock) == "3.2 s"
+    now[0] = 130.0
+    assert str(clock) == "2 min 10 s"

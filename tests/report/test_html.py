@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mambakernels.errors import StorageError
+from mambakernels.report.html import render, write_report
+from mambakernels.runs.records import Failure, Run
+from mambakernels.runs.results import collect
+
+DATA = Path(__file__).parents[1] / "data" / "measured"
+FAILURE = Failure(
+    "ValueError", "a <b> & c", cell=3, source="raise <this>", traceback="Trace <back>", stderr="OMP: <error>"
+)
+
+
+class Page(HTMLParser):
+    """What a browser would see: the links, what it would load, and the text; fails on tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in {"meta", "img", "source", "link", "wbr"}:
+            self._open.append(tag)
+        for name, value in attrs:
+            if name == "href":
+                self.links.append(str(value))
+            if name in {"src", "srcset"}:
+                self.loaded.append(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return collect(DATA)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Run]:
+    def made(kernel: str, error: Failure | None = None) -> Run:
+        path = tmp_path / "mit Ümlaut & space" / f"blas.{kernel}.ipynb"
+        status = "failed" if error else "ok"
+        return Run(Path("/n/blas.ipynb"), kernel, {}, path, status, 3.5, "2026-01-02T03:04:05.000+00:00", error)
+
+    return [made("np-mkl"), made("np-<bad>", FAILURE)]
+
+
+def test_the_report_tells_everything_and_loads_nothing(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+    path = write_report(frame, runs, tmp_path / "mit Ümlaut & space" / "report.html")
+    html = path.read_text(encoding="utf-8")
+    page = Page(html)
+    for told in (
+        "A <Processor>", "Linux 6", "2.4.0", "2026.2", "avx512", "/envs/x/lib/libmkl.so", "The controls agree", "1.25",
+        "wrong", "2 ms", "16.8", "cell 4: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
+        "np-<bad>",
+    ):  # fmt: skip
+        assert told in page.text, told
+    assert page.links == ["blas.np-mkl.ipynb", "blas.np-%3Cbad%3E.ipynb"]
+    assert len(page.loaded) == 4
+    assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
+    assert base64.b64decode(page.loaded[0].partition(",")[2]).startswith(b"\x89PNG")
+    assert not re.search(r"<script|https?://|@import|url\(", html)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_links_lead_from_the_reports_own_place(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+    page = Page(render(frame, runs, folder=tmp_path / "elsewhere"))
+    assert page.links[0] == "../mit%20%C3%9Cmlaut%20%26%20space/blas.np-mkl.ipynb"
+
+
+def test_controls_that_differ_are_shown_as_bad(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+    assert '<p class="good">The controls agree' in render(frame, runs, folder=tmp_path)
+    frame.loc[frame["control"] & (frame["kernel"] == "np-mkl"), "seconds_min"] = 1.0
+    assert '<p class="bad">The controls differ' in render(frame, runs, folder=tmp_path)
+
+
+def test_without_any_measurement_the_failures_are_told(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+    page = Page(render(frame.iloc[:0], runs[1:], folder=tmp_path))
+    assert "No measurement was published." in page.text
+    assert "OMP: <error>" in page.text
+
+
+def test_without_any_rate_there_is_no_plot(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+    page = Page(render(frame[frame["operation"] == "fft"], runs, folder=tmp_path))
+    assert page.loaded == []
+    assert "fft" in page.text
+
+
+def test_a_report_that_cannot_be_written_is_a_storage_error(frame: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        write_report(frame, [], tmp_path / "file" / "report.html")

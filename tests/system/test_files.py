@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mambakernels.errors import StorageError
+from mambakernels.system.files import writable_folder, write_atomically
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a folder" / "ä.txt"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "taken"
+    path.mkdir()
+    with pytest.raises(StorageError):
+        write_atomically(path, b"content")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_that_takes_no_files_is_a_storage_error() -> None:
+    with pytest.raises(StorageError):
+        write_atomically(Path("/proc/nowhere/file"), b"content")
+    with pytest.raises(StorageError):
+        writable_folder(Path("/proc/nowhere"))
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    assert list(writable_folder(tmp_path / "a" / "b").iterdir()) == []
+
+
+# Writes where it may not, as a user for whom permissions count; prints the place and the advice.
+_WRITE = """
+import sys
+from pathlib import Path
+from mambakernels import errors
+from mambakernels.system import files
+place = Path(sys.argv[2])
+try:
+    files.writable_folder(place) if sys.argv[1] == "folder" else files.write_atomically(place / "r.csv", b"x")
+except errors.StorageError as error:
+    print(error.what, error.where, error.next_step, sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(("kind", "name"), [("folder", ""), ("file", "/r.csv")])
+def test_a_folder_that_may_not_be_written_is_named_with_the_option_that_chooses_it(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir(mode=0o555)
+    drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-c", _WRITE, kind, str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    what, where, advice = ran.stdout.splitlines()
+    assert (what, where) == ("Permission denied.", f"{folder}{name}")
+    assert "--output" in advice
+    assert "--root" not in advice
+
+
+def test_a_file_that_is_too_large_is_named_as_it_will_be_called(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large") as caught:
+            write_atomically(tmp_path / "r.csv", b"x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.where == str(tmp_path / "r.csv")
+    assert list(tmp_path.iterdir()) == []
