@@ -9,19 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import forge_packages
 import pytest
-from forge_server import Site, serve
-from marks import ENGINES, engine_of
+from support.blas import BLAS, blas_spec
+from support.channel_server import Site, serve
+from support.engines import ENGINES, engine_of
+from support.forge import write as write_forge
 
 from mambakernels import environments as environments_module
 from mambakernels import kernels
-from mambakernels.channels import blas, wheels
+from mambakernels.channels import wheels
 from mambakernels.engines import Engine
-from mambakernels.environments import Environment, EnvironmentSpec
+from mambakernels.environments import Environment
 from mambakernels.paths import Root
-
-BLAS = [item.name for item in blas.available()]
 
 # What the tests start must not see an environment that the developer has activated.
 for _name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_"))]:
@@ -82,7 +81,7 @@ def borrowed_root(root: Root, tmp_path: Path) -> Root:
 def forge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the channels `conda-forge` and `shadow`, which have conda-forge's traits; made in a moment."""
     folder = tmp_path_factory.mktemp("forge")
-    forge_packages.write(folder)
+    write_forge(folder)
     return folder
 
 
@@ -114,9 +113,3 @@ def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
-
-
-def blas_spec(name: str, environment: str | None = None) -> EnvironmentSpec:
-    """What a test asks for when it wants NumPy on a BLAS."""
-    specs = ("python", "numpy", f"libblas=*=*{name}", "threadpoolctl", "ipykernel")
-    return EnvironmentSpec(environment or f"np-{name}", specs, ("wheels",), "rattler")

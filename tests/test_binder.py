@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import BLAS
+from support.blas import BLAS
 
 from mambakernels.paths import Root
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import BLAS
+from support.blas import BLAS
 
 import mambakernels
 from mambakernels import errors, paths

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from marks import needs_micromamba
+from support.engines import needs_micromamba
 
 from mambakernels.activation.capture import Activation, capture, fingerprint
 from mambakernels.errors import ActivationError

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal, terminal
+from support.terminal import Terminal, terminal
 
 import mambakernels
 from mambakernels import environments

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from marks import needs_micromamba
-from terminal import terminal
+from support.engines import needs_micromamba
+from support.terminal import terminal
 
 from mambakernels.activation import shell_init
 from mambakernels.errors import InvalidRequestError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measurements_made import measured, visits, worker
+from support.measurements import measured, visits, worker
 
 Install = Callable[..., Path]
 

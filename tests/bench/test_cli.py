@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from measurements_made import FFT, GEMM, measured, visits, worker
+from support.measurements import FFT, GEMM, measured, visits, worker
 
 from mambakernels.bench.comparison import Comparison, compare
 from mambakernels.cli import bench

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from measurements_made import FFT, GEMM, SVD, measured, visits, worker
+from support.measurements import FFT, GEMM, SVD, measured, visits, worker
 
 from mambakernels.bench.cases import Case
 from mambakernels.bench.diagnosis import OF_ALL, OF_KERNELS, diagnose

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from measurements_made import GEMM, measured, visits, worker
+from support.measurements import GEMM, measured, visits, worker
 
 from mambakernels.bench.gates import gates
 from mambakernels.bench.records import Worker

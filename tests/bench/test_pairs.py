@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from measurements_made import FFT, GEMM, SVD, measured, noisy, visits, worker
+from support.measurements import FFT, GEMM, SVD, measured, noisy, visits, worker
 
 from mambakernels.bench.controls import check_pairs
 from mambakernels.bench.pairs import CONTROL_TOLERANCE, LEAST_MARGIN, PER_PROCESS, judge, pairs

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from measurements_made import FFT, GEMM, SVD, measured, visits, worker
+from support.measurements import FFT, GEMM, SVD, measured, visits, worker
 
 from mambakernels.bench.records import Measured
 from mambakernels.bench.regression import LEAST_MARGIN, against

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from measurements_made import FFT, GEMM, measured, visits, worker
+from support.measurements import FFT, GEMM, measured, visits, worker
 
 from mambakernels.bench import saving
 from mambakernels.bench.records import Measured

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from measurements_made import FFT, GEMM, as_json, measured, visits, worker
+from support.measurements import FFT, GEMM, as_json, measured, visits, worker
 
 from mambakernels.bench.cases import Case
 from mambakernels.bench.comparison import compare

@@ -16,11 +16,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import misbehaving as bad
 import pytest
 import zstandard
-from marks import needs_micromamba
-from misbehaving import Server
+from support import misbehaving_server as bad
+from support.engines import needs_micromamba
+from support.misbehaving_server import Server
 
 from mambakernels import errors, paths
 from mambakernels.bootstrap import installing, releases, transport, unpacking

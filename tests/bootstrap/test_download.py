@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import misbehaving as bad
 import pytest
-from misbehaving import Answer, Server
+from support import misbehaving_server as bad
+from support.misbehaving_server import Answer, Server
 
 from mambakernels import errors
 from mambakernels.bootstrap import download, transport

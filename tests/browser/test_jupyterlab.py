@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from browser import driving
 from browser.driving import Lab
-from conftest import BLAS
-from kernels_real import make_environment
 from playwright.sync_api import Page
+from support.blas import BLAS
+from support.running_kernels import make_environment
 
 import mambakernels
 from mambakernels import kernels, paths

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import BLAS
 from playwright.sync_api import Browser, Page
+from support.blas import BLAS
 
 import mambakernels
 from mambakernels import paths

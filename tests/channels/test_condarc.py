@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from forge_server import Site
+from support.channel_server import Site
 
 import mambakernels
 from mambakernels import channels, errors

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import misbehaving as bad
 import pytest
-from misbehaving import Server
+from support import misbehaving_server as bad
+from support.misbehaving_server import Server
 
 from mambakernels import errors
 from mambakernels.channels import downloads

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BLAS, blas_spec
+from support.blas import BLAS, blas_spec
 
 from mambakernels import environments as environments_module
 from mambakernels import errors

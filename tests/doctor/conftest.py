@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from forge import Package, write_channel
-from forge_packages import PACKAGES, SUBDIR
-from life_channel import OLD, module
-from living import World
+from support.conda_packages import Package, write_channel
+from support.forge import PACKAGES, SUBDIR
+from support.growing_channel import OLD, module
+from support.world import World
 
 from mambakernels import kernels
 from mambakernels.numeric.threads import THREAD_VARIABLES

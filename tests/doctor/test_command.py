@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from living import World
+from support.world import World
 
 import mambakernels
 from mambakernels import kernels

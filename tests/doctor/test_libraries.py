@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from examined import change, look, only, site, stays
-from living import World
+from support.examination import change, look, only, site, stays
+from support.world import World
 
 from mambakernels import kernels
 from mambakernels.doctor import Finding

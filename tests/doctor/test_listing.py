@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examined import look, only, snapshot, stays
-from living import World
+from support.examination import look, only, snapshot, stays
+from support.world import World
 
 from mambakernels import kernels
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examined import change, look, mends, only, site, snapshot, stays
-from living import World
+from support.examination import change, look, mends, only, site, snapshot, stays
+from support.world import World
 
 from mambakernels import kernels
 from mambakernels.environments import MANIFEST

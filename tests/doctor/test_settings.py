@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from examined import ROOMY, change, look, mends, only, site, stays
-from living import World
+from support.examination import ROOMY, change, look, mends, only, site, stays
+from support.world import World
 
 from mambakernels import kernels
 from mambakernels.doctor import Machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from examined import look, only, site
-from living import World
+from support.examination import look, only, site
+from support.world import World
 
 from mambakernels import kernels
 from mambakernels.doctor import examine

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from forge import File, Package, write_channel
+from support.conda_packages import File, Package, write_channel
 
 from mambakernels import errors, paths
 from mambakernels.engines import Package as Known

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from forge_server import Site
+from support.channel_server import Site
 
 from mambakernels import paths
 from mambakernels.engines import Engine, Request, bytecode

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from marks import ENGINES, engine_of, needs_micromamba
+from support.engines import ENGINES, engine_of, needs_micromamba
 
 from mambakernels import engines, errors, paths
 from mambakernels.channels import wheels

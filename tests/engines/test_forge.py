@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forge_packages import PACKAGES, PYTHON, SUBDIR
-from forge_server import INDEX_FORMS, Fault, Site, serve
-from marks import ENGINES, engine_of
+from support.channel_server import INDEX_FORMS, Fault, Site, serve
+from support.engines import ENGINES, engine_of
+from support.forge import PACKAGES, PYTHON, SUBDIR
 
 import mambakernels
 from mambakernels import engines, errors, kernels

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from forge import File, Package, write_channel
-from marks import needs_micromamba
+from support.conda_packages import File, Package, write_channel
+from support.engines import needs_micromamba
 
 from mambakernels import errors, paths
 from mambakernels.engines import micromamba

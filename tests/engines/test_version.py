@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from marks import needs_micromamba
+from support.engines import needs_micromamba
 
 from mambakernels import errors
 from mambakernels.engines import micromamba

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import life_channel
 import pytest
-from living import World
-from marks import ENGINES
+from support import growing_channel
+from support.engines import ENGINES
+from support.world import World
 
 
 @pytest.fixture(params=ENGINES)
@@ -21,5 +21,5 @@ def world(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> World
     """A root without environments, and a channel that the test may change."""
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    life_channel.write(tmp_path / "channel")
+    growing_channel.write(tmp_path / "channel")
     return World(tmp_path, tmp_path / "channel", engine)

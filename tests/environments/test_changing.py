@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 
-import life_channel
 import pytest
-from life_channel import SITE, names, tree
-from living import World
+from support import growing_channel
+from support.growing_channel import SITE, names, tree
+from support.world import World
 
 import mambakernels
 from mambakernels import errors, kernels
@@ -23,7 +23,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_install_keeps_every_other_package_as_it_is(world: World) -> None:
     before = world.create()
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     change = mambakernels.install("one", ["stem"], **world.options)
     assert names(change.added) == {"stem": "2.0", "leaf": "2.0"}
     assert (change.removed, change.replaced) == ((), ())
@@ -36,7 +36,7 @@ def test_install_keeps_every_other_package_as_it_is(world: World) -> None:
 
 def test_install_moves_what_it_must_and_no_more(world: World) -> None:
     world.create("one", "python", "grown", "other")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     change = mambakernels.install("one", ["grown>=2"], **world.options)
     assert names(new for _, new in change.replaced) == {"grown": "2.0", "seed": "2.0"}
     assert (change.added, change.removed) == ((), ())
@@ -54,7 +54,7 @@ def test_install_of_what_is_there_is_nothing_to_do(world: World) -> None:
 
 def test_install_from_another_channel_leaves_the_rest_where_it_came_from(world: World) -> None:
     before = world.create()
-    life_channel.write_channel([life_channel.module("elsewhere")], world.path / "another")
+    growing_channel.write_channel([growing_channel.module("elsewhere")], world.path / "another")
     change = mambakernels.install("one", ["elsewhere"], channel=(world.path / "another").as_uri(), **world.options)
     assert names(change.added) == {"elsewhere": "1.0"}
     assert set(before.packages) < set(change.after.packages)
@@ -116,7 +116,7 @@ def test_install_activates_kernels_anew_in_every_way_they_were_registered(world:
     assert {world.variables(name)["ACTIVATING"] for name in listed} == {"1.0"}
     assert world.variables("one-fast")["A"] == "a b$$c"
     assert "A" not in world.variables("something")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     mambakernels.update("one", **world.options)
     assert {world.variables(name)["ACTIVATING"] for name in listed} == {"2.0"}
     mambakernels.uninstall("one", ["activating"], **world.options)
@@ -146,7 +146,7 @@ def fails_to_exist(world: World) -> tuple[str, type[Exception]]:
 
 
 def fails_to_link(world: World) -> tuple[str, type[Exception]]:
-    life_channel.damage(world.channel, "stem-1.0-pyh_0")
+    growing_channel.damage(world.channel, "stem-1.0-pyh_0")
     return "stem", errors.EngineError
 
 
@@ -212,7 +212,7 @@ def test_an_interrupted_change_changes_nothing(world: World, number: int) -> Non
 
 def test_a_dry_run_changes_nothing_at_all(world: World, cli: Cli) -> None:
     world.create("one", "python", "grown", "stem")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     before, jupyter = tree(world.root / "envs"), tree(world.path / "jupyter")
     change = mambakernels.install("one", ["other"], dry_run=True, **world.options)
     assert names(change.added) == {"other": "2.0"}
@@ -229,7 +229,7 @@ def test_a_dry_run_changes_nothing_at_all(world: World, cli: Cli) -> None:
 
 def test_update_of_a_name_moves_it_and_what_it_needs(world: World) -> None:
     world.create("one", "python", "grown", "stem", "other")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     change = mambakernels.update("one", ["grown"], **world.options)
     assert names(new for _, new in change.replaced) == {"grown": "2.0", "seed": "2.0"}
     assert world.python("one", "import grown, stem; print(grown.VERSION, stem.VERSION)") == "2.0 1.0"
@@ -237,7 +237,7 @@ def test_update_of_a_name_moves_it_and_what_it_needs(world: World) -> None:
 
 def test_update_of_all_keeps_what_the_specs_say_and_pythons_minor(world: World) -> None:
     before = world.create("one", "python", "grown", "stem", "pinned=1")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     change = mambakernels.update("one", **world.options)
     assert names(new for _, new in change.replaced) == {"grown": "2.0", "seed": "2.0", "stem": "2.0", "leaf": "2.0"}
     assert change.after.package("python") == before.package("python")
@@ -290,7 +290,7 @@ def test_the_command_line_says_what_changed(world: World, cli: Cli) -> None:
     added = cli("install", "one", "stem", *here)
     assert [line for line in added.stdout.splitlines() if line[0] in "+-~"] == ["+ leaf=1.0=pyh_0", "+ stem=1.0=pyh_0"]
     assert cli("install", "one", "stem", *here).stdout.startswith("Nothing to change.")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     moved = cli("update", "one", "stem", *here)
     assert "~ stem=1.0=pyh_0 → 2.0=pyh_0" in moved.stdout
     gone = cli("uninstall", "one", "stem", *here)

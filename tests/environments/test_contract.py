@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import life_channel
 import pytest
-from life_channel import manifest
-from living import World
-from marks import needs_micromamba
+from support import growing_channel
+from support.engines import needs_micromamba
+from support.growing_channel import manifest
+from support.world import World
 
 import mambakernels
 from mambakernels import errors, kernels
@@ -26,7 +26,7 @@ NAMES = ("rattler", "micromamba")
 def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[World]:
     """One world per engine, alike but for the engine, with one channel."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    life_channel.write(tmp_path / "channel ü")
+    growing_channel.write(tmp_path / "channel ü")
     return [World(tmp_path / name, tmp_path / "channel ü", name) for name in NAMES]
 
 
@@ -61,7 +61,7 @@ STEPS: dict[str, Callable[[World], Any]] = {
 def test_a_whole_life_is_the_same(worlds: list[World], monkeypatch: pytest.MonkeyPatch) -> None:
     for step, act in STEPS.items():
         if step == "update one":
-            life_channel.grow(worlds[0].channel)
+            growing_channel.grow(worlds[0].channel)
         assert not any(isinstance(found, tuple) for found in both(worlds, act, monkeypatch))
         one, other = both(worlds, state, monkeypatch)
         assert one == other, step
@@ -112,7 +112,7 @@ MISTAKES: dict[str, Callable[[World], Any]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_told_alike(worlds: list[World], monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     both(worlds, lambda world: world.create("one", "python", "grown"), monkeypatch)
-    life_channel.damage(worlds[0].channel, "stem-1.0-pyh_0")
+    growing_channel.damage(worlds[0].channel, "stem-1.0-pyh_0")
     one, other = both(worlds, MISTAKES[mistake], monkeypatch)
     assert isinstance(one, tuple), one
     assert isinstance(other, tuple), other

@@ -6,10 +6,10 @@ import json
 import subprocess
 import sys
 
-import life_channel
 import pytest
-from life_channel import tree
-from living import World
+from support import growing_channel
+from support.growing_channel import tree
+from support.world import World
 
 import mambakernels
 from mambakernels import environments, errors, kernels
@@ -143,7 +143,7 @@ def test_a_rename_that_was_stopped_is_completed_by_the_next(
 def test_a_clone_that_fails_leaves_nothing(world: World) -> None:
     world.create()
     environments.clean(environments.get("one", world.read("one").root).root)
-    life_channel.damage(world.channel, "grown-1.0-pyh_0")
+    growing_channel.damage(world.channel, "grown-1.0-pyh_0")
     with pytest.raises(errors.EngineError, match="grown"):
         mambakernels.clone("one", "two", **world.options)
     assert [path.name for path in (world.root / "envs").iterdir()] == ["one"]
@@ -156,7 +156,7 @@ def test_an_environment_at_a_path_lives_as_one_with_a_name(world: World) -> None
     assert made.prefix == place
     assert json.loads((place / ".mambakernels.json").read_text())["name"] == "np"
     mambakernels.install(place, ["stem"], **world.options)
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     mambakernels.update(place, ["stem"], **world.options)
     mambakernels.uninstall(place, ["grown"], **world.options)
     assert mambakernels.verify(place, root=world.root).damage == ()

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import misbehaving as bad
 import pytest
-from misbehaving import Server
+from support import misbehaving_server as bad
+from support.misbehaving_server import Server
 
 from mambakernels import channels, engines
 from mambakernels.paths import Root
@@ -117,10 +117,10 @@ def test_the_command_line_says_why(world_file: Path, empty_root: Root, cli: Cli)
 
 @pytest.fixture
 def world_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    import life_channel
+    from support import growing_channel
 
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
-    url = life_channel.write(tmp_path / "channel")
+    url = growing_channel.write(tmp_path / "channel")
     file = tmp_path / "environment.yml"
     file.write_text(f"channels: ['{url}']\ndependencies: [python, grown]\n")
     return file

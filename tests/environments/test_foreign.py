@@ -11,9 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import rattler
-from forge_packages import SUBDIR
-from life_channel import tree
-from living import World
+from support.forge import SUBDIR
+from support.growing_channel import tree
+from support.world import World
 
 import mambakernels
 from mambakernels import errors, kernels

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from living import World
+from support.world import World
 
 import mambakernels
 from mambakernels import errors, kernels

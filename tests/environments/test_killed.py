@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import life_channel
 import pytest
-from living import World
+from support import growing_channel
+from support.world import World
 
 import mambakernels
 from mambakernels import kernels
@@ -99,7 +99,7 @@ def check(environment: Environment) -> None:
 def test_killed_at_fifty_random_moments(world: World) -> None:
     world.create("one", "python", "grown")
     world.create("moved", "python", "grown", "seed")
-    life_channel.grow(world.channel)
+    growing_channel.grow(world.channel)
     start_over(world)
     for name in ("one", "moved"):
         (world.read(name).prefix / "mine.txt").write_text("mine\n")

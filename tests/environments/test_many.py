@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import misbehaving as bad
 import pytest
-from life_channel import tree
-from living import World
-from marks import needs_micromamba
+from support import misbehaving_server as bad
+from support.engines import needs_micromamba
+from support.growing_channel import tree
+from support.world import World
 
 import mambakernels
 from mambakernels import kernels

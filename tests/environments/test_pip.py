@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from life_channel import tree
-from marks import ENGINES
+from support.engines import ENGINES
+from support.growing_channel import tree
 
 import mambakernels
 from mambakernels import errors, kernels

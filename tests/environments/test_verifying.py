@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
-from life_channel import SITE, tree
-from living import World
+from support.growing_channel import SITE, tree
+from support.world import World
 
 import mambakernels
 

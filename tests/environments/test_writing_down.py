@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import rattler
 import yaml
-from forge_packages import SUBDIR
-from life_channel import EVERYWHERE, names
-from living import World
-from marks import ENGINES
+from support.engines import ENGINES
+from support.forge import SUBDIR
+from support.growing_channel import EVERYWHERE, names
+from support.world import World
 
 import mambakernels
 from mambakernels import errors, kernels
@@ -148,7 +148,7 @@ def test_a_broken_lockfile_is_refused_by_name(world: World, content: str) -> Non
 @pytest.mark.parametrize("warm", [True, False])
 @pytest.mark.parametrize("scheme", ["file", "http"])
 def test_a_wrong_hash_in_a_file_is_fatal(world: World, hashed: str, scheme: str, *, warm: bool) -> None:
-    from forge_server import serve
+    from support.channel_server import serve
 
     with serve(world.path) as site:
         url = world.url if scheme == "file" else site.url("channel")

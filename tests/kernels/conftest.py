@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kernels_made import Make, made
+from support.kernelspecs import Make, made
 
 
 @pytest.fixture

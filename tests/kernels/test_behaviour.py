@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from jupyter_servers import end, jupyter_server, manager
-from kernels_real import Kernel, alive, family, make_environment, processes, running, seconds_until
+from support.jupyter_servers import end, jupyter_server, manager
+from support.running_kernels import Kernel, alive, family, make_environment, processes, running, seconds_until
 
 from mambakernels.channels import blas
 from mambakernels.environments import Environment

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from activation.test_capture import DEADLY, HOSTILE
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
-from kernels_real import make_environment, running, seconds_until
-from marks import needs_micromamba
-from activation.test_capture import DEADLY, HOSTILE
+from support.engines import needs_micromamba
+from support.running_kernels import make_environment, running, seconds_until
 
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError

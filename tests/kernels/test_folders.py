@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
-from kernels_made import Make
+from support.kernelspecs import Make
 
 from mambakernels import kernels
 from mambakernels.errors import InvalidRequestError, KernelError

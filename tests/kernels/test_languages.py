@@ -16,7 +16,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
-from kernels_made import Make, add_program
+from support.kernelspecs import Make, add_program
 
 import mambakernels
 from mambakernels import environments, kernels

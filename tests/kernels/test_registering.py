@@ -20,7 +20,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
-from kernels_made import SHIPPED, Make
+from support.kernelspecs import SHIPPED, Make
 
 from mambakernels.activation.capture import fingerprint
 from mambakernels.environments import Environment

@@ -16,10 +16,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from jupyter_servers import jupyter_server
-from kernels_real import make_environment
 from nbclient import NotebookClient
-from terminal import terminal
+from support.jupyter_servers import jupyter_server
+from support.running_kernels import make_environment
+from support.terminal import terminal
 
 from mambakernels.environments import Environment
 from mambakernels.kernels import KernelSpec, register, unregister

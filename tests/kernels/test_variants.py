@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from kernels_made import Make
+from support.kernelspecs import Make
 
 from mambakernels import kernels
 from mambakernels.errors import InvalidRequestError, KernelError

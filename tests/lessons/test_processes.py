@@ -162,7 +162,11 @@ def inside(environments: dict[str, Environment]) -> Any:
     """A notebook that ran on one of our kernels and used others from there, one of them interrupted."""
     own, other, *_ = [environment.name for environment in environments.values()]
     cells = [
-        "from mambakernels.lessons import blas_kernels, on_kernels\nfrom mambakernels.numeric import set_threads\nset_threads(1)",
+        (
+            "from mambakernels.lessons import blas_kernels, on_kernels\n"
+            "from mambakernels.numeric import set_threads\n"
+            "set_threads(1)"
+        ),
         f"print(on_kernels({FORKED!r}, [{own!r}, {other!r}]))",
         (
             "import os, signal, threading\n"

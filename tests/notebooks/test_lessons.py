@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from conftest import BLAS
+from support.blas import BLAS
 
 import mambakernels
 from mambakernels.environments import Environment

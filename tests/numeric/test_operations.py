@@ -3,9 +3,9 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-import counting
 import numpy as np
 import pytest
+from support import flop_counting
 
 from mambakernels.numeric import native
 from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available
@@ -63,19 +63,19 @@ def test_flops(name: str, flops: float | None) -> None:
     assert OPERATIONS[name].flop_count(1000, "float32") == expected
 
 
-@pytest.mark.parametrize("name", counting.ALGORITHMS)
+@pytest.mark.parametrize("name", flop_counting.ALGORITHMS)
 def test_flops_are_those_that_the_textbook_algorithm_makes(name: str) -> None:
     """Counted by numbers that count: exact for products, and up to lower powers of n for decompositions."""
     operation = OPERATIONS[name]
-    counted = {n: counting.flops(name, n) for n in (8, 16, 32)}
+    counted = {n: flop_counting.flops(name, n) for n in (8, 16, 32)}
     errors = [abs((operation.flop_count(n, "float64") or 0) / count - 1) for n, count in counted.items()]
     assert errors[-1] < 0.1
     assert errors[2] <= errors[1] <= errors[0]
 
 
-@pytest.mark.parametrize("name", counting.COMPLEX)
+@pytest.mark.parametrize("name", flop_counting.COMPLEX)
 def test_complex_flops_are_those_that_the_textbook_algorithm_makes(name: str) -> None:
-    counted = counting.flops(name, 24, complex_numbers=True)
+    counted = flop_counting.flops(name, 24, complex_numbers=True)
     assert OPERATIONS[name].flop_count(24, "complex128") == pytest.approx(counted, rel=0.1)
 
 

@@ -8,8 +8,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from measurements_made import GEMM, measured, visits, worker
 from PIL import Image
+from support.measurements import GEMM, measured, visits, worker
 
 import mambakernels
 from mambakernels.bench import saving

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from marks import ENGINES
+from support.engines import ENGINES
 
 import mambakernels
 from mambakernels import environments as environments_module

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
-from forge_server import Fault, Site
+from support.channel_server import Fault, Site
 
 import mambakernels
 from mambakernels import errors

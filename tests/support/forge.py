@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from forge import PLACEHOLDER, File, Link, Package, write_channel
+from support.conda_packages import PLACEHOLDER, File, Link, Package, write_channel
 
 from mambakernels import paths
 

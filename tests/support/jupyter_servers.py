@@ -19,7 +19,7 @@ from queue import Empty
 from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
-from kernels_real import Reply, family, run_in, seconds_until
+from support.running_kernels import Reply, family, run_in, seconds_until
 
 # Starts as many kernels as asked for, all at once, prints their processes, and waits.
 MANAGER = """

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from forge import File, Package, write_channel
-from forge_packages import PACKAGES, PYTHON, SUBDIR
+from support.conda_packages import File, Package, write_channel
+from support.forge import PACKAGES, PYTHON, SUBDIR
 
 from mambakernels import engines
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from living import World
+from support.world import World
 
 from mambakernels.doctor import Examination, Finding, Machine, examine
 from mambakernels.environments import MANIFEST

@@ -1,0 +1,14 @@
+"""The BLAS libraries that this machine can have, and the environment that tests make for one."""
+
+from __future__ import annotations
+
+from mambakernels.channels import blas
+from mambakernels.environments import EnvironmentSpec
+
+BLAS = [item.name for item in blas.available()]
+
+
+def blas_spec(name: str, environment: str | None = None) -> EnvironmentSpec:
+    """Return the spec of an environment with NumPy on a BLAS."""
+    specs = ("python", "numpy", f"libblas=*=*{name}", "threadpoolctl", "ipykernel")
+    return EnvironmentSpec(environment or f"np-{name}", specs, ("wheels",), "rattler")
