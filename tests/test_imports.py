@@ -47,6 +47,7 @@ ONLY = {
     "nbclient": {"runs"},
     "nbformat": {"runs"},
     "pandas": {"runs/results.py", "bench", "plots", "report", "demo.py", "api.py", "cli/tables.py"},
+    "jinja2": {"report"},
     "matplotlib": {"plots"},
     "typer": {"cli"},
     "requests": {"bootstrap", "channels/__init__.py"},
