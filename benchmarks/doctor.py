@@ -43,7 +43,7 @@ def main() -> None:
         _register(root, options.kernels)
         calls = _watched(Path(scratch))
         print(
-            f"{len(environments.list_environments(root))} environments, {len(kernels.list_kernels(root=root))} kernels"
+            f"{len(environments.environments_under(root))} environments, {len(kernels.list_kernels(root=root))} kernels"
         )
         for command in _COMMANDS:
             times = [_time(command) for _ in range(options.rounds)]
@@ -77,7 +77,7 @@ def _copy(source: Path, target: Path, *, different: int) -> None:
 
 
 def _register(root: Root, count: int) -> None:
-    made = environments.list_environments(root)
+    made = environments.environments_under(root)
     for number in range(count):
         again = number // len(made)
         kernels.register(made[number % len(made)], variant=f"v{again}" if again else None)

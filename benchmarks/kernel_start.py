@@ -35,7 +35,7 @@ _RESAMPLES = 2000
 def main() -> None:
     """Read the command line, measure and print."""
     options = _parse()
-    environment = environments.get(options.environment, Root.find(options.root))
+    environment = environments.find_environment(options.environment, Root.find(options.root))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JUPYTER_DATA_DIR"] = folder  # the user's own stays as it is
         spec = register(environment)[0]

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mambakernels.channels import packages
+from mambakernels.channels import conda_packages
 
 
 def main(source: Path, target: Path) -> None:
@@ -58,7 +58,7 @@ def convert(unpacked: Path, index: dict[str, Any], folder: Path, staged: Path) -
         target = staged.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target, follow_symlinks=False)
-    recipe = packages.Recipe(
+    recipe = conda_packages.Recipe(
         name=index["name"],
         version=index["version"],
         subdir="noarch",
@@ -66,7 +66,7 @@ def convert(unpacked: Path, index: dict[str, Any], folder: Path, staged: Path) -
         constrains=tuple(index.get("constrains", ())),
         noarch="python",
     )
-    packages.assemble(recipe, staged, folder)
+    conda_packages.assemble(recipe, staged, folder)
 
 
 async def write_index(target: Path) -> None:

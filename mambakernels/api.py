@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mambakernels.doctor import Examination
     from mambakernels.plots import Theme
     from mambakernels.plots.pictures import Drawn, Form
-    from mambakernels.projects.syncing import Synced
+    from mambakernels.projects.sync import Synced
     from mambakernels.runs.records import Run
     from mambakernels.system.process import Completed
 
@@ -78,9 +78,9 @@ def create(
     spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
     target = None if prefix is None else Path(prefix)
     if register:
-        where = environments.Place.at(target, place) if target else environments.Place.named(spec.name, place)
+        where = environments.Location.at(target, place) if target else environments.Location.named(spec.name, place)
         kernels.check_name(where.name, where.prefix)
-    environment = environments.create(spec, root=place, prefix=target, progress=progress)
+    environment = environments.create_environment(spec, root=place, prefix=target, progress=progress)
     if register:
         with environments.held(target or environment.name, place) as environment:
             _registered(environment)
@@ -104,19 +104,19 @@ def solve(
     """
     spec = _spec("solve", specs, file, locked)
     spec = replace(spec, channels=_several(channel) or spec.channels, engine=engine)
-    return environments.solve(spec, root=Root.find(root), progress=progress)
+    return environments.solve_spec(spec, root=Root.find(root), progress=progress)
 
 
 @_translated
 def get(name: PathLike, *, root: PathLike | None = None) -> Environment:
     """Return the environment of that name, or at that path (also one that others made); NotFoundError if none is."""
-    return environments.get(name, Root.find(root))
+    return environments.find_environment(name, Root.find(root))
 
 
 @_translated
 def list_environments(*, root: PathLike | None = None) -> list[Environment]:
     """Return all environments under the root, by name."""
-    return environments.list_environments(Root.find(root))
+    return environments.environments_under(Root.find(root))
 
 
 @_translated
@@ -125,7 +125,7 @@ def remove(name: PathLike, *, root: PathLike | None = None) -> None:
     with environments.held(name, Root.find(root)) as environment:
         environments.owned(environment)
         kernels.unregister(environment=environment)
-        environments.discard(environment)
+        environments.discard_environment(environment)
 
 
 @_translated
@@ -145,7 +145,7 @@ def install(
     is then as it was, as it is after an interruption.
     """
     place = Root.find(root)
-    change = environments.install(
+    change = environments.install_specs(
         name, specs, root=place, channel=_several(channel), engine=engine, dry_run=dry_run, progress=progress
     )
     return change if dry_run else _refreshed(change, name, place)
@@ -167,7 +167,7 @@ def update(
     Python stays at its minor version unless it is named. Raises as `install` does.
     """
     place = Root.find(root)
-    change = environments.update(
+    change = environments.update_packages(
         name, names, root=place, channel=_several(channel), engine=engine, dry_run=dry_run, progress=progress
     )
     return change if dry_run else _refreshed(change, name, place)
@@ -185,7 +185,7 @@ def uninstall(
 ) -> Change:
     """Take packages out of an environment, with what only they needed; InvalidRequestError if others need them."""
     place = Root.find(root)
-    change = environments.uninstall(name, names, root=place, engine=engine, dry_run=dry_run, progress=progress)
+    change = environments.uninstall_packages(name, names, root=place, engine=engine, dry_run=dry_run, progress=progress)
     return change if dry_run else _refreshed(change, name, place)
 
 
@@ -200,8 +200,8 @@ def clone(
 ) -> Environment:
     """Make another environment of the same packages and files, with kernels of its own like those of the first."""
     place = Root.find(root)
-    source = environments.get(name, place)
-    environments.clone(name, target, root=place, engine=engine, progress=progress)
+    source = environments.find_environment(name, place)
+    environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
     with environments.held(target, place) as made:
         kernels.copy(source, made)
     return made
@@ -221,10 +221,10 @@ def rename(
     Interrupted, it is there under both names, and doing it again completes it.
     """
     place = Root.find(root)
-    environments.clone(name, target, root=place, engine=engine, progress=progress)
+    environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
     with environments.held(name, place) as source, environments.held(target, place) as made:
         kernels.move(source, made)
-        environments.discard(source)
+        environments.discard_environment(source)
     return made
 
 
@@ -239,7 +239,7 @@ def verify(
 ) -> Verification:
     """Compare an environment's files with what its packages brought; `repair` links them anew where they differ."""
     place = Root.find(root)
-    found = environments.verify(environments.get(name, place), progress=progress)
+    found = environments.verify_files(environments.find_environment(name, place), progress=progress)
     if not (repair and found.damage):
         return found
     damaged = {item.package for item in found.damage}
@@ -250,7 +250,7 @@ def verify(
 @_translated
 def export(name: PathLike, *, form: Format = "yml", root: PathLike | None = None) -> str:
     """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit`, or `lock`."""
-    return environments.export(environments.get(name, Root.find(root)), form=form)
+    return environments.export_text(environments.find_environment(name, Root.find(root)), form=form)
 
 
 @_translated
@@ -272,7 +272,7 @@ def lock(
     """
     place, path = Root.find(root), Path(output)
     if file is None and not specs:
-        environment = environments.get(name, place)
+        environment = environments.find_environment(name, place)
         if set(subdirs) <= {paths.subdir()}:
             return environments.lock_environment(environment, path)
         spec = EnvironmentSpec(environment.name, environments.owned(environment).specs, environment.channels)
@@ -285,13 +285,13 @@ def lock(
 @_translated
 def clean(*, dry_run: bool = False, root: PathLike | None = None, progress: Progress = silent) -> list[Cleaned]:
     """Delete the package cache and what killed processes left; environments keep working. Return what it was."""
-    return environments.clean(Root.find(root), dry_run=dry_run, progress=progress)
+    return environments.delete_leftovers(Root.find(root), dry_run=dry_run, progress=progress)
 
 
 @_translated
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return what is known of an environment: its manifest, what pip added, its kernels."""
-    environment = environments.get(name, Root.find(root))
+    environment = environments.find_environment(name, Root.find(root))
     own = [item.name for item in kernels.list_kernels(root=environment.root) if item.prefix == environment.prefix]
     return {
         "name": environment.name,
@@ -349,10 +349,10 @@ def register(
 
 def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
     """Install ipykernel in an environment of ours that has no kernel."""
-    environment = environments.get(name, root)
+    environment = environments.find_environment(name, root)
     if not has_kernel(environment):
         environments.owned(environment)
-        environments.install(name, ["ipykernel"], root=root, progress=progress)
+        environments.install_specs(name, ["ipykernel"], root=root, progress=progress)
 
 
 @_translated
@@ -370,11 +370,12 @@ def sync(
     is declared no more. `root` is where environments live, if not where the file says. InvalidRequestError tells
     what is wrong in the file; the error of a step that fails says what was done and what is left.
     """
-    from mambakernels.projects import kernels_toml, syncing
+    from mambakernels.projects import kernels_toml
+    from mambakernels.projects import sync as project_sync
 
     declared = kernels_toml.read(Path(file))
     place = Root.find(root or declared.root)
-    return syncing.sync(declared, place, dry_run=dry_run, prune=prune, progress=progress)
+    return project_sync.sync(declared, place, dry_run=dry_run, prune=prune, progress=progress)
 
 
 def _registered(environment: Environment) -> None:
@@ -569,9 +570,9 @@ def build_channel(
 @_translated
 def list_channel(*, root: PathLike | None = None) -> list[dict[str, Any]]:
     """Return the records of the `wheels` channel's packages (name, version, build, license, size in bytes, …)."""
-    from mambakernels.channels import packages, wheels
+    from mambakernels.channels import conda_packages, wheels
 
-    found = packages.records(wheels.folder(Root.find(root)), paths.subdir())
+    found = conda_packages.records(wheels.folder(Root.find(root)), paths.subdir())
     return sorted(({"file": name, **record} for name, record in found.items()), key=lambda item: str(item["file"]))
 
 
@@ -588,7 +589,7 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
     """Return what mambakernels would use here: places, engine, channels, and which BLAS can be had."""
     import importlib.metadata
 
-    from mambakernels.channels import blas, wheels
+    from mambakernels.channels import blas_libraries, wheels
 
     place = Root.find(root)
     state = wheels.load(place)
@@ -602,8 +603,8 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
         "conda_forge": public(channels.conda_forge()),
         "wheels_channel": wheels.url(place) if state else None,
         "wheels_packages": len(state.files) if state else 0,
-        "blas": {item.name: blas.why_not(item) or "available" for item in blas.TABLE},
-        "environments": len(environments.list_environments(place)),
+        "blas": {item.name: blas_libraries.why_not(item) or "available" for item in blas_libraries.TABLE},
+        "environments": len(environments.environments_under(place)),
     }
 
 
@@ -618,10 +619,10 @@ def _engine_in_words(root: Root) -> str:
 
 @_translated
 def execute(name: str, argv: Sequence[str], *, root: PathLike | None = None) -> int:
-    """Run a command in an activated environment in place of this program; see `activation.running.execute`."""
-    from mambakernels.activation import running
+    """Run a command in an activated environment in place of this program; see `activation.programs.execute`."""
+    from mambakernels.activation import programs
 
-    return running.execute(name, argv, root=Root.find(root))
+    return programs.execute(name, argv, root=Root.find(root))
 
 
 @_translated
@@ -638,17 +639,17 @@ def call(
 
     Each line of its output goes to `on_line` as it comes; `name` may be a path to any conda environment.
     """
-    from mambakernels.activation import running
+    from mambakernels.activation import programs
 
-    return running.call(name, argv, root=Root.find(root), on_line=on_line, env=env, cwd=Path(cwd) if cwd else None)
+    return programs.call(name, argv, root=Root.find(root), on_line=on_line, env=env, cwd=Path(cwd) if cwd else None)
 
 
 @_translated
 def open_shell(name: str, shell: str | None = None, *, root: PathLike | None = None) -> int:
-    """Become an interactive shell in an activated environment; see `mambakernels.activation.running.open_shell`."""
-    from mambakernels.activation import running
+    """Become an interactive shell in an activated environment; see `mambakernels.activation.programs.open_shell`."""
+    from mambakernels.activation import programs
 
-    return running.open_shell(name, shell, root=Root.find(root))
+    return programs.open_shell(name, shell, root=Root.find(root))
 
 
 @_translated

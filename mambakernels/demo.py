@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mambakernels import api, channels, engines, environments, errors, kernels, paths
-from mambakernels.channels import blas as blas_table
+from mambakernels.channels import blas_libraries
 from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
 from mambakernels.kernels import threads
@@ -135,13 +135,13 @@ def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:
 
 def _choose(asked: Sequence[str], from_wheels: bool) -> tuple[list[str], dict[str, str]]:  # noqa: FBT001 (private)
     """Return the BLAS libraries to compare, and why others are left out."""
-    known = list(blas_table.BY_NAME) if from_wheels else list(blas_table.CONDA_FORGE.get(paths.subdir(), ()))
+    known = list(blas_libraries.BY_NAME) if from_wheels else list(blas_libraries.CONDA_FORGE.get(paths.subdir(), ()))
     if unknown := [name for name in asked if name not in known]:
         raise errors.InvalidRequestError(
             f"No BLAS called {', '.join(unknown)} can be compared here.", next_step=f"There are: {', '.join(known)}."
         )
     wanted = list(asked) or known
-    reasons = {name: blas_table.why_not(blas_table.BY_NAME[name]) for name in wanted} if from_wheels else {}
+    reasons = {name: blas_libraries.why_not(blas_libraries.BY_NAME[name]) for name in wanted} if from_wheels else {}
     missing = {name: reason for name, reason in reasons.items() if reason}
     return [name for name in wanted if name not in missing], missing
 
@@ -162,7 +162,7 @@ def _create(
     for spec in specs:
         if not (root.environments / spec.name).exists():
             _remember(root, spec.name)
-    made = environments.create_several(specs, root=root, progress=_without_choices(progress))
+    made = environments.create_in_parallel(specs, root=root, progress=_without_choices(progress))
     if others := [environment for environment in made if channel.url not in environment.channels]:
         raise errors.InvalidRequestError(
             f"{others[0].name} was made from another channel than {channel.name}, so the comparison would not be fair.",

@@ -55,7 +55,7 @@ def root(home: Path) -> Root:
 @pytest.fixture(scope="session")
 def environments(root: Root) -> dict[str, Environment]:
     """One environment per BLAS, by the name of the BLAS, registered as kernels."""
-    made = {name: environments_module.create(blas_spec(name), root=root) for name in BLAS}
+    made = {name: environments_module.create_environment(blas_spec(name), root=root) for name in BLAS}
     for environment in made.values():
         kernels.register(environment)
     return made

@@ -35,7 +35,7 @@ class Channel:
         return self.name == "wheels"
 
 
-def choose_several(names: Sequence[str], root: Root) -> list[Channel]:
+def choose_all(names: Sequence[str], root: Root) -> list[Channel]:
     """Return the channels of these names; `auto` are those of a `.condarc` that the user named, if it has any."""
     listed = [other for name in names for other in (condarc.named().channels if name == "auto" else ()) or (name,)]
     return [choose(name, root) for name in dict.fromkeys(_expanded(listed))]
@@ -100,19 +100,19 @@ def provide(
         wheels.ensure(root, specs, insist=insist, update=update, progress=progress)
 
 
-def own_package(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
+def numeric_spec(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
     """Make sure `mambakernels-numeric` can be installed; return its channel and the match spec for this source."""
-    from mambakernels.channels import own
+    from mambakernels.channels import numeric_package
 
-    return own.ensure(root, progress=progress)
+    return numeric_package.ensure(root, progress=progress)
 
 
-def own_record(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
+def numeric_record(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
     """Make sure `mambakernels-numeric` can be installed; return its record, with its address."""
-    from mambakernels.channels import own
+    from mambakernels.channels import numeric_package
 
-    own.ensure(root, progress=progress)
-    return own.record(root)
+    numeric_package.ensure(root, progress=progress)
+    return numeric_package.record(root)
 
 
 def what_wheels_offer() -> str:

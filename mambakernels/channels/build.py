@@ -17,12 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mambakernels import errors, paths
-from mambakernels.channels import blas as blas_table
-from mambakernels.channels import downloads, interpreter, packages, relink, wheel, wheels
-from mambakernels.channels.blas import Blas, Provider
-from mambakernels.channels.names import conda_name, wheel_name
-from mambakernels.channels.packages import Recipe
-from mambakernels.channels.wheels import Request, State
+from mambakernels.channels import blas_libraries, conda_packages, downloads, interpreter, relink, wheel, wheels
+from mambakernels.channels.blas_libraries import BlasLibrary, Provider
+from mambakernels.channels.conda_packages import Recipe
+from mambakernels.channels.wheel_names import conda_name, wheel_name
+from mambakernels.channels.wheels import State, WheelsRequest
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
 from mambakernels.system import process
@@ -73,14 +72,14 @@ class Build:
         """Return the folder with a package's files, unpacked from the channel if it was not laid out just now."""
         if package not in self.laid_out:
             self.laid_out[package] = self.scratch / "unpacked" / package
-            packages.unpack(wheels.folder(self.root) / paths.subdir() / package, self.laid_out[package])
+            conda_packages.unpack(wheels.folder(self.root) / paths.subdir() / package, self.laid_out[package])
         return self.laid_out[package]
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
     """Answer `wheels.ensure`: build what is missing and publish it, or leave the channel as it was."""
     root = Root(Path(message["root"]))
-    request = Request(**{key: tuple(value) for key, value in message["request"].items()})
+    request = WheelsRequest(**{key: tuple(value) for key, value in message["request"].items()})
     known = wheels.load(root) or State(interpreter.fingerprint(), wheels.code())
     shutil.rmtree(wheels.scratch(root), ignore_errors=True)  # left by a process that was killed
     wheels.scratch(root).mkdir(parents=True)
@@ -90,7 +89,7 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     return {"packages": len(state.files)}
 
 
-def _build(build: Build, request: Request, *, update: bool, insist: bool) -> State:
+def _build(build: Build, request: WheelsRequest, *, update: bool, insist: bool) -> State:
     """Run the three tracks side by side (the interpreter, the wheels, the BLAS libraries), then NumPy on each BLAS."""
     if not update:
         build.sources.update(build.known.sources)
@@ -98,18 +97,18 @@ def _build(build: Build, request: Request, *, update: bool, insist: bool) -> Sta
     wanted = tuple(name for name in dict.fromkeys((*build.known.blas, *request.blas)) if name not in have)
     asked = [wheels.name_of(spec) for spec in request.wheels]
     requirements = _requirements(build.known, request, update=update, insist=insist)
-    packages.seed_index(wheels.folder(build.root), build.scratch / "index", subdir=paths.subdir())
+    conda_packages.seed_index(wheels.folder(build.root), build.scratch / "index", subdir=paths.subdir())
     with ThreadPoolExecutor(3) as pool:
         blas_track = pool.submit(_blas_track, build, wanted)
         wheels_track = pool.submit(_wheels_track, build, requirements, asked, update=update)
         pool.submit(_interpreter_track, build).result()
         found, (added, missing) = wheels_track.result(), blas_track.result()
     _refuse_missing(request, missing)
-    ready = tuple(blas_table.BY_NAME[name] for name in dict.fromkeys((*have, *added)))
+    ready = tuple(blas_libraries.BY_NAME[name] for name in dict.fromkeys((*have, *added)))
     numpys = _numpys(build, found, update=update)
     _finish(build, _stage_numpy(build, numpys, ready, found))
     build.progress(Event("index"))
-    packages.publish(
+    conda_packages.publish(
         build.scratch / "index", wheels.folder(build.root), members=build.sources.values(), subdir=paths.subdir()
     )
     _keep(build, numpys)
@@ -122,10 +121,10 @@ def _build(build: Build, request: Request, *, update: bool, insist: bool) -> Sta
     )
 
 
-def _refuse_missing(request: Request, missing: dict[str, str]) -> None:
+def _refuse_missing(request: WheelsRequest, missing: dict[str, str]) -> None:
     """Raise if no BLAS that was asked for can be had; if only some cannot, the caller reads it in the state."""
     if request.blas and all(name in missing for name in request.blas):
-        raise wheels.unavailable(blas_table.BY_NAME[request.blas[0]], missing[request.blas[0]])
+        raise wheels.unavailable(blas_libraries.BY_NAME[request.blas[0]], missing[request.blas[0]])
 
 
 def _interpreter_track(build: Build) -> None:
@@ -150,11 +149,11 @@ def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[str], dict[st
     """Return the BLAS libraries that are packed now, and why others are not."""
     unpacked, missing = _download_providers(build, wanted)
     ready = [name for name in wanted if name not in missing]
-    _finish(build, _stage_providers(build, [blas_table.BY_NAME[name] for name in ready], unpacked))
+    _finish(build, _stage_providers(build, [blas_libraries.BY_NAME[name] for name in ready], unpacked))
     return ready, missing
 
 
-def _requirements(known: State, request: Request, *, update: bool, insist: bool) -> list[str]:
+def _requirements(known: State, request: WheelsRequest, *, update: bool, insist: bool) -> list[str]:
     """Return what pip is asked for: all of it for a new channel or an update, else only what is new."""
     new = [_pip_requirement(spec) for spec in request.wheels]
     if update or not known.sources:
@@ -201,7 +200,7 @@ def _versions(known: State) -> Iterator[tuple[str, str]]:
     """Yield the name and version of everything in the channel that came as a wheel."""
     for source in known.sources:
         version, name, _digest = source.split()
-        if name not in {"python", *blas_table.INTERFACES, *blas_table.PROVIDERS}:
+        if name not in {"python", *blas_libraries.INTERFACES, *blas_libraries.PROVIDERS}:
             yield wheel_name(name), version
 
 
@@ -209,7 +208,7 @@ def _download_providers(build: Build, names: Iterable[str]) -> tuple[dict[str, P
     """Fetch what each BLAS is made of, by distribution; one that cannot be had is told, and the others go on."""
     missing: dict[str, str] = {}
     unpacked: dict[str, Path] = {}
-    for blas in (blas_table.BY_NAME[name] for name in names):
+    for blas in (blas_libraries.BY_NAME[name] for name in names):
         try:
             for provider in blas.providers:
                 if provider.distribution not in unpacked:
@@ -237,7 +236,7 @@ def _fetch(build: Build, provider: Provider) -> Path:
 
 
 def _stage_wheel(build: Build, item: wheel.Wheel, found: dict[str, wheel.Wheel]) -> list[Staged]:
-    if item.name in blas_table.PROVIDERS or item.name == "numpy":
+    if item.name in blas_libraries.PROVIDERS or item.name == "numpy":
         return []  # staged as the library it is, and once per BLAS
     recipe = wheel.recipe(item, found, paths.subdir())
 
@@ -268,7 +267,7 @@ def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
     return wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
 
 
-def _stage_providers(build: Build, ready: Sequence[Blas], unpacked: Mapping[str, Path]) -> list[Staged]:
+def _stage_providers(build: Build, ready: Sequence[BlasLibrary], unpacked: Mapping[str, Path]) -> list[Staged]:
     """Stage each library's package, and per BLAS the three interface packages that match specs name."""
     providers = {provider: unpacked[provider.distribution] for blas in ready for provider in blas.providers}
     libraries = [
@@ -277,7 +276,7 @@ def _stage_providers(build: Build, ready: Sequence[Blas], unpacked: Mapping[str,
     interfaces = [
         package
         for blas in ready
-        for name in blas_table.INTERFACES
+        for name in blas_libraries.INTERFACES
         for package in build.add(_interface_recipe(blas, name), "", lambda _files: None)
     ]
     return libraries + interfaces
@@ -301,12 +300,12 @@ def _stage_provider(build: Build, provider: Provider, unpacked: Path) -> list[St
     return build.add(recipe, origin, lambda files: relink.stage_provider(provider, unpacked / "files", files))
 
 
-def _interface_recipe(blas: Blas, name: str) -> Recipe:
+def _interface_recipe(blas: BlasLibrary, name: str) -> Recipe:
     own = tuple(provider.name for provider in blas.providers) if name == "libblas" else ()
-    same = () if name == "libblas" else (f"libblas {blas_table.INTERFACE_VERSION} *_{blas.name}",)
+    same = () if name == "libblas" else (f"libblas {blas_libraries.INTERFACE_VERSION} *_{blas.name}",)
     return Recipe(
         name=name,
-        version=blas_table.INTERFACE_VERSION,
+        version=blas_libraries.INTERFACE_VERSION,
         subdir=paths.subdir(),
         depends=(*own, *same),
         license="BSD-3-Clause",
@@ -341,7 +340,7 @@ def _kept(build: Build) -> Path:
 
 
 def _stage_numpy(
-    build: Build, numpys: Sequence[wheel.Wheel], ready: Sequence[Blas], found: dict[str, wheel.Wheel]
+    build: Build, numpys: Sequence[wheel.Wheel], ready: Sequence[BlasLibrary], found: dict[str, wheel.Wheel]
 ) -> list[Staged]:
     """Stage each NumPy on each BLAS, but for those that cannot be pointed at another than their own (before 2.0)."""
     staged: list[Staged] = []
@@ -369,11 +368,11 @@ class _Plain:
         return self.folder
 
 
-def _stage_numpy_on(build: Build, numpy: _Plain, blas: Blas, found: dict[str, wheel.Wheel]) -> list[Staged]:
+def _stage_numpy_on(build: Build, numpy: _Plain, blas: BlasLibrary, found: dict[str, wheel.Wheel]) -> list[Staged]:
     plain = wheel.recipe(numpy.wheel, found, paths.subdir())
     recipe = replace(
         plain,
-        depends=(*plain.depends, *(f"{name} * *_{blas.name}" for name in blas_table.INTERFACES)),
+        depends=(*plain.depends, *(f"{name} * *_{blas.name}" for name in blas_libraries.INTERFACES)),
         build_number=blas.build_number,
         build_suffix=f"_{blas.name}",
     )
@@ -413,11 +412,11 @@ def _finish(build: Build, staged: Sequence[Staged]) -> None:
     """Pack what was staged on all processors, and index it while other tracks go on."""
     output = build.scratch / "index" / paths.subdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        packed = pool.map(lambda item: packages.assemble(item.recipe, item.files, output), staged)
+        packed = pool.map(lambda item: conda_packages.assemble(item.recipe, item.files, output), staged)
         for done, (item, path) in enumerate(zip(staged, packed, strict=True), start=1):
             build.sources[item.source] = path.name
             build.laid_out[path.name] = item.files
             build.progress(Event("pack", item.recipe.name, done, len(staged)))
     if staged:
         with build.indexing:
-            packages.write_index(build.scratch / "index")
+            conda_packages.write_index(build.scratch / "index")

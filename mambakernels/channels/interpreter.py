@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from mambakernels.channels import elf
-from mambakernels.channels.packages import Recipe
+from mambakernels.channels.conda_packages import Recipe
 
 # In nobody's way at run time, and half of the size: test suites, caches, what other tools put in, static libraries.
 _LEFT_OUT = ("__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "ensurepip", "config-*")

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mambakernels import errors
-from mambakernels.channels import blas as blas_table
-from mambakernels.channels import elf, interpreter
-from mambakernels.channels.blas import Blas, Provider
+from mambakernels.channels import blas_libraries, elf, interpreter
+from mambakernels.channels.blas_libraries import BlasLibrary, Provider
 
 
 class FixedBlasError(errors.ChannelError):
@@ -35,7 +34,7 @@ def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
         elf.edit(library, rpath="$ORIGIN", needed=provider.replace_needed)
 
 
-def relink(numpy: Path, blas: Blas, libraries: Iterable[Path]) -> None:
+def relink(numpy: Path, blas: BlasLibrary, libraries: Iterable[Path]) -> None:
     """Make the NumPy staged under the prefix `numpy` call `blas`, whose libraries are given as files."""
     given = {path.name: path for path in libraries}
     needed = tuple(_resolve(pattern, given) for pattern in blas.needed)
@@ -48,7 +47,9 @@ def relink(numpy: Path, blas: Blas, libraries: Iterable[Path]) -> None:
     _drop_unneeded(numpy)
 
 
-def _relink_module(module: Path, prefix: Path, blas: Blas, *, needed: tuple[str, ...], offered: frozenset[str]) -> None:
+def _relink_module(
+    module: Path, prefix: Path, blas: BlasLibrary, *, needed: tuple[str, ...], offered: frozenset[str]
+) -> None:
     renamed = {name: new for name in _calls(module) if (new := blas.symbol(name))}
     missing = sorted({*(set(_calls(module)) - set(renamed)), *(set(renamed.values()) - offered)})
     if missing:
@@ -78,7 +79,7 @@ def _calls(module: Path) -> list[str]:
 
 
 def _is_wheels_own(library: str) -> bool:
-    return Path(library).match(blas_table.WHEEL_LIBRARY)
+    return Path(library).match(blas_libraries.WHEEL_LIBRARY)
 
 
 def _resolve(pattern: str, given: dict[str, Path]) -> str:

@@ -18,8 +18,8 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from mambakernels import errors
 from mambakernels.channels import interpreter
-from mambakernels.channels.names import conda_name
-from mambakernels.channels.packages import Recipe
+from mambakernels.channels.conda_packages import Recipe
+from mambakernels.channels.wheel_names import conda_name
 
 _LONGEST_NAME_OF_A_LICENCE = 80  # some wheels put the whole text where the name belongs
 _SHEBANG = re.compile(rb"\A#!/PREFIX/bin/python[^\n]*\n")

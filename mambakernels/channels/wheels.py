@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mambakernels import errors, paths
-from mambakernels.channels import blas as blas_table
-from mambakernels.channels import interpreter
-from mambakernels.channels.blas import Blas
+from mambakernels.channels import blas_libraries, interpreter
+from mambakernels.channels.blas_libraries import BlasLibrary
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system import process
@@ -25,9 +24,22 @@ from mambakernels.system.locks import locked, nobody_using_packages
 BASE = ("ipykernel", "numpy", "pip", "threadpoolctl")
 _SCHEMA = 1
 # The modules that decide what is in a package.
-_BUILDERS = ("blas", "build", "downloads", "elf", "interpreter", "names", "packages", "relink", "wheel", "wheels")
+_BUILDERS = (
+    "blas_libraries",
+    "build",
+    "conda_packages",
+    "downloads",
+    "elf",
+    "interpreter",
+    "relink",
+    "wheel",
+    "wheel_names",
+    "wheels",
+)
 _STATE = "wheels.json"
-_NOT_WHEELS = frozenset({"python", *blas_table.INTERFACES, "blas", "mambakernels-numeric", *blas_table.PROVIDERS})
+_NOT_WHEELS = frozenset(
+    {"python", *blas_libraries.INTERFACES, "blas", "mambakernels-numeric", *blas_libraries.PROVIDERS}
+)
 _NAME = re.compile(r"(?:[^:\s]+::)?([A-Za-z0-9_.-]+)")
 
 
@@ -49,21 +61,21 @@ class State:
 
 
 @dataclass(frozen=True)
-class Request:
+class WheelsRequest:
     """What a call wants of the channel: match specs, and the BLAS libraries they imply."""
 
     specs: tuple[str, ...]
     blas: tuple[str, ...]
 
     @classmethod
-    def of(cls, specs: Sequence[str]) -> Request:
+    def of(cls, specs: Sequence[str]) -> WheelsRequest:
         """Read match specs; InvalidRequestError if one is not readable or no BLAS fits it."""
         return cls(tuple(specs), _wanted_blas(specs))
 
     @property
     def wheels(self) -> tuple[str, ...]:
         """Those specs that an index can answer."""
-        return tuple(spec for spec in self.specs if name_of(spec) not in _NOT_WHEELS | set(blas_table.BY_NAME))
+        return tuple(spec for spec in self.specs if name_of(spec) not in _NOT_WHEELS | set(blas_libraries.BY_NAME))
 
 
 def folder(root: Root) -> Path:
@@ -96,7 +108,7 @@ def ensure(
     """
     if sys.platform != "linux":
         raise errors.ChannelError("The wheels channel is built on Linux only.", next_step="Use --channel conda-forge.")
-    request = Request.of(specs)
+    request = WheelsRequest.of(specs)
     if not (update or insist) and (known := _sufficient(root, request)):
         return known
     with locked(root, folder(root).name, progress=progress):
@@ -177,9 +189,9 @@ def _wanted_blas(specs: Sequence[str]) -> tuple[str, ...]:
     wanted: list[str] = []
     for spec in specs:
         name, build = name_of(spec), _build_of(spec)
-        if name in {*blas_table.INTERFACES, "blas"} and build:
+        if name in {*blas_libraries.INTERFACES, "blas"} and build:
             wanted += [blas.name for blas in _matching(spec, build)]
-        elif name in blas_table.BY_NAME:
+        elif name in blas_libraries.BY_NAME:
             wanted.append(name)
     return tuple(dict.fromkeys(wanted)) or ("openblas",)
 
@@ -192,31 +204,31 @@ def _build_of(spec: str) -> str | None:
     return parts[1] if parts else None
 
 
-def _matching(spec: str, build: str) -> tuple[Blas, ...]:
-    matching = blas_table.matching(build)
+def _matching(spec: str, build: str) -> tuple[BlasLibrary, ...]:
+    matching = blas_libraries.matching(build)
     if not matching:
         raise errors.InvalidRequestError(
             f"No BLAS matches {spec}.",
             next_step="The wheels channel knows "
-            + ", ".join(f"libblas=*=*{name}" for name in blas_table.BY_NAME)
+            + ", ".join(f"libblas=*=*{name}" for name in blas_libraries.BY_NAME)
             + ".",
         )
-    possible = tuple(blas for blas in matching if blas_table.why_not(blas) is None)
+    possible = tuple(blas for blas in matching if blas_libraries.why_not(blas) is None)
     if not possible:
-        raise unavailable(matching[0], str(blas_table.why_not(matching[0])))
+        raise unavailable(matching[0], str(blas_libraries.why_not(matching[0])))
     return possible
 
 
-def unavailable(blas: Blas, reason: str) -> errors.ChannelError:
+def unavailable(blas: BlasLibrary, reason: str) -> errors.ChannelError:
     """Say that a BLAS cannot be had here, and what can."""
-    names = ", ".join(item.name for item in blas_table.available() if item != blas)
+    names = ", ".join(item.name for item in blas_libraries.available() if item != blas)
     return errors.ChannelError(
         f"{blas.title} cannot be had here: {reason}.",
         next_step=f"The wheels channel offers {names}; conda-forge has more: --channel conda-forge.",
     )
 
 
-def _sufficient(root: Root, request: Request) -> State | None:
+def _sufficient(root: Root, request: WheelsRequest) -> State | None:
     """Return the channel's state if it has all that is requested, by name."""
     known = load(root)
     if known is None or not set(request.blas) <= set(known.blas):

@@ -75,14 +75,16 @@ class _Remedy:
 
 def _repair(patient: _Patient) -> None:
     prefix, progress = patient.prefix, patient.progress
-    found = environments.verify(environments.get(prefix.path, prefix.root), progress=progress)
+    found = environments.verify_files(environments.find_environment(prefix.path, prefix.root), progress=progress)
     damaged = {item.package for item in found.damage}
     environments.repair(prefix.path, damaged, root=prefix.root, engine=patient.engine, progress=progress)
 
 
 def _install(patient: _Patient) -> None:
     prefix = patient.prefix
-    environments.install(prefix.path, ["ipykernel"], root=prefix.root, engine=patient.engine, progress=patient.progress)
+    environments.install_specs(
+        prefix.path, ["ipykernel"], root=prefix.root, engine=patient.engine, progress=patient.progress
+    )
     with environments.held(prefix.path, prefix.root) as environment:
         kernels.refresh(environment)
 

@@ -1,33 +1,32 @@
 """Environments: what is asked for, what was made, and their whole life: each step atomic and locked."""
 
-from mambakernels.environments.changing import (
+from mambakernels.environments.changes import (
     Change,
-    clone,
-    discard,
-    install,
-    remove,
+    clone_environment,
+    discard_environment,
+    install_specs,
     repair,
-    uninstall,
-    update,
+    uninstall_packages,
+    update_packages,
 )
-from mambakernels.environments.cleaning import Cleaned, clean
+from mambakernels.environments.cleanup import Cleaned, delete_leftovers
+from mambakernels.environments.creation import create_environment, solve_spec
 from mambakernels.environments.environment import (
     MANIFEST,
     Environment,
+    Location,
     NameOrPath,
-    Place,
-    check_name,
-    get,
+    check_environment_name,
+    environments_under,
+    find_environment,
     held,
-    list_environments,
     owned,
 )
-from mambakernels.environments.exporting import Format, export, lock_environment, lock_spec
-from mambakernels.environments.making import create, solve
-from mambakernels.environments.several import create_several
+from mambakernels.environments.exports import Format, export_text, lock_environment, lock_spec
+from mambakernels.environments.parallel import create_in_parallel
 from mambakernels.environments.spec import EnvironmentSpec, read_file
 from mambakernels.environments.staging import pip_installed
-from mambakernels.environments.verifying import Damage, Verification, verify
+from mambakernels.environments.verification import Damage, Verification, verify_files
 
 __all__ = [
     "MANIFEST",
@@ -37,29 +36,28 @@ __all__ = [
     "Environment",
     "EnvironmentSpec",
     "Format",
+    "Location",
     "NameOrPath",
-    "Place",
     "Verification",
-    "check_name",
-    "clean",
-    "clone",
-    "create",
-    "create_several",
-    "discard",
-    "export",
-    "get",
+    "check_environment_name",
+    "clone_environment",
+    "create_environment",
+    "create_in_parallel",
+    "delete_leftovers",
+    "discard_environment",
+    "environments_under",
+    "export_text",
+    "find_environment",
     "held",
-    "install",
-    "list_environments",
+    "install_specs",
     "lock_environment",
     "lock_spec",
     "owned",
     "pip_installed",
     "read_file",
-    "remove",
     "repair",
-    "solve",
-    "uninstall",
-    "update",
-    "verify",
+    "solve_spec",
+    "uninstall_packages",
+    "update_packages",
+    "verify_files",
 ]

@@ -55,9 +55,9 @@ class Environment:
         return next((package for package in self.packages if package.name == name), None)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Location:
         """Where it is."""
-        return Place(self.name, self.prefix, self.root)
+        return Location(self.name, self.prefix, self.root)
 
     @property
     def python(self) -> Path:
@@ -72,7 +72,7 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where an environment is or will be, and the root whose package cache and locks serve it."""
 
     name: str
@@ -80,20 +80,20 @@ class Place:
     root: Root
 
     @classmethod
-    def named(cls, name: str, root: Root) -> Place:
+    def named(cls, name: str, root: Root) -> Location:
         """Return the place of a name under a root; InvalidRequestError if it cannot be one."""
-        check_name(name)
+        check_environment_name(name)
         return cls(name, root.environments / name, root)
 
     @classmethod
-    def at(cls, prefix: str | os.PathLike[str], root: Root) -> Place:
+    def at(cls, prefix: str | os.PathLike[str], root: Root) -> Location:
         """Return the place at a path, inside the root or elsewhere; its name is the folder's."""
         path = Path(os.path.normpath(Path(prefix).expanduser().absolute()))
-        check_name(path.name)
+        check_environment_name(path.name)
         return cls(path.name, path, root)
 
     @classmethod
-    def of(cls, name_or_path: NameOrPath, root: Root) -> Place:
+    def of(cls, name_or_path: NameOrPath, root: Root) -> Location:
         """Return the place of a name, or of a path: what has a separator in it."""
         text = os.fspath(name_or_path)
         return cls.at(text, root) if is_path(name_or_path) else cls.named(text, root)
@@ -116,7 +116,7 @@ def is_path(name_or_path: NameOrPath) -> bool:
     return not isinstance(name_or_path, str) or "/" in name_or_path or os.sep in name_or_path
 
 
-def check_name(name: str) -> None:
+def check_environment_name(name: str) -> None:
     """Raise InvalidRequestError unless a name is a plain folder name that every shell and Jupyter accept."""
     if not name:
         raise errors.InvalidRequestError(
@@ -129,10 +129,11 @@ def check_name(name: str) -> None:
         )
 
 
-def list_environments(root: Root) -> list[Environment]:
+def environments_under(root: Root) -> list[Environment]:
     """Return the environments under a root, by name.
 
-    What has no manifest was not made here and is left out; so is what has a damaged one, which `get` explains.
+    A folder without a manifest was not made here and is left out; so is one with a damaged manifest, which
+    `find_environment` explains.
     """
     if not root.environments.is_dir():
         return []
@@ -140,17 +141,17 @@ def list_environments(root: Root) -> list[Environment]:
         with locked(root, place.lock):
             recover(place)
     folders = sorted(folder for folder in root.environments.iterdir() if not folder.name.startswith("."))
-    found = (_read_if_whole(Place(folder.name, folder, root)) for folder in folders)
+    found = (_read_if_whole(Location(folder.name, folder, root)) for folder in folders)
     return [environment for environment in found if environment is not None]
 
 
-def get(name_or_path: NameOrPath, root: Root) -> Environment:
+def find_environment(name_or_path: NameOrPath, root: Root) -> Environment:
     """Return the environment of that name, or at that path (also one that others made); NotFoundError."""
-    place = Place.of(name_or_path, root)
+    place = Location.of(name_or_path, root)
     if not place.prefix.exists() and remains(place):
         with locked(root, place.lock):
             recover(place)
-    environment = read(place) or _foreign(place)
+    environment = read_environment(place) or _foreign(place)
     if environment is None or not (environment.managed or is_path(name_or_path)):
         raise _not_found(place, name_or_path)
     return environment
@@ -159,10 +160,10 @@ def get(name_or_path: NameOrPath, root: Root) -> Environment:
 @contextmanager
 def held(name_or_path: NameOrPath, root: Root, *, progress: Progress = silent) -> Iterator[Environment]:
     """Yield an environment that nobody else makes, changes, registers or removes meanwhile."""
-    place = get(name_or_path, root).place
+    place = find_environment(name_or_path, root).place
     with locked(root, place.lock, progress=progress):
         recover(place)
-        yield get(name_or_path, root)
+        yield find_environment(name_or_path, root)
 
 
 def owned(environment: Environment) -> Environment:
@@ -194,7 +195,7 @@ def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> No
     (prefix / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def read(place: Place) -> Environment | None:
+def read_environment(place: Location) -> Environment | None:
     """Return the environment that we made at a place; None if there is none, EngineError if its manifest is damaged."""
     try:
         content = json.loads((place.prefix / MANIFEST).read_text(encoding="utf-8"))
@@ -220,12 +221,12 @@ def read(place: Place) -> Environment | None:
     )
 
 
-def remains(place: Place) -> list[Path]:
+def remains(place: Location) -> list[Path]:
     """Return what a change that was killed between its two renames left: the environment as it was before."""
     return _hidden(place, r"\.[0-9a-f]{8}\.old")
 
 
-def recover(place: Place) -> None:
+def recover(place: Location) -> None:
     """Put back what a killed change left, and delete what it had begun; the lock is held."""
     old = remains(place)
     if old and not place.prefix.exists():
@@ -234,18 +235,18 @@ def recover(place: Place) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _interrupted(root: Root) -> list[Place]:
+def _interrupted(root: Root) -> list[Location]:
     names = [match[1] for path in root.environments.glob(".*.old") if (match := _OLD.fullmatch(path.name))]
-    return [Place(name, root.environments / name, root) for name in names if not (root.environments / name).exists()]
+    return [Location(name, root.environments / name, root) for name in names if not (root.environments / name).exists()]
 
 
-def _hidden(place: Place, suffix: str) -> list[Path]:
+def _hidden(place: Location, suffix: str) -> list[Path]:
     pattern = re.compile(rf"\.{re.escape(place.name)}{suffix}")
     folder = place.prefix.parent
     return [path for path in folder.iterdir() if pattern.fullmatch(path.name)] if folder.is_dir() else []
 
 
-def _foreign(place: Place) -> Environment | None:
+def _foreign(place: Location) -> Environment | None:
     """Return an environment that another program made: whatever has `conda-meta`."""
     if not (place.prefix / "conda-meta").is_dir():
         return None
@@ -253,14 +254,14 @@ def _foreign(place: Place) -> Environment | None:
     return Environment(place.name, place.prefix, place.root, (), (), _FOREIGN, packages, "", managed=False)
 
 
-def _not_found(place: Place, name_or_path: NameOrPath) -> errors.NotFoundError:
+def _not_found(place: Location, name_or_path: NameOrPath) -> errors.NotFoundError:
     if is_path(name_or_path):
         return errors.NotFoundError(
             "There is no conda environment: a folder with `conda-meta` in it.",
             where=str(place.prefix),
             next_step="Name an environment, or the path of one. Those made here: mambakernels list",
         )
-    names = ", ".join(item.name for item in list_environments(place.root)) or "none yet"
+    names = ", ".join(item.name for item in environments_under(place.root)) or "none yet"
     return errors.NotFoundError(
         f"There is no environment {os.fspath(name_or_path)!r}.",
         where=str(place.prefix.parent),
@@ -268,9 +269,9 @@ def _not_found(place: Place, name_or_path: NameOrPath) -> errors.NotFoundError:
     )
 
 
-def _read_if_whole(place: Place) -> Environment | None:
+def _read_if_whole(place: Location) -> Environment | None:
     try:
-        return read(place)
+        return read_environment(place)
     except errors.EngineError:
         return None
 

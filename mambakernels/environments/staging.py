@@ -17,7 +17,7 @@ from pathlib import Path
 from mambakernels import errors
 from mambakernels.engines import Package
 from mambakernels.engines.bytecode import compile_modules
-from mambakernels.environments.environment import MANIFEST, Environment, Place
+from mambakernels.environments.environment import MANIFEST, Environment, Location
 from mambakernels.paths import Root
 from mambakernels.system.locks import locked, nobody_using_packages
 
@@ -29,7 +29,7 @@ _DIST_INFO = re.compile(r"(.+/)?site-packages/([^/]+?)-[^/-]+\.dist-info/METADAT
 
 
 @contextmanager
-def staged(place: Place) -> Iterator[Path]:
+def staged(place: Location) -> Iterator[Path]:
     """Yield a hidden path beside the place, on the same file system; nothing is left there, whatever happens."""
     folder = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def staged(place: Place) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def replace(folder: Path, place: Place) -> None:
+def replace(folder: Path, place: Location) -> None:
     """Put a folder in the place of an environment, and discard what was there."""
     old = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}.old")
     try:
@@ -50,10 +50,10 @@ def replace(folder: Path, place: Place) -> None:
         if not place.prefix.exists():
             old.rename(place.prefix)
         elif old.exists():
-            discard(old, place.root)
+            discard_folder(old, place.root)
 
 
-def discard(folder: Path, root: Root) -> None:
+def discard_folder(folder: Path, root: Root) -> None:
     """Take a folder out of sight in one step, then delete its files; the trash is on the same file system."""
     here = folder.is_relative_to(root.path) and folder.parent.stat().st_dev == root.path.stat().st_dev
     trash = root.trash if here else folder.parent / root.trash.name
@@ -83,7 +83,7 @@ def forget_half_unpacked(root: Root) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def carry_over(old: Environment, folder: Path, place: Place) -> None:
+def carry_over(old: Environment, folder: Path, place: Location) -> None:
     """Take along what no package brought: files of the user, packages that pip installed.
 
     They are linked, not copied, if the old folder goes. Where the place is another, scripts and links are told.
@@ -146,7 +146,7 @@ def rewrite(folder: Path, names: Sequence[str], before: Path, after: Path) -> No
             path.chmod(mode)
 
 
-def compile_new(folder: Path, names: Sequence[str], place: Place) -> None:
+def compile_new(folder: Path, names: Sequence[str], place: Location) -> None:
     """Compile the modules among new files of a prefix that will be at a place."""
     sources = [name for name in names if name.endswith(".py") and "site-packages/" in name]
     compile_modules(folder, sources, place.prefix)

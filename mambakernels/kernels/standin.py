@@ -18,7 +18,7 @@ from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 from traitlets import Instance, Unicode
 
-from mambakernels.environments.environment import Environment, Place, read
+from mambakernels.environments.environment import Environment, Location, read_environment
 from mambakernels.errors import KernelError
 from mambakernels.kernels import commands, damaged, specs
 from mambakernels.kernels.specs import KernelSpec
@@ -160,7 +160,7 @@ def _mend(spec: KernelSpec, environment: Environment | None) -> str:
 
 def _environment(spec: KernelSpec) -> Environment | None:
     """Return the environment if it is one that we made."""
-    return read(Place(spec.environment, spec.prefix, Root(spec.root)))
+    return read_environment(Location(spec.environment, spec.prefix, Root(spec.root)))
 
 
 def _named(spec: KernelSpec) -> str:

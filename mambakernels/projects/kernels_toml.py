@@ -132,7 +132,7 @@ class _Table:
         if not isinstance(content, dict):
             raise self.wrong(f"{full} is no table.", f"Write it as [{full}].")
         try:
-            environments.check_name(name)
+            environments.check_environment_name(name)
         except errors.InvalidRequestError as error:
             raise table.wrong(error.what.replace("an environment's", f"{_ARTICLES[key]}'s"), error.next_step) from error
         return table

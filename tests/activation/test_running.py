@@ -16,7 +16,7 @@ from support.terminal import Terminal, terminal
 
 import mambakernels
 from mambakernels import environments
-from mambakernels.activation import running, shells
+from mambakernels.activation import programs, shells
 from mambakernels.activation.capture import Activation
 from mambakernels.engines import Engine
 from mambakernels.environments import EnvironmentSpec
@@ -209,20 +209,20 @@ def test_a_path_may_be_of_any_name(tmp_path: Path, cli: Cli) -> None:
     folder = tmp_path / ".an environment é"
     (folder / "conda-meta").mkdir(parents=True)
     assert f"CONDA_PREFIX={folder}\n" in cli("exec", folder, "env").stdout
-    assert running.locate(f"{folder}/../{folder.name}/", Root(tmp_path)) == folder
+    assert programs.locate(f"{folder}/../{folder.name}/", Root(tmp_path)) == folder
 
 
 def test_an_environment_that_is_not_there(prefix: Path, cli: Cli, empty_root: Root) -> None:
     assert "no environment 'nothing'" in cli("exec", "--root", empty_root.path, "nothing", "true").stderr
     assert "There is no conda environment" in cli("exec", prefix / "bin", "true").stderr
     with pytest.raises(NotFoundError):
-        running.locate("./np-test", empty_root)
+        programs.locate("./np-test", empty_root)
 
 
 def test_it_does_not_matter_which_engine_made_it(any_engine: Engine, forge: Path, empty_root: Root, cli: Cli) -> None:
     channel = (forge / "conda-forge").as_uri()
     spec = EnvironmentSpec("made", ("python", "greeter"), (channel,), any_engine.name)  # type: ignore[arg-type]
-    made = environments.create(spec, root=empty_root)
+    made = environments.create_environment(spec, root=empty_root)
     words = ["exec", "--root", empty_root.path, "made", "--"]
     assert cli(*words, "greet").stdout == f"hello from {made.prefix}\n"
     found = variables(cli(*words, "env", "-0").stdout.encode())

@@ -50,7 +50,7 @@ def test_a_named_condarc_says_where_channels_are(rc: Path, empty_root: Root) -> 
     assert address("bioconda", empty_root) == "https://alias.example/bioconda"
     assert address("ours", empty_root) == "https://user:pw@own.example/x/ours"
     assert "pw" not in channels.choose("ours", empty_root).why
-    found = [channel.url for channel in channels.choose_several(["auto"], empty_root)]
+    found = [channel.url for channel in channels.choose_all(["auto"], empty_root)]
     assert found == ["https://user:pw@own.example/x/ours", "https://pkgs.example/pkgs/main", "https://one.example/cf"]
 
 
@@ -65,7 +65,7 @@ def test_a_named_condarc_says_where_channels_are(rc: Path, empty_root: Root) -> 
 def test_a_condarc_that_cannot_be_read_is_named(rc: Path, empty_root: Root, content: str, words: str) -> None:
     rc.write_text(content)
     with pytest.raises(errors.InvalidRequestError, match=words) as caught:
-        channels.choose_several(["auto"], empty_root)
+        channels.choose_all(["auto"], empty_root)
     assert caught.value.where == str(rc)
 
 

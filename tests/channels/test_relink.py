@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from support.blas import BLAS, blas_spec
 
+import mambakernels
 from mambakernels import environments as environments_module
 from mambakernels import errors
-from mambakernels.channels import blas, elf, relink, wheels
+from mambakernels.channels import blas_libraries, elf, relink, wheels
 from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.paths import Root
 
@@ -25,13 +26,13 @@ from mambakernels.paths import Root
     ],
 )
 def test_symbols_are_called_as_the_library_calls_them(name: str, cblas: str, lapack: str) -> None:
-    row = blas.BY_NAME[name]
+    row = blas_libraries.BY_NAME[name]
     assert row.symbol("scipy_cblas_dgemm64_") == cblas
     assert row.symbol("scipy_dgesv_64_") == lapack
     assert row.symbol("PyInit_umath") is None
 
 
-@pytest.mark.parametrize("name", [name for name in BLAS if blas.BY_NAME[name].needed])
+@pytest.mark.parametrize("name", [name for name in BLAS if blas_libraries.BY_NAME[name].needed])
 def test_a_relinked_numpy_has_no_trace_of_its_wheels_library(environments: dict[str, Environment], name: str) -> None:
     site = next(environments[name].prefix.glob("lib/python3*/site-packages"))
     modules = list((site / "numpy").rglob("*.so"))
@@ -51,7 +52,7 @@ def test_a_library_without_the_routines_is_refused(environments: dict[str, Envir
     target = tmp_path / "prefix" / site.relative_to(source)
     shutil.copytree(site / "numpy" / "linalg", target / "numpy" / "linalg")
     python = next(source.glob("lib/libpython3*.so*"), None) or next(site.glob("numpy.libs/libquadmath*.so*"))
-    row = blas.Blas("bad", "a library without BLAS", needed=(python.name,))
+    row = blas_libraries.BlasLibrary("bad", "a library without BLAS", needed=(python.name,))
     with pytest.raises(errors.ChannelError, match=r"lacks .* routines that NumPy calls"):
         relink.relink(tmp_path / "prefix", row, [python])
 
@@ -62,7 +63,7 @@ def test_numpys_own_linalg_tests_pass(root: Root, name: str) -> None:
     """The suite comes with the wheel; pytest and hypothesis are added to the channel on demand."""
     wanted = blas_spec(name, f"tested-{name}")
     spec = EnvironmentSpec(wanted.name, (*wanted.specs, "pytest", "hypothesis"), wanted.channels, wanted.engine)
-    environment = environments_module.create(spec, root=root)
+    environment = environments_module.create_environment(spec, root=root)
     try:
         answer = subprocess.run(
             [environment.python, "-I", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "numpy.linalg"],
@@ -72,14 +73,16 @@ def test_numpys_own_linalg_tests_pass(root: Root, name: str) -> None:
             check=False,
         )
     finally:
-        environments_module.remove(spec.name, root)
+        mambakernels.remove(spec.name, root=root.path)
     assert answer.returncode == 0, answer.stdout[-3000:]
     assert " passed" in answer.stdout
 
 
 def test_every_provider_belongs_to_a_row_of_the_table() -> None:
-    assert set(blas.PROVIDERS) == {provider.name for row in blas.TABLE for provider in row.providers}
-    for row in blas.TABLE:
+    assert set(blas_libraries.PROVIDERS) == {
+        provider.name for row in blas_libraries.TABLE for provider in row.providers
+    }
+    for row in blas_libraries.TABLE:
         have = {provider.name for provider in row.providers}
         assert all(set(provider.depends) <= have for provider in row.providers), row.name
     assert wheels.BASE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mambakernels import errors
-from mambakernels.channels import build, interpreter, names, wheel
+from mambakernels.channels import build, interpreter, wheel, wheel_names
 from mambakernels.channels.wheel import Wheel
 
 METADATA = """Metadata-Version: 2.1
@@ -126,5 +126,5 @@ def test_match_specs_become_requirements(spec: str, requirement: str) -> None:
     ("wheel_name", "conda"), [("torch", "pytorch"), ("Ruamel.YAML", "ruamel-yaml"), ("dask", "dask")]
 )
 def test_names_are_conda_forges(wheel_name: str, conda: str) -> None:
-    assert names.conda_name(wheel_name) == conda
-    assert names.wheel_name(conda) in {wheel_name.lower(), "ruamel-yaml"}
+    assert wheel_names.conda_name(wheel_name) == conda
+    assert wheel_names.wheel_name(conda) in {wheel_name.lower(), "ruamel-yaml"}

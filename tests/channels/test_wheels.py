@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mambakernels import errors, paths
-from mambakernels.channels import blas, downloads, interpreter, packages, wheels
+from mambakernels.channels import blas_libraries, conda_packages, downloads, interpreter, wheels
 from mambakernels.paths import Root
 from mambakernels.progress import Event
 
@@ -24,7 +24,7 @@ SUBDIR = paths.subdir()
 
 @pytest.fixture(scope="session")
 def records(root: Root) -> dict[str, dict[str, object]]:
-    return packages.records(wheels.folder(root), SUBDIR)
+    return conda_packages.records(wheels.folder(root), SUBDIR)
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,19 @@ def test_match_specs_are_read(spec: str, name: str, build: str | None) -> None:
 @pytest.mark.parametrize("spec", ["", "  ", "=1.0", ">3", "*"])
 def test_what_is_no_match_spec_is_refused(spec: str) -> None:
     with pytest.raises(errors.InvalidRequestError, match="not a match spec"):
-        wheels.Request.of([spec])
+        wheels.WheelsRequest.of([spec])
 
 
 def test_an_unknown_blas_is_refused_with_those_there_are() -> None:
     with pytest.raises(errors.InvalidRequestError) as caught:
-        wheels.Request.of(["libblas=*=*atlas"])
+        wheels.WheelsRequest.of(["libblas=*=*atlas"])
     assert "libblas=*=*mkl" in str(caught.value)
 
 
 def test_a_blas_that_cannot_be_had_here_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(errors.ChannelError, match="no apt-get"):
-        wheels.Request.of(["libblas=*=*blis"])
+        wheels.WheelsRequest.of(["libblas=*=*blis"])
 
 
 def test_every_indexed_package_is_there_as_the_index_says(root: Root, records: dict[str, dict[str, object]]) -> None:
@@ -76,7 +76,7 @@ def test_every_indexed_package_is_there_as_the_index_says(root: Root, records: d
 def test_there_is_one_numpy_per_blas_and_openblas_is_preferred(records: dict[str, dict[str, object]]) -> None:
     numpys = [record for record in records.values() if record["name"] == "numpy"]
     offered = {str(record["build"]).rpartition("_")[2]: record for record in numpys}
-    assert set(offered) == {item.name for item in blas.available()}
+    assert set(offered) == {item.name for item in blas_libraries.available()}
     assert max(numpys, key=lambda record: int(str(record["build_number"]))) is offered["openblas"]
     assert all(f"libblas * *_{name}" in record["depends"] for name, record in offered.items())  # type: ignore[operator]
 
@@ -101,35 +101,35 @@ def test_nothing_to_do_starts_no_work(root: Root) -> None:
 
 
 def test_a_build_string_follows_the_content(tmp_path: Path) -> None:
-    recipe = packages.Recipe("x", "1", SUBDIR)
+    recipe = conda_packages.Recipe("x", "1", SUBDIR)
     (tmp_path / "file").write_text("one")
-    first = packages.build_string(recipe, tmp_path)
-    assert packages.build_string(recipe, tmp_path) == first
+    first = conda_packages.build_string(recipe, tmp_path)
+    assert conda_packages.build_string(recipe, tmp_path) == first
     (tmp_path / "file").chmod(0o755)
-    executable = packages.build_string(recipe, tmp_path)
+    executable = conda_packages.build_string(recipe, tmp_path)
     (tmp_path / "file").write_text("two")
-    other = packages.build_string(recipe, tmp_path)
-    described = packages.build_string(packages.Recipe("x", "1", SUBDIR, depends=("y",)), tmp_path)
+    other = conda_packages.build_string(recipe, tmp_path)
+    described = conda_packages.build_string(conda_packages.Recipe("x", "1", SUBDIR, depends=("y",)), tmp_path)
     assert len({first, executable, other, described}) == 4
 
 
 def test_a_wheel_the_channel_lacks_is_added_on_demand_and_stays(root: Root, tmp_path: Path) -> None:
     copy = Root(tmp_path / "root")
     shutil.copytree(wheels.folder(root), wheels.folder(copy))
-    before = set(packages.records(wheels.folder(copy), SUBDIR))
+    before = set(conda_packages.records(wheels.folder(copy), SUBDIR))
     wheels.ensure(copy, ["tabulate"])
-    after = set(packages.records(wheels.folder(copy), SUBDIR))
+    after = set(conda_packages.records(wheels.folder(copy), SUBDIR))
     assert {name.partition("-")[0] for name in after - before} == {"tabulate"}
     assert before < after
     wheels.ensure(copy, ["tabulate=0.9.0"], insist=True)
-    assert any(name.startswith("tabulate-0.9.0-") for name in packages.records(wheels.folder(copy), SUBDIR))
+    assert any(name.startswith("tabulate-0.9.0-") for name in conda_packages.records(wheels.folder(copy), SUBDIR))
 
 
 def test_a_name_only_conda_forge_uses_is_there_too(root: Root, tmp_path: Path) -> None:
     copy = Root(tmp_path / "root")
     shutil.copytree(wheels.folder(root), wheels.folder(copy))
     wheels.ensure(copy, ["typing_extensions"])
-    found = {record["name"]: record for record in packages.records(wheels.folder(copy), SUBDIR).values()}
+    found = {record["name"]: record for record in conda_packages.records(wheels.folder(copy), SUBDIR).values()}
     assert found["typing_extensions"]["depends"] == [f"typing-extensions =={found['typing-extensions']['version']}"]
 
 
@@ -141,10 +141,12 @@ def test_a_numpy_that_cannot_be_relinked_is_there_on_its_own_library(root: Root,
     shutil.copytree(wheels.folder(root), wheels.folder(copy))
     wheels.ensure(copy, ["numpy=1.26"], insist=True)
     wheels.ensure(copy, ["tabulate"])
-    found = [record for record in packages.records(wheels.folder(copy), SUBDIR).values() if record["name"] == "numpy"]
+    found = [
+        record for record in conda_packages.records(wheels.folder(copy), SUBDIR).values() if record["name"] == "numpy"
+    ]
     old = [record["build"].rpartition("_")[2] for record in found if record["version"].startswith("1.26")]
     assert old == ["openblas"]
-    assert len(found) == len(blas.available()) + 1
+    assert len(found) == len(blas_libraries.available()) + 1
 
 
 def test_what_a_mirror_refuses_is_not_called_a_missing_package() -> None:
@@ -165,7 +167,7 @@ def test_a_file_of_the_users_does_not_take_the_place_of_pythons_own(
     copy = Root(tmp_path / "root")
     shutil.copytree(wheels.folder(root), wheels.folder(copy))
     wheels.ensure(copy, ["tabulate"])
-    assert any(name.startswith("tabulate-") for name in packages.records(wheels.folder(copy), SUBDIR))
+    assert any(name.startswith("tabulate-") for name in conda_packages.records(wheels.folder(copy), SUBDIR))
 
 
 def test_an_unknown_package_is_an_error_and_leaves_the_channel_as_it_was(root: Root) -> None:
@@ -185,7 +187,7 @@ def test_no_index_in_reach_is_said_so(empty_root: Root, monkeypatch: pytest.Monk
     monkeypatch.setenv("PIP_RETRIES", "1")
     with pytest.raises(errors.ChannelError, match="index cannot be reached: Connection refused"):
         wheels.ensure(empty_root)
-    assert packages.records(wheels.folder(empty_root), SUBDIR) == {}
+    assert conda_packages.records(wheels.folder(empty_root), SUBDIR) == {}
 
 
 def test_other_code_or_another_interpreter_makes_the_state_void(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,12 +213,12 @@ def test_killed_at_any_moment_the_next_build_completes(empty_root: Root) -> None
         child.send_signal(signal.SIGKILL)
         child.wait()
         state = wheels.load(empty_root)
-        indexed = packages.records(wheels.folder(empty_root), SUBDIR)
+        indexed = conda_packages.records(wheels.folder(empty_root), SUBDIR)
         assert all((wheels.folder(empty_root) / SUBDIR / name).exists() for name in indexed)
         assert state is None or set(state.files) <= set(indexed)
     subprocess.run([sys.executable, "-c", code, str(empty_root.path)], check=True)
     state = wheels.load(empty_root)
     assert state is not None
-    assert set(state.files) == set(packages.records(wheels.folder(empty_root), SUBDIR))
+    assert set(state.files) == set(conda_packages.records(wheels.folder(empty_root), SUBDIR))
     assert not (wheels.folder(empty_root) / ".build").exists()
     assert json.loads((wheels.folder(empty_root) / "wheels.json").read_text())["schema"] == 1

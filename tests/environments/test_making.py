@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.blas import BLAS, blas_spec
 
+import mambakernels
 from mambakernels import environments as environments_module
 from mambakernels import errors
 from mambakernels.environments import Environment, EnvironmentSpec
@@ -21,9 +22,10 @@ from mambakernels.progress import Event
 
 SMALL = EnvironmentSpec("small", ("python", "ipykernel"), ("wheels",), "rattler")
 CREATE = (
-    "import sys; from pathlib import Path; from mambakernels.environments import EnvironmentSpec, create;"
+    "import sys; from pathlib import Path; from mambakernels.environments import EnvironmentSpec, create_environment;"
     "from mambakernels.paths import Root;"
-    "create(EnvironmentSpec('small', ('python', 'ipykernel'), ('wheels',), 'rattler'), root=Root(Path(sys.argv[1])))"
+    "spec = EnvironmentSpec('small', ('python', 'ipykernel'), ('wheels',), 'rattler');"
+    "create_environment(spec, root=Root(Path(sys.argv[1])))"
 )
 
 
@@ -71,7 +73,7 @@ def test_scripts_run_from_a_path_with_spaces(environments: dict[str, Environment
 
 def test_the_same_specs_again_are_nothing_to_do(environments: dict[str, Environment], root: Root) -> None:
     events: list[Event] = []
-    again = environments_module.create(blas_spec("openblas"), root=root, progress=events.append)
+    again = environments_module.create_environment(blas_spec("openblas"), root=root, progress=events.append)
     assert again == environments["openblas"]
     assert events == []
 
@@ -79,17 +81,17 @@ def test_the_same_specs_again_are_nothing_to_do(environments: dict[str, Environm
 def test_other_specs_under_a_name_that_is_taken_are_refused(environments: dict[str, Environment], root: Root) -> None:
     assert environments
     with pytest.raises(errors.InvalidRequestError, match="already, made from other specs") as caught:
-        environments_module.create(EnvironmentSpec("np-openblas", ("python",), ("wheels",)), root=root)
+        environments_module.create_environment(EnvironmentSpec("np-openblas", ("python",), ("wheels",)), root=root)
     assert "mambakernels remove np-openblas" in str(caught.value)
 
 
 def test_create_list_remove(borrowed_root: Root) -> None:
-    made = environments_module.create(SMALL, root=borrowed_root)
-    assert environments_module.list_environments(borrowed_root) == [made]
+    made = environments_module.create_environment(SMALL, root=borrowed_root)
+    assert environments_module.environments_under(borrowed_root) == [made]
     assert made.package("ipykernel") is not None
     assert made.python.exists()
-    environments_module.remove("small", borrowed_root)
-    assert environments_module.list_environments(borrowed_root) == []
+    mambakernels.remove("small", root=borrowed_root.path)
+    assert environments_module.environments_under(borrowed_root) == []
     assert left_behind(borrowed_root) == []
     assert list(borrowed_root.trash.iterdir()) == []
 
@@ -100,9 +102,9 @@ def test_create_list_remove(borrowed_root: Root) -> None:
 )
 def test_names_that_cannot_be_folders_and_kernels_are_refused(empty_root: Root, name: str) -> None:
     for act in (
-        lambda: environments_module.create(EnvironmentSpec(name, ("python",)), root=empty_root),
-        lambda: environments_module.get(name, empty_root),
-        lambda: environments_module.remove(name, empty_root),
+        lambda: environments_module.create_environment(EnvironmentSpec(name, ("python",)), root=empty_root),
+        lambda: environments_module.find_environment(name, empty_root),
+        lambda: mambakernels.remove(name, root=empty_root.path),
     ):
         with pytest.raises(errors.InvalidRequestError, match="cannot be an environment's name"):
             act()
@@ -112,22 +114,22 @@ def test_names_that_cannot_be_folders_and_kernels_are_refused(empty_root: Root, 
 @pytest.mark.parametrize("specs", [(), ("",), ("python", " ")])
 def test_an_environment_of_nothing_is_refused(empty_root: Root, specs: tuple[str, ...]) -> None:
     with pytest.raises(errors.InvalidRequestError, match="at least one match spec"):
-        environments_module.create(EnvironmentSpec("x", specs), root=empty_root)
+        environments_module.create_environment(EnvironmentSpec("x", specs), root=empty_root)
 
 
 def test_a_missing_environment_is_named_with_those_there_are(environments: dict[str, Environment], root: Root) -> None:
     assert environments
     with pytest.raises(errors.NotFoundError, match="np-openblas"):
-        environments_module.get("nothing", root)
+        environments_module.find_environment("nothing", root)
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(borrowed_root: Root) -> None:
     (borrowed_root.environments / "small").mkdir(parents=True)
     (borrowed_root.environments / "small" / "precious").touch()
     with pytest.raises(errors.InvalidRequestError, match="did not make it"):
-        environments_module.create(SMALL, root=borrowed_root)
+        environments_module.create_environment(SMALL, root=borrowed_root)
     with pytest.raises(errors.NotFoundError):
-        environments_module.remove("small", borrowed_root)
+        mambakernels.remove("small", root=borrowed_root.path)
     assert (borrowed_root.environments / "small" / "precious").exists()
 
 
@@ -135,7 +137,7 @@ def test_an_unsolvable_request_carries_the_solvers_reason(borrowed_root: Root, r
     channel = next(root.channels.glob("wheels-*"))
     spec = EnvironmentSpec("x", ("python", "libblas=*=*mkl", "liblapack=*=*netlib"), (str(channel),), "rattler")
     with pytest.raises(errors.SolveError, match="No set of packages satisfies") as caught:
-        environments_module.create(spec, root=borrowed_root)
+        environments_module.create_environment(spec, root=borrowed_root)
     assert "libblas" in str(caught.value)
     assert left_behind(borrowed_root) == []
 
@@ -143,7 +145,7 @@ def test_an_unsolvable_request_carries_the_solvers_reason(borrowed_root: Root, r
 def test_another_python_than_the_channel_has_is_told_with_what_there_is(borrowed_root: Root) -> None:
     spec = EnvironmentSpec("x", ("python=3.9", "numpy"), ("wheels",), "rattler")
     with pytest.raises(errors.SolveError) as caught:
-        environments_module.create(spec, root=borrowed_root)
+        environments_module.create_environment(spec, root=borrowed_root)
     assert f"The wheels channel has Python {sys.version_info[0]}.{sys.version_info[1]}" in str(caught.value)
     assert left_behind(borrowed_root) == []
 
@@ -151,7 +153,7 @@ def test_another_python_than_the_channel_has_is_told_with_what_there_is(borrowed
 def test_a_channel_that_refuses_is_an_error_with_its_address(borrowed_root: Root) -> None:
     spec = EnvironmentSpec("x", ("python",), ("http://127.0.0.1:9/nothing",), "rattler")
     with pytest.raises(errors.ChannelError, match=r"127\.0\.0\.1:9"):
-        environments_module.create(spec, root=borrowed_root)
+        environments_module.create_environment(spec, root=borrowed_root)
     assert left_behind(borrowed_root) == []
 
 
@@ -186,10 +188,11 @@ def test_environment_files_that_cannot_be_read_are_refused(tmp_path: Path, conte
 def test_several_removed_at_once_are_all_removed(borrowed_root: Root) -> None:
     names = [f"small-{number}" for number in range(4)]
     for name in names:
-        environments_module.create(EnvironmentSpec(name, SMALL.specs, SMALL.channels, SMALL.engine), root=borrowed_root)
+        environments_module.create_environment(
+            EnvironmentSpec(name, SMALL.specs, SMALL.channels, SMALL.engine), root=borrowed_root
+        )
     code = (
-        "import sys; from pathlib import Path; from mambakernels.environments import remove;"
-        "from mambakernels.paths import Root; remove(sys.argv[2], Root(Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; import mambakernels;mambakernels.remove(sys.argv[2], root=sys.argv[1])"
     )
     children = [subprocess.Popen([sys.executable, "-c", code, str(borrowed_root.path), name]) for name in names]
     assert [child.wait() for child in children] == [0, 0, 0, 0]
@@ -210,10 +213,10 @@ def test_killed_at_any_moment_nothing_half_made_is_listed_and_the_next_call_succ
         time.sleep(chance.uniform(0.05, 0.8))
         child.send_signal(signal.SIGKILL)
         child.wait()
-        for environment in environments_module.list_environments(borrowed_root):
+        for environment in environments_module.environments_under(borrowed_root):
             subprocess.run([environment.python, "-c", "import ipykernel"], check=True)
-            environments_module.remove(environment.name, borrowed_root)
-    made = environments_module.create(SMALL, root=borrowed_root)
+            mambakernels.remove(environment.name, root=borrowed_root.path)
+    made = environments_module.create_environment(SMALL, root=borrowed_root)
     subprocess.run([made.python, "-c", "import ipykernel"], check=True)
     assert left_behind(borrowed_root) == ["small"]
 
@@ -231,17 +234,17 @@ def test_interrupted_nothing_is_left(borrowed_root: Root) -> None:
 
 
 def test_a_damaged_manifest_says_which_and_what_to_do(borrowed_root: Root) -> None:
-    made = environments_module.create(SMALL, root=borrowed_root)
+    made = environments_module.create_environment(SMALL, root=borrowed_root)
     (made.prefix / environments_module.MANIFEST).write_text("{")
-    assert environments_module.list_environments(borrowed_root) == []
+    assert environments_module.environments_under(borrowed_root) == []
     with pytest.raises(errors.EngineError, match="manifest is damaged"):
-        environments_module.get("small", borrowed_root)
+        environments_module.find_environment("small", borrowed_root)
     (made.prefix / environments_module.MANIFEST).write_text('{"schema": 99}')
     with pytest.raises(errors.EngineError, match="manifest is damaged"):
-        environments_module.get("small", borrowed_root)
+        environments_module.find_environment("small", borrowed_root)
 
 
 def test_no_name_at_all_says_what_to_give(empty_root: Root) -> None:
     with pytest.raises(errors.InvalidRequestError, match="no name") as caught:
-        environments_module.create(EnvironmentSpec("", ("python",)), root=empty_root)
+        environments_module.create_environment(EnvironmentSpec("", ("python",)), root=empty_root)
     assert "np-mkl" in str(caught.value)

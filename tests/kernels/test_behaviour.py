@@ -18,12 +18,12 @@ import pytest
 from support.jupyter_servers import end, jupyter_server, manager
 from support.running_kernels import Kernel, alive, family, make_environment, processes, running, seconds_until
 
-from mambakernels.channels import blas
+from mambakernels.channels import blas_libraries
 from mambakernels.environments import Environment
 from mambakernels.kernels import register
 
 SECONDS = 10  # in which a kernel has to have reacted
-BLAS = [item.name for item in blas.available()]
+BLAS = [item.name for item in blas_libraries.available()]
 
 
 @pytest.fixture(scope="module", autouse=True)

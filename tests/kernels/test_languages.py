@@ -208,7 +208,7 @@ def stats(irkernel: Path, jupyter: Path, tmp_path: Path) -> Environment:
         record = {"name": name, "version": version, "build": "0", "subdir": "linux-64", "url": f"file:///{name}.conda"}
         (prefix / "conda-meta" / f"{name}-{version}-0.json").write_text(json.dumps(record))
     assert not jupyter.exists()
-    return environments.get(prefix, Root(tmp_path / "root"))
+    return environments.find_environment(prefix, Root(tmp_path / "root"))
 
 
 @contextmanager

@@ -19,10 +19,10 @@ import mambakernels
 from mambakernels import environments as environments_module
 from mambakernels import errors, kernels
 from mambakernels.environments import Environment, EnvironmentSpec
-from mambakernels.environments.several import create_several
+from mambakernels.environments.parallel import create_in_parallel
 from mambakernels.paths import Root
 from mambakernels.progress import Event
-from mambakernels.projects.syncing import Synced
+from mambakernels.projects.sync import Synced
 from mambakernels.system import process
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -274,7 +274,7 @@ def test_interrupted_at_any_moment_nothing_half_made_is_left(beside: Beside, eng
         gone, alive = psutil.wait_procs(started, timeout=5)
         assert gone or not started
         assert alive == []
-    for environment in environments_module.list_environments(beside.root):
+    for environment in environments_module.environments_under(beside.root):
         subprocess.run([environment.python, "-c", "import ipykernel"], check=True)
     beside.sync()
     assert (beside.environments, beside.kernels) == ([f"e{index}" for index in range(4)],) * 2
@@ -290,13 +290,13 @@ def spec(name: str, *more: str) -> EnvironmentSpec:
 def test_several_come_in_the_order_they_were_asked_for_and_events_say_which(borrowed_root: Root) -> None:
     events: list[Event] = []
     names = ["c", "a", "b"]
-    made = create_several([spec(name) for name in names], root=borrowed_root, progress=events.append)
+    made = create_in_parallel([spec(name) for name in names], root=borrowed_root, progress=events.append)
     assert [environment.name for environment in made] == names
     assert len([event for event in events if event.step == "engine"]) == 1
     assert {event.detail.partition(":")[0] for event in events if event.step == "link"} == set(names)
-    again = create_several([spec(name) for name in names], root=borrowed_root)
+    again = create_in_parallel([spec(name) for name in names], root=borrowed_root)
     assert again == made
-    assert create_several([], root=borrowed_root) == []
+    assert create_in_parallel([], root=borrowed_root) == []
 
 
 def test_an_exception_of_who_listens_stops_all_of_them(borrowed_root: Root) -> None:
@@ -308,7 +308,7 @@ def test_an_exception_of_who_listens_stops_all_of_them(borrowed_root: Root) -> N
             raise Enough
 
     with pytest.raises(Enough):
-        create_several([spec(name) for name in "abcd"], root=borrowed_root, progress=listen)
+        create_in_parallel([spec(name) for name in "abcd"], root=borrowed_root, progress=listen)
     assert [path.name for path in borrowed_root.environments.iterdir() if path.name.startswith(".")] == []
 
 
@@ -316,12 +316,12 @@ def test_one_that_is_made_anew_is_there_all_the_time_and_stays_if_it_fails(borro
     def inode(environment: Environment) -> int:
         return environment.prefix.stat().st_ino
 
-    (made,) = create_several([spec("a")], root=borrowed_root)
+    (made,) = create_in_parallel([spec("a")], root=borrowed_root)
     before = inode(made)
     with pytest.raises(errors.SolveError):
-        create_several([spec("a", "python=3.9")], root=borrowed_root, anew={"a"})
-    assert environments_module.get("a", borrowed_root) == made
-    (again,) = create_several([spec("a", "threadpoolctl")], root=borrowed_root, anew={"a"})
+        create_in_parallel([spec("a", "python=3.9")], root=borrowed_root, replacing={"a"})
+    assert environments_module.find_environment("a", borrowed_root) == made
+    (again,) = create_in_parallel([spec("a", "threadpoolctl")], root=borrowed_root, replacing={"a"})
     assert again.package("threadpoolctl") is not None
     assert inode(again) != before
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mambakernels.channels import blas
+from mambakernels.channels import blas_libraries
 from mambakernels.environments import EnvironmentSpec
 
-BLAS = [item.name for item in blas.available()]
+BLAS = [item.name for item in blas_libraries.available()]
 
 
 def blas_spec(name: str, environment: str | None = None) -> EnvironmentSpec:

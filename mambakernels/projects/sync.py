@@ -26,7 +26,7 @@ Kind = Literal["create", "replace", "install", "register", "re-register", "prune
 
 
 @dataclass(frozen=True)
-class Step:
+class SyncStep:
     """One thing to do: its kind, the environment or kernel, and why or with what."""
 
     kind: Kind
@@ -39,11 +39,11 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SyncPlan:
     """What is to be done, in this order; `prunable` is what the file declared once, and is left unless asked for."""
 
-    steps: tuple[Step, ...]
-    prunable: tuple[Step, ...]
+    steps: tuple[SyncStep, ...]
+    prunable: tuple[SyncStep, ...]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Synced:
 
     file: Path
     root: Path
-    steps: tuple[Step, ...]
-    prunable: tuple[Step, ...]
+    steps: tuple[SyncStep, ...]
+    prunable: tuple[SyncStep, ...]
 
 
 @dataclass(frozen=True)
-class Present:
+class Inventory:
     """What is there: environments, kernelspecs of ours, activations' fingerprints, and where channels are now."""
 
     environments: Mapping[str, Environment]
@@ -71,10 +71,10 @@ def sync(
 ) -> Synced:
     """Make it so, or only say what would be done; see `mambakernels.api.sync`."""
     if dry_run:
-        planned = compare(project, look(project, root), prune=prune)
+        planned = decide(project, take_inventory(project, root), prune=prune)
         return Synced(project.file, root.path, planned.steps, planned.prunable)
     with locked(root, "sync", progress=progress):
-        planned = compare(project, look(project, root), prune=prune)
+        planned = decide(project, take_inventory(project, root), prune=prune)
         try:
             _perform(planned.steps, project, root, progress)
         except errors.MambakernelsError as error:
@@ -87,11 +87,11 @@ def sync(
     return Synced(project.file, root.path, planned.steps, planned.prunable)
 
 
-def look(project: Project, root: Root) -> Present:
+def take_inventory(project: Project, root: Root) -> Inventory:
     """Find out what is there; nothing is changed."""
-    there = {environment.name: environment for environment in environments.list_environments(root)}
+    there = {environment.name: environment for environment in environments.environments_under(root)}
     names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
-    return Present(
+    return Inventory(
         environments=there,
         kernels=tuple(kernels.list_kernels(root=root)),
         fingerprints={
@@ -103,19 +103,19 @@ def look(project: Project, root: Root) -> Present:
     )
 
 
-def compare(project: Project, there: Present, *, prune: bool) -> Plan:
+def decide(project: Project, there: Inventory, *, prune: bool) -> SyncPlan:
     """Decide what to do so that what is declared is there; InvalidRequestError where others have its place."""
     made = [step for spec in project.environments if (step := _for_environment(spec, there))]
     made.sort(key=lambda step: step.kind == "install")
     registered = [step for kernel in project.kernels if (step := _for_kernel(kernel, project, there, made))]
     prunable = (*_undeclared_kernels(project, there), *_undeclared_environments(project, there))
-    return Plan((*made, *registered, *(prunable if prune else ())), () if prune else prunable)
+    return SyncPlan((*made, *registered, *(prunable if prune else ())), () if prune else prunable)
 
 
-def _for_environment(spec: EnvironmentSpec, there: Present) -> Step | None:
+def _for_environment(spec: EnvironmentSpec, there: Inventory) -> SyncStep | None:
     environment = there.environments.get(spec.name)
     if environment is None:
-        return Step("create", spec.name, _what(spec))
+        return SyncStep("create", spec.name, _what(spec))
     ours = environment.declared_in == spec.declared_in
     step = _change(spec, environment, there.channels if ours else {})
     if step is not None and not ours:
@@ -133,7 +133,7 @@ def _what(spec: EnvironmentSpec) -> str:
     return f"{len(spec.packages)} locked packages" if spec.packages else " ".join(spec.specs)
 
 
-def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> Step | None:
+def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> SyncStep | None:
     """Return what makes an environment as it is declared: packages added or respecified are installed."""
     wanted, present = set(spec.specs), set(environment.specs)
     names = {spec_name(text) for text in wanted}
@@ -147,9 +147,9 @@ def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, s
         f"without {' '.join(gone)}": bool(gone),
     }
     if why := [reason for reason, holds in reasons.items() if holds]:
-        return Step("replace", spec.name, "; ".join(why))
+        return SyncStep("replace", spec.name, "; ".join(why))
     added = tuple(text for text in spec.specs if spec_name(text) in different)
-    return Step("install", spec.name, f"with {' '.join(added)}", added) if added else None
+    return SyncStep("install", spec.name, f"with {' '.join(added)}", added) if added else None
 
 
 def _moved(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> bool:
@@ -157,7 +157,9 @@ def _moved(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, st
     return None not in addresses and addresses != list(environment.channels)
 
 
-def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: Sequence[Step]) -> Step | None:
+def _for_kernel(
+    kernel: DeclaredKernel, project: Project, there: Inventory, made: Sequence[SyncStep]
+) -> SyncStep | None:
     described = _described(kernel)
     environment = there.environments.get(kernel.environment)
     own = [
@@ -167,7 +169,7 @@ def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: 
     ]
     _check_free(kernel, project, there)
     if environment is None or not own:
-        return Step("register", kernel.name, described)
+        return SyncStep("register", kernel.name, described)
     if any(_asked(spec) != (dict(kernel.env), kernel.display_name, kernel.threads) for spec in own):
         if project.identity not in {environment.declared_in, *(spec.declared_in for spec in own)}:
             raise errors.InvalidRequestError(
@@ -175,12 +177,12 @@ def _for_kernel(kernel: DeclaredKernel, project: Project, there: Present, made: 
                 where=str(own[0].path),
                 next_step=f"Declare another name, or first: {commands.unregister(own[0])}",
             )
-        return Step("re-register", kernel.name, f"{described}, its variables, threads or title are others")
+        return SyncStep("re-register", kernel.name, f"{described}, its variables, threads or title are others")
     if not all(spec.working for spec in own):
-        return Step("re-register", kernel.name, "its program is gone")
+        return SyncStep("re-register", kernel.name, "its program is gone")
     untouched = kernel.environment not in {step.name for step in made}
     if untouched and any(spec.fingerprint != there.fingerprints[kernel.environment] for spec in own):
-        return Step("re-register", kernel.name, "its environment's activation is another now")
+        return SyncStep("re-register", kernel.name, "its environment's activation is another now")
     return None
 
 
@@ -197,7 +199,7 @@ def _is_of(spec: KernelSpec, environment: Environment | None) -> bool:
     return environment is not None and spec.prefix == environment.prefix
 
 
-def _check_free(kernel: DeclaredKernel, project: Project, there: Present) -> None:
+def _check_free(kernel: DeclaredKernel, project: Project, there: Inventory) -> None:
     """Refuse before hours of work what registering would refuse afterwards."""
     environment = there.environments.get(kernel.environment)
     for spec in (spec for spec in there.kernels if spec.jupyter == project.jupyter):
@@ -209,19 +211,19 @@ def _check_free(kernel: DeclaredKernel, project: Project, there: Present) -> Non
             )
 
 
-def _undeclared_environments(project: Project, there: Present) -> Iterable[Step]:
+def _undeclared_environments(project: Project, there: Inventory) -> Iterable[SyncStep]:
     declared = {spec.name for spec in project.environments}
     for environment in there.environments.values():
         if environment.declared_in == project.identity and environment.name not in declared:
-            yield Step("prune environment", environment.name)
+            yield SyncStep("prune environment", environment.name)
 
 
-def _undeclared_kernels(project: Project, there: Present) -> Iterable[Step]:
+def _undeclared_kernels(project: Project, there: Inventory) -> Iterable[SyncStep]:
     """Find kernels the file declared once; those of an environment that goes are taken along by that."""
     gone = {there.environments[step.name].prefix for step in _undeclared_environments(project, there)}
     for spec in there.kernels:
         if _is_left_over(spec, project) and spec.prefix not in gone:
-            yield Step("prune kernel", spec.name)
+            yield SyncStep("prune kernel", spec.name)
 
 
 def _is_left_over(spec: KernelSpec, project: Project) -> bool:
@@ -231,17 +233,17 @@ def _is_left_over(spec: KernelSpec, project: Project) -> bool:
     return spec.declared_in == project.identity and not spec.copied and (elsewhere or spec.base not in declared)
 
 
-def _perform(steps: Sequence[Step], project: Project, root: Root, progress: Progress) -> None:
+def _perform(steps: Sequence[SyncStep], project: Project, root: Root, progress: Progress) -> None:
     """Do the steps; those that make environments first, side by side."""
     making = [step for step in steps if step.kind in {"create", "replace"}]
-    anew = {step.name for step in making if step.kind == "replace"}
+    replaced = {step.name for step in making if step.kind == "replace"}
     specs = [project.environment(step.name) for step in making]
     if specs:
-        environments.create_several(specs, root=root, anew=anew, progress=progress)
-    for name in sorted(anew):
+        environments.create_in_parallel(specs, root=root, replacing=replaced, progress=progress)
+    for name in sorted(replaced):
         with environments.held(name, root) as environment:
             kernels.refresh(environment)
-    acts: Mapping[str, Callable[[Step, Project, Root, Progress], None]] = {
+    acts: Mapping[str, Callable[[SyncStep, Project, Root, Progress], None]] = {
         "install": _install,
         "register": _register,
         "re-register": _register,
@@ -253,14 +255,14 @@ def _perform(steps: Sequence[Step], project: Project, root: Root, progress: Prog
             acts[step.kind](step, project, root, progress)
 
 
-def _install(step: Step, project: Project, root: Root, progress: Progress) -> None:
+def _install(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     engine = project.environment(step.name).engine
-    environments.install(step.name, step.specs, root=root, engine=engine, progress=progress)
+    environments.install_specs(step.name, step.specs, root=root, engine=engine, progress=progress)
     with environments.held(step.name, root) as environment:
         kernels.refresh(environment)
 
 
-def _register(step: Step, project: Project, root: Root, progress: Progress) -> None:
+def _register(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     kernel = next(kernel for kernel in project.kernels if kernel.name == step.name)
     progress(Event("register", kernel.name))
     with environments.held(kernel.environment, root) as environment:
@@ -276,24 +278,24 @@ def _register(step: Step, project: Project, root: Root, progress: Progress) -> N
         )
 
 
-def _prune_kernel(step: Step, project: Project, root: Root, progress: Progress) -> None:
+def _prune_kernel(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
     for spec in kernels.list_kernels(root=root):
         if spec.name == step.name and _is_left_over(spec, project):
             kernels.unregister(spec.name, data_dir=spec.jupyter)
 
 
-def _prune_environment(step: Step, project: Project, root: Root, progress: Progress) -> None:
+def _prune_environment(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
     with environments.held(step.name, root) as environment:
         if environment.declared_in == project.identity:  # it may have been made anew by hand since it was seen
             kernels.unregister(environment=environment)
-            environments.discard(environment)
+            environments.discard_environment(environment)
 
 
-def _account(error: errors.MambakernelsError, planned: Plan, project: Project, root: Root) -> str:
+def _account(error: errors.MambakernelsError, planned: SyncPlan, project: Project, root: Root) -> str:
     """Return the error's advice, with what was done before it and what is left."""
-    now = compare(project, look(project, root), prune=True)
+    now = decide(project, take_inventory(project, root), prune=True)
     waiting = {(step.kind, step.name) for step in now.steps}
     parts: dict[str, list[str]] = {"Done": [], "Left": []}
     for step in planned.steps:

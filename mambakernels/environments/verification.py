@@ -33,7 +33,7 @@ class Verification:
     damage: tuple[Damage, ...]
 
 
-def verify(environment: Environment, *, progress: Progress = silent) -> Verification:
+def verify_files(environment: Environment, *, progress: Progress = silent) -> Verification:
     """Compare every file that a package brought with its SHA-256; a link must be there, bytecode may be remade."""
     expected = list(_expected(environment))
     found: list[Damage] = []

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mambakernels.environments.environment import Place, recover
+from mambakernels.environments.environment import Location, recover
 from mambakernels.paths import Root, size_on_disk
 from mambakernels.progress import Progress, silent
 from mambakernels.system import reachable
@@ -26,7 +26,7 @@ class Cleaned:
     size: int
 
 
-def clean(root: Root, *, dry_run: bool = False, progress: Progress = silent) -> list[Cleaned]:
+def delete_leftovers(root: Root, *, dry_run: bool = False, progress: Progress = silent) -> list[Cleaned]:
     """Delete the package cache and leftovers, waiting for whoever is using them; environments keep working.
 
     What could be reached a moment ago is forgotten as well.
@@ -58,7 +58,7 @@ def _unused(path: Path, root: Root, progress: Progress) -> Iterator[None]:
             yield
     else:
         name = path.name[1:].removesuffix(".old").rpartition(".")[0]
-        place = Place(name, root.environments / name, root)
+        place = Location(name, root.environments / name, root)
         with locked(root, place.lock, progress=progress):
             recover(place)
             yield

@@ -12,7 +12,7 @@ from mambakernels import channels, engines, errors, paths
 from mambakernels.engines import Engine, Package, Request, explicit, lockfile, virtual
 from mambakernels.engines.lockfile import Locked
 from mambakernels.environments.environment import Environment
-from mambakernels.environments.linking import NUMERIC
+from mambakernels.environments.linker import NUMERIC
 from mambakernels.environments.spec import EnvironmentSpec
 from mambakernels.environments.staging import pip_installed
 from mambakernels.paths import Root
@@ -22,7 +22,7 @@ from mambakernels.system.credentials import Secrets, public
 Format = Literal["yml", "specs", "explicit", "lock"]
 
 
-def export(environment: Environment, *, form: Format = "yml") -> str:
+def export_text(environment: Environment, *, form: Format = "yml") -> str:
     """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit`, or `lock`."""
     if form == "lock":
         return lockfile.text(_locked(environment))
@@ -71,7 +71,7 @@ def lock_spec(
         raise errors.InvalidRequestError(
             "A `pip:` part cannot be locked.", next_step="Name those packages as match specs, or leave them out."
         )
-    chosen = channels.choose_several(spec.channels, root)
+    chosen = channels.choose_all(spec.channels, root)
     secrets = Secrets.of(channel.url for channel in chosen)
     progress = secrets.watch(progress)
     with secrets.kept():

@@ -12,7 +12,7 @@ from typing import TypeVar
 from mambakernels import channels, engines, errors, paths
 from mambakernels.channels import Channel
 from mambakernels.engines import Engine, EngineName, Package, Request
-from mambakernels.environments.environment import Place
+from mambakernels.environments.environment import Location
 from mambakernels.environments.spec import is_numeric, spec_name
 from mambakernels.environments.staging import forget_half_unpacked, staged
 from mambakernels.paths import Root
@@ -31,7 +31,7 @@ class Linker:
 
     engine: Engine
     channels: tuple[Channel, ...]
-    place: Place
+    place: Location
     folder: Path
     secrets: Secrets
     progress: Progress
@@ -75,7 +75,7 @@ class Linker:
         """Link these packages and no others, with the present `mambakernels.numeric` where it belongs."""
         wanted = [package for package in packages if package.name != NUMERIC]
         if is_numeric([package.name for package in wanted]):
-            wanted.append(Package.from_record(channels.own_record(self.place.root, progress=self.progress)))
+            wanted.append(Package.from_record(channels.numeric_record(self.place.root, progress=self.progress)))
         urls = [channel.url for channel in self.channels]
         linked = self.engine.link(
             [replace(package, url=restored(package.url, urls)) for package in wanted],
@@ -93,7 +93,7 @@ class Linker:
         urls = tuple(channel.url for channel in self.channels)
         if not is_numeric(list(map(spec_name, specs))):
             return Request(tuple(specs), urls, paths.subdir())
-        own, numeric = channels.own_package(self.place.root, progress=self.progress)
+        own, numeric = channels.numeric_spec(self.place.root, progress=self.progress)
         others = (spec for spec in specs if spec_name(spec) != NUMERIC)
         return Request((*others, numeric), (own, *urls), paths.subdir())
 
@@ -120,7 +120,7 @@ class Linker:
 
 @contextmanager
 def linking(
-    place: Place, chosen: Sequence[Channel], engine: EngineName | Engine, progress: Progress = silent
+    place: Location, chosen: Sequence[Channel], engine: EngineName | Engine, progress: Progress = silent
 ) -> Iterator[Linker]:
     """Yield the engine, by name or already running, at work; its folder is gone afterwards, unless it was renamed.
 

@@ -9,54 +9,55 @@ from pathlib import Path
 from mambakernels import channels, errors
 from mambakernels.engines import Engine, Package
 from mambakernels.environments import staging
-from mambakernels.environments.environment import Environment, Place, read, recover, write_manifest
-from mambakernels.environments.linking import linking
-from mambakernels.environments.pip_part import install_with_pip
+from mambakernels.environments.environment import Environment, Location, read_environment, recover, write_manifest
+from mambakernels.environments.linker import linking
+from mambakernels.environments.pip_requirements import install_with_pip
 from mambakernels.environments.spec import EnvironmentSpec
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.locks import locked
 
 
-def create(
+def create_environment(
     spec: EnvironmentSpec,
     *,
     root: Root,
     prefix: Path | None = None,
     engine: Engine | None = None,
-    anew: bool = False,
+    replacing: bool = False,
     progress: Progress = silent,
 ) -> Environment:
     """Make an environment, whole or not at all; one that exists and was asked for alike is returned as it is.
 
     It is made at `prefix`, by default at its name under the root, by `engine` if that is running already. With
-    `anew`, it takes the place of one that is there. Raises InvalidRequestError (name, specs, or a different environment
-    there), SolveError with the solver's explanation, ChannelError, EngineError; nothing is left behind then.
+    `replacing`, it takes the place of an existing one. Raises InvalidRequestError (name, specs, or a different
+    environment there), SolveError with the solver's explanation, ChannelError, EngineError; nothing is left behind
+    then.
     """
-    place = Place.named(spec.name, root) if prefix is None else Place.at(prefix, root)
+    place = Location.named(spec.name, root) if prefix is None else Location.at(prefix, root)
     spec = spec.completed()
-    if not anew and (existing := _existing(spec, place)):
+    if not replacing and (existing := _existing(spec, place)):
         return existing
     with locked(root, place.lock, progress=progress):
         recover(place)
-        if not (anew and read(place)) and (existing := _existing(spec, place)):
+        if not (replacing and read_environment(place)) and (existing := _existing(spec, place)):
             progress(Event("done", f"{place.name} was made by another process"))
             return existing
         return _make(spec, place, engine, progress)
 
 
-def solve(spec: EnvironmentSpec, *, root: Root, progress: Progress = silent) -> tuple[Package, ...]:
-    """Return the packages that `create` would link; nothing is made."""
+def solve_spec(spec: EnvironmentSpec, *, root: Root, progress: Progress = silent) -> tuple[Package, ...]:
+    """Return the packages that `create_environment` would link; nothing is made."""
     spec = spec.completed()
     if spec.packages:
         return spec.packages
-    place = Place.named(spec.name, root)
-    with linking(place, channels.choose_several(spec.channels, root), spec.engine, progress) as link:
+    place = Location.named(spec.name, root)
+    with linking(place, channels.choose_all(spec.channels, root), spec.engine, progress) as link:
         return link.solved(spec.specs)
 
 
-def _existing(spec: EnvironmentSpec, place: Place) -> Environment | None:
-    found = read(place)
+def _existing(spec: EnvironmentSpec, place: Location) -> Environment | None:
+    found = read_environment(place)
     if found is None and place.prefix.exists():
         raise errors.InvalidRequestError(
             "A folder of that name is there already, and mambakernels did not make it.",
@@ -76,8 +77,8 @@ def _asked(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], frozen
     return frozenset(thing.specs), frozenset(thing.pip), dict(thing.variables)
 
 
-def _make(spec: EnvironmentSpec, place: Place, engine: Engine | None, progress: Progress) -> Environment:
-    chosen = channels.choose_several(spec.channels, place.root)
+def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progress: Progress) -> Environment:
+    chosen = channels.choose_all(spec.channels, place.root)
     with linking(place, chosen, engine or spec.engine, progress) as link:
         packages = link.exactly(spec.packages) if spec.packages else link.satisfying(spec.specs)
         install_with_pip(spec.pip, link.folder, place, cwd=spec.folder, progress=link.progress)
@@ -100,7 +101,7 @@ def _make(spec: EnvironmentSpec, place: Place, engine: Engine | None, progress: 
             staging.replace(link.folder, place)
         else:
             link.folder.rename(place.prefix)
-    found = read(place)
+    found = read_environment(place)
     assert found is not None
     return found
 

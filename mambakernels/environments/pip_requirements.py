@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mambakernels import errors
 from mambakernels.environments import staging
-from mambakernels.environments.environment import Place
+from mambakernels.environments.environment import Location
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
 
@@ -16,7 +16,7 @@ _LINES_QUOTED = 8
 
 
 def install_with_pip(
-    requirements: Sequence[str], prefix: Path, place: Place, *, cwd: Path | None = None, progress: Progress = silent
+    requirements: Sequence[str], prefix: Path, place: Location, *, cwd: Path | None = None, progress: Progress = silent
 ) -> None:
     """Install the requirements with the prefix's own pip, configured as the user's; EngineError if pip fails.
 

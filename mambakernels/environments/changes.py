@@ -15,16 +15,16 @@ from mambakernels.engines import EngineName, Package
 from mambakernels.environments import staging
 from mambakernels.environments.environment import (
     Environment,
+    Location,
     NameOrPath,
-    Place,
-    get,
+    find_environment,
     held,
     owned,
-    read,
+    read_environment,
     recover,
     write_manifest,
 )
-from mambakernels.environments.linking import NUMERIC, Linker, linking
+from mambakernels.environments.linker import NUMERIC, Linker, linking
 from mambakernels.environments.spec import is_numeric, spec_name
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
@@ -67,7 +67,7 @@ class _Plan:
     packages: tuple[Package, ...]
 
 
-def install(
+def install_specs(
     name: NameOrPath,
     specs: Sequence[str],
     *,
@@ -79,8 +79,8 @@ def install(
 ) -> Change:
     """Add match specs to an environment, changing as little else as can be; again with a name, its spec is replaced.
 
-    Held first is every package as it is, then only those that were asked for, then none. Raises as `create` does,
-    and the environment is then as it was.
+    Held first is every package as it is, then only those that were asked for, then none. Raises as
+    `create_environment` does, and the environment is then as it was.
     """
     given = [spec.strip() for spec in specs]
     if not given or not all(given):
@@ -95,7 +95,7 @@ def install(
     return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
 
 
-def update(
+def update_packages(
     name: NameOrPath,
     names: Sequence[str] = (),
     *,
@@ -124,7 +124,7 @@ def update(
     return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
 
 
-def uninstall(
+def uninstall_packages(
     name: NameOrPath,
     names: Sequence[str],
     *,
@@ -168,16 +168,16 @@ def repair(
             return _put(environment, environment, records, link)
 
 
-def clone(
+def clone_environment(
     source: NameOrPath, target: str, *, root: Root, engine: EngineName = "auto", progress: Progress = silent
 ) -> Environment:
     """Make another environment with the same packages, and with what pip or the user added; nothing is solved.
 
     One that is there already, as a clone of the same, is returned as it is.
     """
-    place = Place.of(target, root)
+    place = Location.of(target, root)
     if place.prefix.exists():  # asked before anything is locked: two that clone onto each other wait for nobody
-        return _same_clone(get(source, root), place)
+        return _same_clone(find_environment(source, root), place)
     with held(source, root, progress=progress) as environment, locked(root, place.lock, progress=progress):
         recover(place)
         if place.prefix.exists():
@@ -189,15 +189,9 @@ def clone(
             return _put(environment, copy, records, link)
 
 
-def remove(name: NameOrPath, root: Root) -> None:
-    """Remove an environment; kernelspecs that point to it are for the caller to remove first."""
-    with held(name, root) as environment:
-        discard(environment)
-
-
-def discard(environment: Environment) -> None:
+def discard_environment(environment: Environment) -> None:
     """Take an environment that is held out of sight in one step, then delete its files."""
-    staging.discard(owned(environment).prefix, environment.root)
+    staging.discard_folder(owned(environment).prefix, environment.root)
 
 
 def _change(
@@ -230,7 +224,7 @@ def _put(old: Environment, new: Environment, packages: Sequence[Package], link: 
         staging.replace(link.folder, new.place)
     else:
         link.folder.rename(new.prefix)
-    found = read(new.place)
+    found = read_environment(new.place)
     assert found is not None
     return found
 
@@ -239,13 +233,13 @@ def _clone_mark(environment: Environment) -> str:
     return f"{environment.prefix} {environment.created}"
 
 
-def _same_clone(source: Environment, place: Place) -> Environment:
+def _same_clone(source: Environment, place: Location) -> Environment:
     """Return the environment at a place if it is a clone of this one; InvalidRequestError if anything else is there."""
     if place.prefix == source.prefix:
         raise errors.InvalidRequestError(
             "That is the environment itself: it needs another name.", where=str(place.prefix)
         )
-    there = read(place)
+    there = read_environment(place)
     if there is None or there.cloned_from != _clone_mark(source):
         raise errors.InvalidRequestError(
             f"There is something called {place.name!r} already.",
@@ -257,7 +251,7 @@ def _same_clone(source: Environment, place: Place) -> Environment:
 
 def _channels(environment: Environment, given: Sequence[str]) -> list[Channel]:
     """Return the channels that are named now, and after them those that the environment was made from."""
-    named = channels.choose_several(given, environment.root)
+    named = channels.choose_all(given, environment.root)
     urls = {public(channel.url) for channel in named}
     return named + [channels.reopen(url, environment.root) for url in environment.channels if url not in urls]
 

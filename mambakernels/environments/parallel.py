@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from mambakernels import engines
 from mambakernels.engines import Engine, EngineName
+from mambakernels.environments.creation import create_environment
 from mambakernels.environments.environment import Environment
-from mambakernels.environments.making import create
 from mambakernels.environments.spec import EnvironmentSpec
 from mambakernels.errors import MambakernelsError
 from mambakernels.paths import Root
@@ -29,16 +29,17 @@ _TICK_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
 
 
-def create_several(
-    specs: Sequence[EnvironmentSpec], *, root: Root, anew: Collection[str] = (), progress: Progress = silent
+def create_in_parallel(
+    specs: Sequence[EnvironmentSpec], *, root: Root, replacing: Collection[str] = (), progress: Progress = silent
 ) -> list[Environment]:
-    """Make environments side by side, each as `create` does, those called in `anew` anew; return them in this order.
+    """Make environments side by side, each as `create_environment` does; return them in this order.
 
-    When one fails, those at work are completed, no more are begun, and the error is raised, with the environment's
-    name. An exception in this thread, as by Ctrl-C, stops them all, and nothing half-made is left. `progress` is
-    called in this thread only; an event's detail begins with the environment's name.
+    Those named in `replacing` take the place of existing ones. When one fails, those at work are completed, no more
+    are begun, and the error is raised, with the environment's name. An exception in this thread, as by Ctrl-C, stops
+    them all, and nothing half-made is left. `progress` is called in this thread only; an event's detail begins with
+    the environment's name.
     """
-    team = _Team(specs, root, anew)
+    team = _Team(specs, root, replacing)
     with team.at_work(min(len(specs), _AT_ONCE, max(2, (os.cpu_count() or 1) // 2))):
         team.report(_each_choice_once(progress))
     return team.results()
@@ -47,8 +48,8 @@ def create_several(
 class _Team:
     """Threads that make one environment after another until none is left, and what came of each."""
 
-    def __init__(self, specs: Sequence[EnvironmentSpec], root: Root, anew: Collection[str]) -> None:
-        self._specs, self._root, self._anew = specs, root, anew
+    def __init__(self, specs: Sequence[EnvironmentSpec], root: Root, replacing: Collection[str]) -> None:
+        self._specs, self._root, self._replacing = specs, root, replacing
         self._waiting = deque(range(len(specs)))
         self._made: dict[int, Environment] = {}
         self._failed: list[Exception] = []
@@ -128,7 +129,9 @@ class _Team:
             running[spec.engine] = stack.enter_context(closing(engine))
             progress(Event("engine", why))
         engine = running[spec.engine]
-        return create(spec, root=self._root, engine=engine, anew=spec.name in self._anew, progress=progress)
+        return create_environment(
+            spec, root=self._root, engine=engine, replacing=spec.name in self._replacing, progress=progress
+        )
 
 
 def _about(name: str, progress: Progress) -> Progress:

@@ -35,7 +35,7 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class Blas:
+class BlasLibrary:
     """One BLAS that NumPy can run on.
 
     `needed` are the libraries NumPy's modules load in place of their own (empty: they keep it), and `cblas` and
@@ -106,12 +106,12 @@ BLIS_LAPACK = Provider(
     replace_needed={"libblas64.so.3": "libblis64.so.4"},
 )
 
-TABLE: tuple[Blas, ...] = (
+TABLE: tuple[BlasLibrary, ...] = (
     # The highest build number wins where nobody asks for a BLAS: OpenBLAS, conda-forge's default on Linux too.
-    Blas("openblas", "OpenBLAS", build_number=100),
-    Blas("mkl", "Intel MKL", (INTEL_OPENMP, MKL), ("libmkl_rt.so.*",), cblas="{}_64", lapack="{}_64_"),
-    Blas("blis", "BLIS", (GOMP, QUADMATH, GFORTRAN, BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
-    Blas(
+    BlasLibrary("openblas", "OpenBLAS", build_number=100),
+    BlasLibrary("mkl", "Intel MKL", (INTEL_OPENMP, MKL), ("libmkl_rt.so.*",), cblas="{}_64", lapack="{}_64_"),
+    BlasLibrary("blis", "BLIS", (GOMP, QUADMATH, GFORTRAN, BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
+    BlasLibrary(
         "netlib",
         "netlib (reference)",
         (QUADMATH, GFORTRAN, NETLIB_BLAS, NETLIB_LAPACK),
@@ -131,7 +131,7 @@ CONDA_FORGE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def why_not(blas: Blas) -> str | None:
+def why_not(blas: BlasLibrary) -> str | None:
     """Return why a BLAS cannot be had on this machine, or None if nothing is known to stand against it."""
     sources = {provider.source for provider in blas.providers}
     if "wheel" in sources and platform.machine().lower() not in {"x86_64", "amd64"}:
@@ -143,12 +143,12 @@ def why_not(blas: Blas) -> str | None:
     return None
 
 
-def available() -> tuple[Blas, ...]:
+def available() -> tuple[BlasLibrary, ...]:
     """Return the BLAS libraries that can be had on this machine, as far as can be told without trying."""
     return tuple(blas for blas in TABLE if why_not(blas) is None)
 
 
-def matching(build: str) -> tuple[Blas, ...]:
+def matching(build: str) -> tuple[BlasLibrary, ...]:
     """Return the BLAS libraries whose libblas build string a pattern such as `*mkl` or `*_blis` matches."""
     import fnmatch
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mambakernels.channels import packages
+from mambakernels.channels import conda_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
@@ -40,7 +40,7 @@ def record(root: Root) -> dict[str, Any]:
     mark = source_hash()[:8]
     name, found = next(
         (name, found)
-        for name, found in packages.records(folder(root), _SUBDIR).items()
+        for name, found in conda_packages.records(folder(root), _SUBDIR).items()
         if found["build"].startswith(f"s{mark}")
     )
     return {**found, "url": f"{folder(root).as_uri()}/{_SUBDIR}/{name}"}
@@ -57,7 +57,7 @@ def source_hash() -> str:
 def _has(root: Root, mark: str) -> bool:
     return any(
         record["build"].startswith(f"s{mark}") and (folder(root) / _SUBDIR / name).exists()
-        for name, record in packages.records(folder(root), _SUBDIR).items()
+        for name, record in conda_packages.records(folder(root), _SUBDIR).items()
     )
 
 
@@ -78,7 +78,7 @@ def work(message: process.Json, progress: Progress) -> process.Json:
         target = files / source.relative_to(_PACKAGE)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    recipe = packages.Recipe(
+    recipe = conda_packages.Recipe(
         name=NAME,
         version=importlib.metadata.version("mambakernels"),
         subdir=_SUBDIR,
@@ -88,9 +88,9 @@ def work(message: process.Json, progress: Progress) -> process.Json:
         build_prefix=f"s{source_hash()[:8]}",
         noarch="python",
     )
-    packages.seed_index(folder(root), scratch / "index", subdir=_SUBDIR)
-    built = packages.assemble(recipe, scratch / "stage", scratch / "index" / _SUBDIR)
-    members = {*packages.records(folder(root), _SUBDIR), built.name}
-    packages.publish(scratch / "index", folder(root), members=members, subdir=_SUBDIR)
+    conda_packages.seed_index(folder(root), scratch / "index", subdir=_SUBDIR)
+    built = conda_packages.assemble(recipe, scratch / "stage", scratch / "index" / _SUBDIR)
+    members = {*conda_packages.records(folder(root), _SUBDIR), built.name}
+    conda_packages.publish(scratch / "index", folder(root), members=members, subdir=_SUBDIR)
     shutil.rmtree(scratch)
     return {}

@@ -21,7 +21,7 @@ def locate(name: str, root: Root) -> Path:
     prefix = Path(os.path.normpath(Path(name).expanduser().absolute()))
     if os.path.dirname(name) and (prefix / "conda-meta").is_dir():  # noqa: PTH120 (Path("./x") has lost its folder)
         return prefix  # whatever it is called, and without reading hundreds of package records
-    return environments.get(name, root).prefix
+    return environments.find_environment(name, root).prefix
 
 
 def execute(name: str, argv: Sequence[str], *, root: Root) -> int:
