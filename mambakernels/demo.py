@@ -16,6 +16,7 @@ from mambakernels.environments import Environment
 from mambakernels.kernels import threads
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.files import write_atomically
 from mambakernels.system.locks import locked
 
 if TYPE_CHECKING:
@@ -196,9 +197,7 @@ def _recorded(root: Root) -> list[str]:
 def _remember(root: Root, name: str) -> None:
     with locked(root, "demo"):
         names = sorted({*_recorded(root), name})
-        staged = root.path / f"{_RECORD}.new"
-        staged.write_text(json.dumps(names), encoding="utf-8")
-        staged.replace(root.path / _RECORD)
+        write_atomically(root.path / _RECORD, json.dumps(names), option=errors.ROOT_OPTION)
 
 
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
@@ -206,7 +205,6 @@ def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, 
     from mambakernels import plots
     from mambakernels.report import html
     from mambakernels.runs import results
-    from mambakernels.system.files import write_atomically
 
     files = {"results": folder / "results.csv"}
     if frame["gflops"].notna().any():

@@ -51,9 +51,9 @@ class Root:
         return self.path / "locks"
 
     @property
-    def verdicts(self) -> Path:
-        """What could be reached a moment ago (see `verdicts.py`)."""
-        return self.path / ".verdicts.json"
+    def reachability(self) -> Path:
+        """The answers about what could be reached a moment ago (`system/reachable.py`)."""
+        return self.path / ".reachability.json"
 
     @property
     def jupyter_folders(self) -> Path:

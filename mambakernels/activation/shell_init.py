@@ -21,9 +21,10 @@ from pathlib import Path
 
 from mambakernels.activation import shells
 from mambakernels.engines import micromamba
-from mambakernels.errors import EngineError, InvalidRequestError, NotFoundError
+from mambakernels.errors import ROOT_OPTION, EngineError, InvalidRequestError, NotFoundError
 from mambakernels.paths import Root
 from mambakernels.system import process
+from mambakernels.system.files import write_atomically
 
 _HOOK_NAMES = ("micromamba", "mamba")  # its hooks refuse any other
 _UNQUOTABLE = re.compile(r"[\"\\$`\n!]")  # it writes paths in double quotes and escapes nothing for the shell
@@ -213,16 +214,8 @@ def _put(path: Path, change: Initialization) -> None:
     if change.after is None:
         target.unlink()
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(change.after)
-        temporary.chmod(0o644 if change.before is None else stat.S_IMODE(target.stat().st_mode))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    mode = None if change.before is None else stat.S_IMODE(target.stat().st_mode)
+    write_atomically(target, change.after, mode=mode, option=ROOT_OPTION)
 
 
 def _by_micromamba_alone(initializer: _Initializer, root: Root, *, dry_run: bool) -> Initialization:

@@ -154,18 +154,12 @@ def _expanded(names: Sequence[str]) -> list[str]:
 
 def _problem(address: str) -> str | None:
     """Return why a channel does not answer, in a few words; None if it does. It takes two seconds at most."""
-    from concurrent.futures import ThreadPoolExecutor
-    from concurrent.futures import TimeoutError as Late  # its own class before Python 3.11
-
     if address.startswith("file://"):
         return None
-    asking = ThreadPoolExecutor(1)
     try:
-        return asking.submit(_ask, address).result(_ANSWER_WITHIN)
-    except Late:
-        return f"nothing came within {_ANSWER_WITHIN:.0f} s"
-    finally:
-        asking.shutdown(wait=False, cancel_futures=True)
+        return reachable.within(_ANSWER_WITHIN, lambda: _ask(address))
+    except TimeoutError as error:
+        return str(error)
 
 
 def _ask(address: str) -> str | None:

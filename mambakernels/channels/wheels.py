@@ -18,6 +18,7 @@ from mambakernels.channels.blas_libraries import BlasLibrary
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system import process
+from mambakernels.system.files import write_atomically
 from mambakernels.system.locks import locked, nobody_using_packages
 
 # What every kernel needs; NumPy is there so that the channel has one set of versions from the start.
@@ -145,10 +146,8 @@ def load(root: Root) -> State | None:
 
 def save(root: Root, state: State) -> None:
     """Write the state in one step."""
-    target = folder(root) / _STATE
-    staged = target.with_suffix(".new")
-    staged.write_text(json.dumps({"schema": _SCHEMA, **asdict(state)}, indent=1), encoding="utf-8")
-    staged.replace(target)
+    content = json.dumps({"schema": _SCHEMA, **asdict(state)}, indent=1)
+    write_atomically(folder(root) / _STATE, content, option=errors.ROOT_OPTION)
 
 
 def clean(root: Root) -> int:

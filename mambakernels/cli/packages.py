@@ -132,7 +132,7 @@ def export(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        files.write_atomically(output, text.encode())
+        files.write_atomically(output, text)
         typer.echo(str(output))
 
 

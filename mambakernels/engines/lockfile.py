@@ -29,7 +29,7 @@ class Locked:
 
 def write(path: Path, locked: Locked) -> None:
     """Write a lockfile, in one step; the packages need their records."""
-    files.write_atomically(path, text(locked).encode())
+    files.write_atomically(path, text(locked))
 
 
 def text(locked: Locked) -> str:

@@ -50,7 +50,7 @@ def write_report(frame: DataFrame, runs: Sequence[Run], path: str | os.PathLike[
     Raises `StorageError` if the file cannot be written; a failed write leaves no partial file.
     """
     file = Path(path).expanduser().absolute()
-    write_atomically(file, render(frame, runs, folder=file.parent).encode())
+    write_atomically(file, render(frame, runs, folder=file.parent))
     return file
 
 

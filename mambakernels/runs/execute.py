@@ -266,7 +266,7 @@ def _write(result: Run, plan: _Plan, executed: Any) -> None:
         surroundings={"version": version("mambakernels"), "host": platform.node()},
     )
     text: str = nbformat.writes(executed)  # type: ignore[no-untyped-call]
-    write_atomically(plan.path, f"{text}\n".encode())
+    write_atomically(plan.path, f"{text}\n")
 
 
 def _code_cells(content: Json) -> list[int]:

@@ -1,4 +1,4 @@
-"""Files: their hashes, and how they appear whole or not at all."""
+"""Files: how they appear whole or not at all, and their hashes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,30 @@ from pathlib import Path
 
 from mambakernels.errors import StorageError, naming
 
-_OPTION = "--output"  # what chooses the place of all that is written here
+_OUTPUT_OPTION = "--output"
 _BLOCK = 1 << 20
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, making its folder: readers see the old file or the new one, never a part.
+def write_atomically(
+    path: Path, content: bytes | str, *, mode: int | None = None, option: str = _OUTPUT_OPTION
+) -> None:
+    """Put `content` (text as UTF-8) at `path`: readers see the old file or the new one, never a part.
 
-    Raises `StorageError` when it cannot be written; nothing is left behind then.
+    The folder is made if need be. `mode` is the file's permissions, those of any new file by default; `option` is the
+    option that chooses the place, for the advice in errors. Raises StorageError and leaves nothing if it cannot write.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    with naming(temporary, path, option=_OPTION):
+    with naming(temporary, path, option=option):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_then_rename(temporary, path, content)
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content.encode() if isinstance(content, str) else content)
+            if mode is not None:
+                temporary.chmod(mode)
+            os.replace(temporary, path)  # noqa: PTH105 (the one call that is atomic on every platform, by its name)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def digest(path: Path, kind: str = "sha256") -> str:
@@ -36,7 +47,7 @@ def digest(path: Path, kind: str = "sha256") -> str:
 def writable_folder(folder: Path) -> Path:
     """Return the folder, made if need be, after proving that a file can be written in it."""
     probe = folder / f".{uuid.uuid4().hex}.part"
-    with naming(probe, folder, option=_OPTION):
+    with naming(probe, folder, option=_OUTPUT_OPTION):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
@@ -44,13 +55,3 @@ def writable_folder(folder: Path) -> Path:
         probe.open("xb").close()
         probe.unlink()
     return folder
-
-
-def _write_then_rename(temporary: Path, path: Path, content: bytes) -> None:
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)  # noqa: PTH105 (the one call that is atomic on every platform, by its name)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

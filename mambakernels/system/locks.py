@@ -1,4 +1,4 @@
-"""One process at a time: named locks under the root, and word to those who wait."""
+"""Locks between processes: by name, under the root; those who wait get a progress event that says for what."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE = "in-use"
-_ENVIRONMENT = "env-"  # what the lock of an environment is called by, before its name
-# Waiting so long is not worth a word; threads of our own wait for each other as well.
+_ENVIRONMENT = "env-"  # begins the name of an environment's lock
+# A shorter wait is not reported; threads of one process wait for each other as well.
 _UNNOTICED_SECONDS = 0.2
 
 
 @contextmanager
 def locked(root: Root, name: str, *, progress: Progress = silent) -> Iterator[None]:
-    """Hold the lock of that name; wait for whoever has it. It goes with the process, however that ends."""
+    """Hold the lock of that name, after waiting for the process that has it. The lock ends with its process."""
     lock = _lock(root, name)
     _acquire(lock, f"another process is at work on {name.removeprefix(_ENVIRONMENT)}", progress)
     try:
@@ -39,8 +39,9 @@ def _nothing() -> None:
 def using_packages(root: Root, *, alone: Callable[[], None] = _nothing, progress: Progress = silent) -> Iterator[None]:
     """Keep the package cache from being emptied; any number of processes may use it at once.
 
-    `alone` is called first if nobody else is using it.
+    `alone` is called first if no other process uses it.
     """
+    # Not filelock's ReadWriteLock: that is an SQLite database, which many network file systems do not support.
     with locked(root, "packages", progress=progress):
         if not any(_is_held(root, path) for path in root.locks.glob(f"{_IN_USE}-*.lock")):
             alone()
@@ -55,7 +56,7 @@ def using_packages(root: Root, *, alone: Callable[[], None] = _nothing, progress
 
 @contextmanager
 def nobody_using_packages(root: Root, *, progress: Progress = silent) -> Iterator[None]:
-    """Wait until no process uses the package cache, and keep others from beginning to."""
+    """Hold the package cache alone: wait until no process uses it, and keep others from using it meanwhile."""
     with locked(root, "packages", progress=progress):
         for path in root.locks.glob(f"{_IN_USE}-*.lock"):
             lock = _lock(root, path.stem)
@@ -66,7 +67,7 @@ def nobody_using_packages(root: Root, *, progress: Progress = silent) -> Iterato
 
 
 def _is_held(root: Root, path: Path) -> bool:
-    """Whether a process holds a lock; the file of one that was killed goes."""
+    """Whether a process holds a lock; if none does, as it was killed, remove the lock's file."""
     import filelock
 
     lock = _lock(root, path.stem)

@@ -1,23 +1,49 @@
-"""What this machine could or could not reach a moment ago, so that `auto` does not wait for the same answer again."""
+"""Reachability: answers that machines gave a moment ago, so that `auto` does not wait for them again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import secrets
+import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
+from mambakernels.errors import ROOT_OPTION
 from mambakernels.paths import Root
+from mambakernels.system.files import write_atomically
 
 _SECONDS = 600.0
+T = TypeVar("T")
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns; TimeoutError if that takes longer than so many seconds.
+
+    A thread calls it, as looking up a name cannot be interrupted; the thread ends with the program at the latest.
+    """
+    from concurrent import futures
+
+    answer: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # noqa: BLE001 (raised again by the thread that waits)
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except futures.TimeoutError:  # a class of its own before Python 3.11
+        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
 
 
 def remembered(root: Root, question: str, ask: Callable[[], str | None]) -> str | None:
-    """Return the answer to a question of reachability: None for yes, else why not; asked anew after ten minutes.
+    """Return the answer to a question of reachability: None for yes, else why not. Ask again after ten minutes.
 
-    Another proxy is another question. Whatever is wrong with the file of answers only means asking again.
+    With another proxy, the same question is asked again. A file of answers that cannot be read counts as empty.
     """
     key = _key(question)
     known = _read(root)
@@ -25,13 +51,14 @@ def remembered(root: Root, question: str, ask: Callable[[], str | None]) -> str 
         case {"at": float(at), "why_not": (str() | None) as why_not} if 0 <= time.time() - at < _SECONDS:
             return why_not
     answer = ask()
-    _write(root, {**known, key: {"at": time.time(), "why_not": answer}})
+    answers = {**known, key: {"at": time.time(), "why_not": answer}}
+    write_atomically(root.reachability, json.dumps(answers), option=ROOT_OPTION)
     return answer
 
 
 def forget(root: Root) -> None:
-    """Ask everything anew from now on."""
-    root.verdicts.unlink(missing_ok=True)
+    """Remove all answers, so that every question is asked again."""
+    root.reachability.unlink(missing_ok=True)
 
 
 def _key(question: str) -> str:
@@ -43,14 +70,7 @@ def _key(question: str) -> str:
 
 def _read(root: Root) -> dict[str, object]:
     try:
-        known = json.loads(root.verdicts.read_bytes())
+        known = json.loads(root.reachability.read_bytes())
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def _write(root: Root, known: dict[str, object]) -> None:
-    root.path.mkdir(parents=True, exist_ok=True)
-    staged = root.verdicts.with_suffix(f".{secrets.token_hex(4)}")
-    staged.write_text(json.dumps(known), encoding="utf-8")
-    staged.replace(root.verdicts)

@@ -55,11 +55,11 @@ def test_a_network_that_swallows_everything_is_given_up_soon_and_once(
         assert seconds < 8  # 5 s are meant
         asked = len(server.seen)
         assert asked
-        before = empty_root.verdicts.read_bytes()
+        before = empty_root.reachability.read_bytes()
         _, _, seconds = chosen(empty_root)
         assert seconds < 2
         assert len(server.seen) == asked
-        assert empty_root.verdicts.read_bytes() == before
+        assert empty_root.reachability.read_bytes() == before
 
 
 class _Everything(dict[str, list[bad.Answer]]):
@@ -87,7 +87,7 @@ def test_another_proxy_is_another_question(empty_root: Root, monkeypatch: pytest
         chosen(empty_root)
         assert len(first.seen) == counts[0]
         assert second.seen
-        assert len(json.loads(empty_root.verdicts.read_text())) == 4
+        assert len(json.loads(empty_root.reachability.read_text())) == 4
 
 
 def test_a_verdict_is_forgotten_by_clean(empty_root: Root, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
@@ -96,10 +96,10 @@ def test_a_verdict_is_forgotten_by_clean(empty_root: Root, monkeypatch: pytest.M
         server.answers = _Everything(bad.status(403))
         through(server, monkeypatch)
         chosen(empty_root)
-        assert empty_root.verdicts.exists()
+        assert empty_root.reachability.exists()
         done = cli("clean", "--root", empty_root.path)
         assert done.returncode == 0, done.stderr
-        assert not empty_root.verdicts.exists()
+        assert not empty_root.reachability.exists()
 
 
 def test_the_command_line_says_why(world_file: Path, empty_root: Root, cli: Cli) -> None:
