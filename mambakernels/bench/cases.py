@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mambakernels.errors import InvalidRequestError
+from mambakernels.numeric.threads import is_thread_count
 
 CONTROL_SIZE = 64  # 32 kB: where larger arrays lie in the cache makes more of a difference than what is looked for
 
@@ -92,11 +93,14 @@ def read_sizes(given: str | Sequence[int]) -> tuple[int, ...]:
 
 
 def read_counts(given: str | Sequence[int]) -> tuple[int, ...]:
-    """Read `1,2` as numbers of threads, or take them as numbers; none at all is allowed."""
+    """Read `1,2` as numbers of threads, or take them as numbers: see `numeric.threads`; none at all is allowed."""
     words = [word.strip() for word in (given.split(",") if isinstance(given, str) else map(str, given))]
-    if not all(word.isdigit() and int(word) > 0 for word in words if word):
-        raise InvalidRequestError(f"{given!r} are no numbers of threads.", next_step="They look like 1,2,4.")
-    return tuple(dict.fromkeys(int(word) for word in words if word))
+    counts = [int(word) if word.isdigit() else None for word in words if word]
+    if not all(map(is_thread_count, counts)):
+        raise InvalidRequestError(
+            f"{given!r} is not a list of thread counts.", next_step="Thread counts look like 1,2,4."
+        )
+    return tuple(dict.fromkeys(count for count in counts if count is not None))
 
 
 def _sizes(part: str) -> list[int]:

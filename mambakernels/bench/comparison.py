@@ -13,13 +13,14 @@ import pandas as pd
 
 from mambakernels.bench import cases, rounds, saving
 from mambakernels.bench.controls import ControlVerdict, check_pairs
-from mambakernels.bench.diagnosis import Diagnosis, diagnose
-from mambakernels.bench.gates import Gate, gates
+from mambakernels.bench.diagnosis import diagnose
+from mambakernels.bench.gates import gates
 from mambakernels.bench.pairs import pairs
 from mambakernels.bench.records import Measured, Worker
 from mambakernels.bench.regression import Regression, against, check_comparable
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.errors import InvalidRequestError
+from mambakernels.numeric.rules import Finding
 from mambakernels.progress import Progress, silent
 
 
@@ -36,8 +37,8 @@ class Comparison:
     table: pd.DataFrame
     pairs: pd.DataFrame
     controls: ControlVerdict
-    gates: tuple[Gate, ...]
-    diagnosis: tuple[Diagnosis, ...]
+    gates: tuple[Finding, ...]
+    diagnosis: tuple[Finding, ...]
     regression: Regression | None = None
     saved: Path | None = None
 
@@ -58,8 +59,8 @@ class Comparison:
             "ok": self.ok,
             **self.measured.about(),
             "controls": {"verdict": self.controls.verdict, "text": self.controls.text},
-            "gates": [vars(gate) for gate in self.gates],
-            "diagnosis": [vars(item) for item in self.diagnosis],
+            "gates": [gate.as_dict() | {"kernel": gate.kernel} for gate in self.gates],
+            "diagnosis": [item.as_dict() | {"kernel": item.kernel} for item in self.diagnosis],
             "table": _records(self.table),
             "pairs": _records(self.pairs),
             "regression": None

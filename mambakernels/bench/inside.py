@@ -19,22 +19,20 @@ CANARY_STEPS = 100_000
 
 _BALLAST_NUMBERS = 400_000
 _BALLAST_ARRAYS = 6
-_WORKING_SECONDS = (0.1, 0.3, 0.6)  # on a busy machine a thread may get nothing for a tenth of a second
 
 
-def describe(asked: int | None) -> None:
-    """Publish what runs here, and what speaks against it: `asked` threads were to be used."""
-    from mambakernels.numeric import gates, probing
+def describe() -> None:
+    """Publish what runs here, and how many of its threads really work."""
+    from mambakernels.numeric import probing
+    from mambakernels.numeric.thread_activity import threads_at_work
 
     probed = probing.probe()
-    found = [*gates.findings(probed, asked=asked), *filter(None, (gates.check_threads_at_work(probed),))]
     _publish(
         {
             "pid": os.getpid(),
             "code": numeric.code_hash(),
             "probe": probed.as_dict(),
-            "findings": [vars(finding) for finding in found],
-            "working": _threads_at_work(probed.blas.threads or 1),
+            "working": threads_at_work(probed.blas.threads or 1),
         }
     )
 
@@ -94,21 +92,6 @@ def _steps(count: int) -> float:
     for step in range(count):
         total += step & 7
     return perf_counter() - start
-
-
-def _threads_at_work(told: int) -> int | None:
-    """Return how many threads multiply; fewer than told is believed only after looking for longer."""
-    from mambakernels.numeric.gates import threads_at_work
-
-    most: int | None = None
-    for seconds in _WORKING_SECONDS:
-        working = threads_at_work(seconds=seconds)
-        if working is None:
-            return None
-        most = max(most or 0, working)
-        if most >= told:
-            break
-    return most
 
 
 def _publish(content: Mapping[str, Any]) -> None:

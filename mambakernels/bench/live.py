@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from mambakernels.bench.inside import MIME_TYPE
 from mambakernels.bench.records import label
-from mambakernels.numeric.threads import THREAD_VARIABLES
+from mambakernels.numeric.threads import THREAD_VARIABLES, thread_variables
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.records import Failure
@@ -76,7 +75,7 @@ class Live:
 
     async def describe(self, timeout: float) -> None:
         """Have it tell what runs in it: its `facts`."""
-        self.facts = await self.ask("describe", self.threads, timeout=timeout) or {}
+        self.facts = await self.ask("describe", timeout=timeout) or {}
 
     async def ask(self, function: str, *words: Any, timeout: float, **options: Any) -> Json | None:
         """Call a function of `inside` there and return what it published; None, and `failure` is set, if it cannot."""
@@ -106,12 +105,15 @@ class Live:
 
 
 def with_threads(kernel: Kernel, threads: int | None) -> Kernel:
-    """Return the kernel with the number of threads in every variable that a library reads when it loads."""
+    """Return the kernel with a number of threads in every variable that a library reads when it loads.
+
+    0 takes those variables out of the kernelspec, None changes nothing.
+    """
     if threads is None:
         return kernel
     from jupyter_client.kernelspec import KernelSpec
 
-    told: Mapping[str, str] = dict.fromkeys(THREAD_VARIABLES, str(threads))
     spec = KernelSpec(resource_dir=kernel.spec.resource_dir, **kernel.spec.to_dict())
-    spec.env = {**kernel.spec.env, **told}
+    others = {name: value for name, value in kernel.spec.env.items() if name not in THREAD_VARIABLES}
+    spec.env = others | thread_variables(threads)
     return replace(kernel, spec=spec)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pandas as pd
 
 from mambakernels.bench.cases import Case, Settings, settings_from
+from mambakernels.numeric.rules import counted
 
 Json = dict[str, Any]
 
@@ -34,7 +35,9 @@ DTYPES: Mapping[str, str] = {**_FACTS, **_FIGURES}
 
 def label(kernel: str, threads: int | None) -> str:
     """Name a kernel, and its threads if a number was asked for."""
-    return kernel if threads is None else f"{kernel} ({threads} thread{'s' * (threads != 1)})"
+    if threads is None:
+        return kernel
+    return f"{kernel} ({counted(threads)})" if threads else f"{kernel} (threads as the library chooses)"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,10 @@ def bench(
     ops: Annotated[str, typer.Option("--ops", help="Operations: gemm,svd.")] = "gemm,solve,svd",
     sizes: Annotated[str, typer.Option("--sizes", help="256,512 or 256:4096:log2 or 100:500:100.")] = "256",
     dtypes: Annotated[str, typer.Option("--dtypes", help="float32,float64,complex64,complex128.")] = "float64",
-    threads: Annotated[str, typer.Option("--threads", help="Thread counts: 1,2. By default as registered.")] = "",
+    threads: Annotated[
+        str,
+        typer.Option("--threads", help="Thread counts: 1,2 (0: as the libraries choose). By default as registered."),
+    ] = "",
     budget: Annotated[float, typer.Option("--budget", help="Seconds for everything.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", help="Of numbers, and of the order of measuring.")] = 0,
     save: Annotated[Path | None, typer.Option("--save", help="A .parquet or .json file for the measurements.")] = None,
@@ -142,7 +145,7 @@ def _sentences(found: Comparison) -> list[str]:
             else [regression.text, *(f"Not the same: {text}." for text in regression.differences)]
         ),
         *(item.text for item in found.diagnosis),
-        *(f"FAILED ({gate.gate}): {gate.text}" for gate in found.gates),
+        *(f"FAILED ({gate.rule}): {gate.text}" for gate in found.gates),
         *([] if found.saved is None else [f"Saved: {found.saved}"]),
     ]
 
@@ -171,8 +174,8 @@ def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _threads(asked: int | None, used: int | None) -> str:
     """Write the threads asked for, and those used where that is something else."""
-    if asked is None or used is None or asked == used:
-        return _or_dash(used if asked is None else asked, "{}")
+    if not asked or used is None or asked == used:
+        return _or_dash(asked or used, "{}")
     return f"{asked} ({used} used)"
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mambakernels.numeric.gates import Finding, findings
     from mambakernels.numeric.measuring import Case, Measurement, measure, prepare
     from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available
     from mambakernels.numeric.probing import Probe, probe
     from mambakernels.numeric.publishing import mime_bundle, publish
+    from mambakernels.numeric.rules import Finding, findings
     from mambakernels.numeric.schema import MIME_TYPE, SchemaError, validate
     from mambakernels.numeric.source import code_hash
     from mambakernels.numeric.threads import set_threads
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "gates": ("Finding", "findings"),
+    "rules": ("Finding", "findings"),
     "measuring": ("Case", "Measurement", "measure", "prepare"),
     "operations": ("DTYPES", "OPERATIONS", "Operation", "available"),
     "probing": ("Probe", "probe"),

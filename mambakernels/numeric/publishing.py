@@ -9,9 +9,9 @@ from html import escape
 from typing import Any
 
 from mambakernels.numeric import tables
-from mambakernels.numeric.gates import Finding, findings
 from mambakernels.numeric.measuring import Measurement
 from mambakernels.numeric.probing import Probe, probe
+from mambakernels.numeric.rules import Finding, findings
 from mambakernels.numeric.schema import MIME_TYPE, REVISION, SCHEMA
 from mambakernels.numeric.source import code_hash
 
@@ -40,7 +40,7 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
             "revision": REVISION,
             "code": {"package": PACKAGE, "sha256": code_hash()},
             "probe": probed.as_dict(),
-            "findings": [vars(finding) for finding in findings(probed)],
+            "findings": [finding.as_dict() for finding in findings(probed) if finding.grave],
             "measurements": [measurement.as_dict() for measurement in measurements],
         },
     }
@@ -94,4 +94,4 @@ def _notes(measurements: Sequence[Measurement], found: Sequence[Finding]) -> lis
         f"Not stable: {', '.join(f'{count} {verdict}' for verdict, count in unstable.items())}." if unstable else ""
     )
     alone = [f"{one.operation}, n = {one.size}: {one.remark}" for one in measurements if len(one.samples) == 1]
-    return [*(finding.text for finding in found), *filter(None, (warning, footnote, verdicts)), *alone]
+    return [*(finding.text for finding in found if finding.grave), *filter(None, (warning, footnote, verdicts)), *alone]

@@ -6,7 +6,7 @@ The bundle, MIME type `application/vnd.mambakernels.measurements+json`, is one o
 - `revision`: 2. It rises when fields are added, which readers may ignore; the first bundles had none (revision 0).
 - `code`: which code measured: `package`, and `sha256` over its sources.
 - `probe`: what ran, on what: see `mambakernels.numeric.Probe`.
-- `findings` (revision 1): what speaks against the measurements: see `mambakernels.numeric.gates.Finding`.
+- `findings` (revision 1): what speaks against the measurements: see `mambakernels.numeric.rules.Finding`.
 - `measurements`: see `mambakernels.numeric.Measurement`; seconds per call, bytes and flops per call; `error`
   (revision 2) in units of the dtype's eps.
 
@@ -85,7 +85,7 @@ _AMOUNT = {"type": "number", "minimum": 0}
 _AMOUNT_OR_NONE = {"type": ["number", "null"], "minimum": 0}
 _TEXTS = {"type": "array", "items": _TEXT}
 _TEXT_BY_NAME = {"type": "object", "additionalProperties": _TEXT}
-_FINDING: Json = {"rule": _TEXT, "weight": {"enum": ["distrust", "note"]}, "text": _TEXT}
+_FINDING: Json = {"rule": _TEXT, "severity": {"enum": ["error", "warning", "note"]}, "text": _TEXT}
 _BLAS: Json = {
     "name": _TEXT,
     "library": _TEXT_OR_NONE,

@@ -1,4 +1,9 @@
-"""How many threads the numeric libraries use: set before the first of them loads, or not at all."""
+"""Thread counts of numeric libraries, which read them from variables when they load.
+
+Everywhere in mambakernels (`register`, `kernels.toml`, `bench`, `set_threads`, on the command line and in Python) a
+count of threads means the same: None is no request, so each kernel runs as it is registered; 0 leaves the number to
+the libraries; any other number is used by all of them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,19 @@ READS: Mapping[str, tuple[str, ...]] = {
     "nvpl": ("NVPL_BLAS_NUM_THREADS", "OMP_NUM_THREADS"),
     "accelerate": ("VECLIB_MAXIMUM_THREADS",),
 }
-"""Which of them each BLAS reads, the first that is set; netlib's has no threads and reads none."""
+"""The variables each BLAS reads, the first that is set; netlib's has no threads and reads none."""
+
+MOST_THREADS = 4096  # with far more, libraries crash at their first call
+
+
+def thread_variables(count: int | None) -> dict[str, str]:
+    """Return the variables that make every numeric library use `count` threads: none for None and 0."""
+    return dict.fromkeys(THREAD_VARIABLES, str(count)) if count else {}
+
+
+def is_thread_count(count: object) -> bool:
+    """Whether a number of threads can be used: a whole number from 0 to `MOST_THREADS`."""
+    return isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MOST_THREADS
 
 
 def asked_threads(blas: str, variables: Mapping[str, str]) -> int | None:
@@ -32,23 +49,36 @@ def asked_threads(blas: str, variables: Mapping[str, str]) -> int | None:
     return next((int(value) for value in values if value.isdigit() and int(value) > 0), None)
 
 
-def set_threads(count: int) -> None:
-    """Let every numeric library that loads from now on use `count` threads; 0 leaves all as it is.
+def usable_threads(cores: int, quota: float | None) -> int:
+    """Return how many threads can run at once on so many cores under a CPU quota (cores' worth of time).
+
+    Only whole cores of a quota count, and at least one: at 1.5 cores, a second thread would wait a third of the time.
+    """
+    return cores if quota is None else min(cores, max(1, int(quota)))
+
+
+def exceeds_quota(threads: int, quota: float | None) -> bool:
+    """Whether so many threads are more than a CPU quota lets run at once."""
+    return threads > usable_threads(threads, quota)
+
+
+def set_threads(count: int | None) -> None:
+    """Make every numeric library that loads from now on use `count` threads; None and 0 change nothing.
 
     Raises
     ------
     ValueError
-        `count` is not a whole number of at least 0.
+        `count` is not a whole number from 0 to `MOST_THREADS`.
     RuntimeError
         NumPy is loaded already and another number was set: its BLAS would not see the change.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+    if count is not None and not is_thread_count(count):
         raise ValueError(f"threads must be a whole number of at least 0 (0: leave as set), not {count!r}.")
-    wanted = dict.fromkeys(THREAD_VARIABLES, str(count)) if count else {}
+    wanted = thread_variables(count)
     differs = any(os.environ.get(name) != value for name, value in wanted.items())
     if differs and "numpy" in sys.modules:
         raise RuntimeError(
-            f"NumPy is already loaded, so its BLAS can no longer be told to use {count} threads. "
+            f"NumPy is already loaded, so its BLAS can no longer change to {count} threads. "
             "Restart the kernel and set the threads before anything imports NumPy."
         )
     os.environ.update(wanted)

@@ -34,7 +34,7 @@ def test_people_see_figures_verdicts_and_reasons(capsys: pytest.CaptureFixture[s
     assert "against np-a" in text
     assert "2.0 times as slow" in text
     assert "The controls, which no BLAS takes part in, agree" in text
-    assert "np-b (1 thread) runs code made for AVX2 (Haswell)" in text
+    assert "np-b (1 thread): It runs code made for AVX2 (Haswell)" in text
     assert "20 rounds in 10 seconds." in text
     assert "Saved: base.json" in text
     assert "FAILED" not in text

@@ -77,6 +77,7 @@ def test_threads_are_told_in_every_variable_and_nothing_else_changes(install: In
     assert told.spec.env["PYTHONPATH"] == kernel.spec.env["PYTHONPATH"]
     assert not set(THREAD_VARIABLES) & set(kernel.spec.env)
     assert with_threads(kernel, None) is kernel
+    assert with_threads(told, 0).spec.env == kernel.spec.env
 
 
 def test_a_kernel_that_failed_is_asked_no_more(install: Install, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> Non
     install("wrong", site=WRONG)
     found = compare(measure(settings("right", "wrong")))
     assert not found.ok
-    assert {(gate.gate, gate.kernel) for gate in found.gates} == {("result", "wrong (1 thread)")}
+    assert {(gate.rule, gate.kernel) for gate in found.gates} == {("result", "wrong (1 thread)")}
     assert found.pairs.set_index("operation").loc["gemm", "verdict"] == "wrong"
 
 
@@ -121,13 +121,13 @@ def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> Non
 def test_a_library_that_ignores_the_threads_does_not_pass_the_gate(install: Install) -> None:
     install("deaf", site=ONE_THREAD)
     found = compare(measure(settings("deaf", threads=(2,))))
-    assert {gate.gate for gate in found.gates} == {"threads"}
+    assert {gate.rule for gate in found.gates} == {"threads"}
 
 
 def test_another_library_than_the_environments_does_not_pass_the_gate(install: Install) -> None:
     install("np-mkl", mark={"blas": "no such blas", "prefix": "/nowhere"})
     found = compare(measure(settings("np-mkl")))
-    assert {gate.gate for gate in found.gates} == {"library"}
+    assert {gate.rule for gate in found.gates} == {"library"}
 
 
 def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> None:
@@ -136,7 +136,7 @@ def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> N
     found = compare(measure(settings("well", "frail")))
     assert set(found.frame["kernel"]) == {"well"}
     [gate] = found.gates
-    assert (gate.gate, gate.kernel) == ("kernel", "frail (1 thread)")
+    assert (gate.rule, gate.kernel) == ("kernel", "frail (1 thread)")
     assert "status 7" in gate.text
 
 

@@ -89,12 +89,12 @@ def test_a_wrong_result_cannot_be_missed(measured: list[Measurement]) -> None:
 def test_what_speaks_against_the_measurements_stands_below_them(measured: list[Measurement]) -> None:
     probed = probe()
     doubtful = replace(probed, blas=replace(probed.blas, name="unknown", library="/e/lib/libodd.so"))
-    words = "NumPy's products are served by /e/lib/libodd.so, which is no BLAS that is known here."
+    words = "NumPy's products are served by /e/lib/libodd.so, which is not a BLAS known here."
     assert words in as_text(measured, doubtful)
     assert words.replace("'", "&#x27;") in as_html(measured, doubtful)
     data = mime_bundle(measured, doubtful)[MIME_TYPE]
     validate(data)
-    assert data["findings"] == [{"rule": "unknown library", "weight": "distrust", "text": words}]
+    assert data["findings"] == [{"rule": "unknown-library", "severity": "error", "text": words}]
 
 
 def test_a_single_sample_is_explained(measured: list[Measurement]) -> None:

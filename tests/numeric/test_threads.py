@@ -31,8 +31,9 @@ def test_threads_are_set_before_numpy_loads() -> None:
     assert out == "1 1 1 1 1 1 1"
 
 
-def test_zero_leaves_everything_as_it_is() -> None:
-    set_threads(0)
+@pytest.mark.parametrize("count", [0, None])
+def test_zero_and_none_leave_everything_as_it_is(count: int | None) -> None:
+    set_threads(count)
     assert not set(THREAD_VARIABLES) & set(os.environ)
 
 
@@ -49,7 +50,7 @@ def test_with_numpy_loaded_the_same_number_is_fine(monkeypatch: pytest.MonkeyPat
     set_threads(3)
 
 
-@pytest.mark.parametrize("count", [-1, 1.0, "2", True, None])
+@pytest.mark.parametrize("count", [-1, 1.0, "2", True, 5000])
 def test_what_is_no_number_of_threads(count: object) -> None:
     with pytest.raises(ValueError, match="threads must be a whole number of at least 0"):
         set_threads(count)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ MACHINE: Mapping[str, Any] = {
 }
 BLAS: Mapping[str, Any] = {
     "name": "openblas", "library": "/env/lib/libopenblas.so", "version": "0.3.30", "architecture": "SkylakeX",
-    "threads": 1,
+    "threads": 1, "build": None, "proven": True,
 }  # fmt: skip
 GEMM = Case("gemm", "float64", 256)
 SVD = Case("svd", "float64", 256)
@@ -36,15 +36,19 @@ def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> Worker:
     """Return a kernel as it ran; `blas`, `machine`, `probe` and `facts` replace single facts."""
     probe = {
         "numpy": "2.4.0",
+        "numpy_file": "/env/lib/numpy/__init__.py",
         "python": "3.11.7",
+        "prefix": "/env",
+        "functions": {},
+        "packages": {},
         "blas": {**BLAS, **changes.pop("library", {})},
-        "lapack": {"name": "openblas", "version": None},
+        "lapack": {"name": "openblas", "version": None, "library": "/env/lib/libopenblas.so"},
         "machine": {**MACHINE, **changes.pop("machine", {})},
         "variables": {},
         "openmp": [],
         **changes.pop("probe", {}),
     }
-    facts = {"pid": 1, "code": "c0de", "findings": [], "working": probe["blas"]["threads"], **changes.pop("facts", {})}
+    facts = {"pid": 1, "code": "c0de", "working": probe["blas"]["threads"], **changes.pop("facts", {})}
     return Worker(kernel, asked, {**facts, "probe": probe}, **changes)
 
 

@@ -1,0 +1,330 @@
+"""The rulebook: what the facts about a process and its BLAS say about measurements made there.
+
+The notebook's probe, `bench` with its gates, and `doctor` all use these rules. A wrong result is found by the residual
+of its measurement; the rules find the rest: another library than expected, other threads, settings that do harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Literal
+
+from mambakernels.numeric.threads import asked_threads, exceeds_quota
+
+if TYPE_CHECKING:
+    from mambakernels.numeric.probing import Probe  # it loads NumPy
+
+Severity = Literal["error", "warning", "note"]
+Gate = Literal["result", "threads", "library", "setting", "kernel"]
+
+_PROVIDERS = {"newaccelerate": "accelerate"}
+_CODE_PATH_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE", "MKL_CBWR")
+_GENERIC_PATHS_OF_MKL = ("def", "mc")
+# Instruction sets in the order in which they appeared, and the code paths that are made for each.
+_SETS = {"sse2": "SSE2", "sse4_2": "SSE4.2", "avx": "AVX", "avx2": "AVX2", "avx512f": "AVX-512"}
+_PATHS: Mapping[str, tuple[str, ...]] = {
+    "sse2": ("prescott", "katmai", "core2", "penryn", "generic", "opteron", "barcelona", "athlon", "def", "mc"),
+    "sse4_2": ("nehalem", "dunnington", "mc3"),
+    "avx": ("sandybridge", "bulldozer", "piledriver", "steamroller", "avx"),
+    "avx2": ("haswell", "excavator", "zen", "zen2", "zen3", "avx2"),
+}
+_MADE_FOR = {path: instructions for instructions, paths in _PATHS.items() for path in paths}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule says of facts: `text` is what was found, `why` the reason it matters, `remedy` a command to copy.
+
+    An error means that something does not work, or that its results must not be used; a warning, that it does not work
+    as intended; a note, that it is worth knowing. A finding is about a kernel, an environment (`kernel` is None) or the
+    session (both are None); `path` is the kernelspec's folder or the environment's prefix. A `fixable` finding has a
+    remedy that is safe to carry out without asking.
+    """
+
+    rule: str
+    severity: Severity
+    text: str
+    why: str = ""
+    remedy: str = ""
+    kernel: str | None = None
+    environment: str | None = None
+    path: Path | None = None
+    fixable: bool = False
+
+    @property
+    def grave(self) -> bool:
+        """Whether it is more than a note."""
+        return self.severity != "note"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is published with measurements, as JSON knows it: rule, severity and text."""
+        return {"rule": self.rule, "severity": self.severity, "text": self.text}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules read: `probe` is `Probe.as_dict()`.
+
+    `asked` is the number of threads that was asked for (None or 0: none was, except by variables), `working` how many
+    threads were seen at work, `made_for` the BLAS that the environment was made for (None: as its libblas says).
+    """
+
+    probe: Mapping[str, Any]
+    asked: int | None = None
+    working: int | None = None
+    made_for: str | None = None
+
+    @property
+    def blas(self) -> Mapping[str, Any]:
+        """The BLAS that runs."""
+        found: Mapping[str, Any] = self.probe["blas"]
+        return found
+
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        """The machine it runs on."""
+        found: Mapping[str, Any] = self.probe["machine"]
+        return found
+
+    @property
+    def threads(self) -> int | None:
+        """The number of threads that the library says it uses."""
+        found: int | None = self.blas["threads"]
+        return found
+
+    @property
+    def wanted(self) -> int | None:
+        """The number of threads that was asked for, in words or by variables."""
+        return self.asked or asked_threads(self.blas["name"], self.probe["variables"])
+
+    @property
+    def cores(self) -> int:
+        """The cores that this process may use."""
+        found: int = self.machine["cores"]
+        return found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: its sentences (none where all is well), how grave they are, why, and the gate that an error closes."""
+
+    severity: Severity
+    ask: Callable[[Facts], Iterator[str]]
+    why: str = ""
+    gate: Gate = "setting"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variable that does harm or nothing wherever it is set."""
+
+    severity: Severity
+    text: str
+    why: str
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "MKL_DEBUG_CPU_TYPE": Setting(
+        "warning",
+        "has no effect: MKL has not read it since 2020.1",
+        "Measurements that rely on it measure something else. MKL_ENABLE_INSTRUCTIONS chooses a code path now.",
+    ),
+    "KMP_DUPLICATE_LIB_OK": Setting(
+        "warning",
+        "hides that two OpenMP runtimes are loaded",
+        "With two of them, programs hang, crash, or give wrong results in silence.",
+    ),
+}
+"""Variables that should not be set, in a kernel or in the session."""
+
+OPENMP_WHY = "Two OpenMP runtimes in one process compete for the cores, and may hang or crash."
+QUOTA_WHY = "Threads beyond the quota wait for each other: often slower than one thread, and never the same twice."
+
+
+def findings(
+    probed: Probe | Mapping[str, Any],
+    *,
+    asked: int | None = None,
+    working: int | None = None,
+    made_for: str | None = None,
+) -> tuple[Finding, ...]:
+    """Return what the rules say of a probe, the gravest first; for the other arguments see `Facts`."""
+    probe = probed if isinstance(probed, Mapping) else probed.as_dict()
+    facts = Facts(probe, asked, working, made_for)
+    return tuple(
+        Finding(name, rule.severity, text, why=rule.why) for name, rule in RULES.items() for text in rule.ask(facts)
+    )
+
+
+def openmp_runtimes(facts: Facts) -> list[str]:
+    """Return the files of the OpenMP runtimes that are loaded."""
+    return sorted(set(facts.probe["openmp"]))
+
+
+def over_quota(threads: int, quota: float) -> str:
+    """Return the sentence about more threads than a CPU quota allows."""
+    return f"{counted(threads)} share a quota of {quota:g} cores: the CPU quota throttles them."
+
+
+def other_library(made_for: str, runs: str, library: str | None) -> str:
+    """Return the sentence about a BLAS that is not the one an environment was made for."""
+    return f"It was made for {made_for}, and NumPy runs on {runs}: {library or 'from an unknown file'}."
+
+
+def counted(threads: int) -> str:
+    """Write a number of threads."""
+    return f"{threads} thread{'s' * (threads != 1)}"
+
+
+def _unknown(facts: Facts) -> Iterator[str]:
+    if facts.blas["name"] == "unknown":
+        yield f"NumPy's products are served by {facts.blas['library'] or 'something'}, which is not a BLAS known here."
+
+
+def _impostor(facts: Facts) -> Iterator[str]:
+    name, library = facts.blas["name"], facts.blas["library"]
+    if facts.blas["proven"] is False:
+        yield f"{library} is called {name}, but has none of the functions only {name} has."
+
+
+def _other_library(facts: Facts) -> Iterator[str]:
+    build, runs = facts.blas["build"], facts.blas["name"]
+    provider = re.search(r"_([a-z]+)$", build or "")
+    wanted = facts.made_for or (provider.group(1) if provider else runs)
+    name = _PROVIDERS.get(wanted, wanted)
+    if runs not in (name, "unknown"):
+        yield other_library(name if facts.made_for else f"{name} (libblas {build})", runs, facts.blas["library"])
+
+
+def _outside(facts: Facts) -> Iterator[str]:
+    probe = facts.probe
+    if not probe["packages"]:  # not a conda environment: a virtual one may share the system's packages
+        return
+    prefix = Path(probe["prefix"]).resolve()
+    files = {"NumPy": probe["numpy_file"], "the BLAS": facts.blas["library"], "the LAPACK": probe["lapack"]["library"]}
+    strange = [
+        f"{name} ({file})" for name, file in files.items() if file and prefix not in Path(file).resolve().parents
+    ]
+    if strange:
+        yield f"Not from the environment {prefix}: {' and '.join(strange)}."
+
+
+def _mixed(facts: Facts) -> Iterator[str]:
+    served = {name: file for name, file in facts.probe["functions"].items() if name.startswith("cblas_")}
+    if len(set(served.values())) > 1:
+        places = ", ".join(f"{name} by {PurePath(file).name}" for name, file in served.items())
+        yield f"Different libraries serve NumPy's products: {places}."
+
+
+def _threads(facts: Facts) -> Iterator[str]:
+    """Compare with what was asked for; a library may stay below that as long as it uses every core."""
+    asked, used, name = facts.wanted, facts.threads, facts.blas["name"]
+    if asked and used and name != "netlib" and not min(asked, facts.cores) <= used <= asked:
+        yield f"{counted(asked)} asked for, but {name} says it uses {used}."
+
+
+def _threads_at_work(facts: Facts) -> Iterator[str]:
+    """Compare the threads seen at work with those the library says it uses, as far as there are cores for them."""
+    used, working, name = facts.threads, facts.working, facts.blas["name"]
+    if used and working and working > used:
+        yield f"{name} says it uses {counted(used)}, but {working} work."
+    if used and working and working < min(used, facts.cores):
+        yield f"{name} says it uses {counted(used)}, but no more than {working} worked."
+
+
+def _openmp(facts: Facts) -> Iterator[str]:
+    runtimes = openmp_runtimes(facts)
+    if len(runtimes) > 1:
+        yield f"{len(runtimes)} OpenMP runtimes are loaded: {', '.join(PurePath(file).name for file in runtimes)}."
+
+
+def _openmp_hidden(facts: Facts) -> Iterator[str]:
+    """Report the variable only if it hides something: threadpoolctl sets it whenever it is imported."""
+    if len(openmp_runtimes(facts)) > 1 and "KMP_DUPLICATE_LIB_OK" in facts.probe["variables"]:
+        yield f"KMP_DUPLICATE_LIB_OK {SETTINGS['KMP_DUPLICATE_LIB_OK'].text}."
+
+
+def _quota(facts: Facts) -> Iterator[str]:
+    quota = facts.machine["quota"]
+    if facts.threads and exceeds_quota(facts.threads, quota):
+        yield over_quota(facts.threads, quota)
+
+
+def _without_effect(facts: Facts) -> Iterator[str]:
+    if "MKL_DEBUG_CPU_TYPE" in facts.probe["variables"]:
+        yield f"MKL_DEBUG_CPU_TYPE {SETTINGS['MKL_DEBUG_CPU_TYPE'].text}."
+
+
+def _one_thread(facts: Facts) -> Iterator[str]:
+    name = facts.blas["name"]
+    reasons = {
+        "netlib": "; netlib's BLAS knows no others",
+        "blis": ": BLIS uses one unless BLIS_NUM_THREADS says otherwise",
+    }
+    if facts.threads == 1 and facts.cores > 1 and facts.wanted != 1:
+        yield f"It runs on one thread of {facts.cores} cores{reasons.get(name, '')}."
+
+
+def _capped(facts: Facts) -> Iterator[str]:
+    asked, used, name = facts.wanted, facts.threads, facts.blas["name"]
+    if asked and used and name != "netlib" and facts.cores <= used < asked:
+        yield f"It uses {used} of the {asked} threads asked for: {name} takes no more than there are cores."
+
+
+def _crowded(facts: Facts) -> Iterator[str]:
+    if facts.threads and facts.threads > facts.cores:
+        yield f"{facts.threads} threads crowd {facts.cores} core{'s' * (facts.cores != 1)}: expect it to be slow."
+
+
+def _generic_path(facts: Facts) -> Iterator[str]:
+    path = facts.blas["architecture"]
+    if facts.blas["name"] == "mkl" and path in _GENERIC_PATHS_OF_MKL:
+        yield f"MKL chose its generic path ({path}), as it does for processors that are not Intel's."
+
+
+def _older_path(facts: Facts) -> Iterator[str]:
+    path, order = facts.blas["architecture"], tuple(_SETS)
+    made_for = _MADE_FOR.get(str(path).lower())
+    newest = max((name for name in facts.machine["instruction_sets"] if name in _SETS), key=order.index, default=None)
+    if made_for and newest and order.index(made_for) < order.index(newest):
+        yield f"It runs code made for {_SETS[made_for]} ({path}), and this machine has {_SETS[newest]}."
+
+
+def _forced_path(facts: Facts) -> Iterator[str]:
+    variables = facts.probe["variables"]
+    for name in _CODE_PATH_VARIABLES:
+        if name in variables:
+            yield f"{name}={variables[name]} decides the code path, not the library."
+
+
+def _governor(facts: Facts) -> Iterator[str]:
+    governor = facts.machine["governor"]
+    if governor in {"powersave", "conservative"}:
+        yield f"The processor's governor is {governor}: its frequency follows the load."
+
+
+_UNTRUE = "What is measured here is not what its name says."
+RULES: Mapping[str, Rule] = {
+    "unknown-library": Rule("error", _unknown, "Its threads and code path cannot be known.", "library"),
+    "impostor": Rule("error", _impostor, _UNTRUE, "library"),
+    "blas": Rule("error", _other_library, _UNTRUE, "library"),
+    "outside": Rule("error", _outside, "What is computed there says nothing about this environment.", "library"),
+    "mixed-libraries": Rule("error", _mixed, _UNTRUE, "library"),
+    "threads": Rule("error", _threads, "Results are compared by their number of threads.", "threads"),
+    "threads-at-work": Rule("error", _threads_at_work, "Results are compared by their number of threads.", "threads"),
+    "openmp-hidden": Rule("error", _openmp_hidden, SETTINGS["KMP_DUPLICATE_LIB_OK"].why),
+    "openmp": Rule("warning", _openmp, f"{OPENMP_WHY} Never set KMP_DUPLICATE_LIB_OK to silence that."),
+    "cpu-quota": Rule("warning", _quota, QUOTA_WHY),
+    "setting": Rule("warning", _without_effect, SETTINGS["MKL_DEBUG_CPU_TYPE"].why),
+    "one-thread": Rule("note", _one_thread),
+    "capped-threads": Rule("note", _capped),
+    "over-subscribed": Rule("note", _crowded),
+    "generic-path": Rule("note", _generic_path),
+    "older-path": Rule("note", _older_path),
+    "forced-path": Rule("note", _forced_path),
+    "governor": Rule("note", _governor),
+}
+"""Every rule about one process, by name, the gravest first."""
