@@ -39,8 +39,8 @@ ONLY = {
         "engines/rattler.py",
         "engines/archives.py",
         "engines/lockfile.py",
+        "engines/match_spec.py",
         "channels/conda_packages.py",
-        "channels/build.py",
     },
     "rattler_build": {"channels/conda_packages.py"},
     "subprocess": {"system/process.py", "kernels/launch/start.py", "lessons/processes.py"},
@@ -53,6 +53,7 @@ ONLY = {
     "requests": {"bootstrap", "channels/__init__.py"},
     "urllib3": {"bootstrap"},
     "zstandard": {"bootstrap"},
+    "yaml": {"system/yaml.py"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

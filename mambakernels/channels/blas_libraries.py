@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mambakernels.engines.match_spec import MatchSpec
 from mambakernels.system import process
 
 # The interface that libblas, libcblas and liblapack stand for: reference LAPACK's version, as on conda-forge.
@@ -148,8 +149,6 @@ def available() -> tuple[BlasLibrary, ...]:
     return tuple(blas for blas in TABLE if why_not(blas) is None)
 
 
-def matching(build: str) -> tuple[BlasLibrary, ...]:
-    """Return the BLAS libraries whose libblas build string a pattern such as `*mkl` or `*_blis` matches."""
-    import fnmatch
-
-    return tuple(blas for blas in TABLE if fnmatch.fnmatchcase(f"h00000000_{blas.build_number}_{blas.name}", build))
+def matching(spec: MatchSpec) -> tuple[BlasLibrary, ...]:
+    """Return the BLAS libraries whose libblas has a build that a spec such as `libblas=*=*mkl` asks for."""
+    return tuple(blas for blas in TABLE if spec.allows_build(f"h00000000_{blas.build_number}_{blas.name}"))

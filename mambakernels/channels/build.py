@@ -16,12 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, conda_packages, downloads, interpreter, relink, wheel, wheels
 from mambakernels.channels.blas_libraries import BlasLibrary, Provider
 from mambakernels.channels.conda_packages import Recipe
 from mambakernels.channels.wheel_names import conda_name, wheel_name
 from mambakernels.channels.wheels import State, WheelsRequest
+from mambakernels.engines import match_spec
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
 from mambakernels.system import process
@@ -95,7 +98,7 @@ def _build(build: Build, request: WheelsRequest, *, update: bool, insist: bool) 
         build.sources.update(build.known.sources)
     have = () if update else build.known.blas
     wanted = tuple(name for name in dict.fromkeys((*build.known.blas, *request.blas)) if name not in have)
-    asked = [wheels.name_of(spec) for spec in request.wheels]
+    asked = [match_spec.name_of(spec) for spec in request.wheels]
     requirements = _requirements(build.known, request, update=update, insist=insist)
     conda_packages.seed_index(wheels.folder(build.root), build.scratch / "index", subdir=paths.subdir())
     with ThreadPoolExecutor(3) as pool:
@@ -157,25 +160,21 @@ def _requirements(known: State, request: WheelsRequest, *, update: bool, insist:
     """Return what pip is asked for: all of it for a new channel or an update, else only what is new."""
     new = [_pip_requirement(spec) for spec in request.wheels]
     if update or not known.sources:
-        names = [wheel_name(wheels.name_of(spec)) for spec in (*wheels.BASE, *known.requirements)]
+        names = [wheel_name(match_spec.name_of(spec)) for spec in (*wheels.BASE, *known.requirements)]
         return list(dict.fromkeys((*new, *names)))
     have = {source.split()[1] for source in known.sources}
-    return [item for item, spec in zip(new, request.wheels, strict=True) if insist or wheels.name_of(spec) not in have]
+    pairs = zip(new, request.wheels, strict=True)
+    return [item for item, spec in pairs if insist or match_spec.name_of(spec) not in have]
 
 
 def _pip_requirement(spec: str) -> str:
     """Translate a match spec for pip: `numpy=1.26` is `numpy==1.26.*`; a build string has no counterpart."""
-    from rattler import MatchSpec
-    from rattler.exceptions import InvalidMatchSpecError
-
-    try:
-        version = str(MatchSpec(spec, strict=False).version or "").strip()
-    except InvalidMatchSpecError as error:
-        raise errors.InvalidRequestError(f"{spec!r} is not a match spec: {error}") from error
+    asked = match_spec.read(spec)
+    version = asked.version
     if re.fullmatch(r"[0-9][\w.]*(\.\*)?", version):
         version = f"=={version}"
     usable = re.fullmatch(r"((>=|<=|==|!=|~=|>|<)[\w.*+!]+,?)+", version)
-    return wheel_name(wheels.name_of(spec)) + (version if usable else "")
+    return wheel_name(asked.name) + (version if usable else "")
 
 
 def _download_wheels(build: Build, requirements: Sequence[str], *, update: bool) -> dict[str, wheel.Wheel]:
@@ -183,7 +182,7 @@ def _download_wheels(build: Build, requirements: Sequence[str], *, update: bool)
     if not requirements:
         return {}
     target, pins = build.scratch / "wheels", build.scratch / "pins.txt"
-    asked = {re.split(r"[^A-Za-z0-9_.-]", item)[0] for item in requirements}
+    asked = {Requirement(item).name for item in requirements}
     pinned = {} if update else {name: version for name, version in _versions(build.known) if name not in asked}
     pins.write_text("".join(f"{name}=={version}\n" for name, version in pinned.items()), encoding="utf-8")
     try:

@@ -59,18 +59,16 @@ def named() -> Condarc:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    import yaml
+    from mambakernels.system import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise errors.NotFoundError(
             "There is no such .condarc.", where=str(path), next_step=f"Correct or unset {VARIABLE}."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise errors.InvalidRequestError(
-            f"This .condarc is not YAML: {' '.join(str(error).split())}", where=str(path)
-        ) from error
+    except ValueError as error:
+        raise errors.InvalidRequestError(f"This .condarc is not YAML: {error}", where=str(path)) from error
     return content if isinstance(content, dict) else {}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, interpreter
 from mambakernels.channels.blas_libraries import BlasLibrary
+from mambakernels.engines import match_spec
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system import process
@@ -39,9 +39,15 @@ _BUILDERS = (
 )
 _STATE = "wheels.json"
 _NOT_WHEELS = frozenset(
-    {"python", *blas_libraries.INTERFACES, "blas", "mambakernels-numeric", *blas_libraries.PROVIDERS}
+    {
+        "python",
+        "blas",
+        "mambakernels-numeric",
+        *blas_libraries.INTERFACES,
+        *blas_libraries.PROVIDERS,
+        *blas_libraries.BY_NAME,
+    }
 )
-_NAME = re.compile(r"(?:[^:\s]+::)?([A-Za-z0-9_.-]+)")
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class WheelsRequest:
     @property
     def wheels(self) -> tuple[str, ...]:
         """Those specs that an index can answer."""
-        return tuple(spec for spec in self.specs if name_of(spec) not in _NOT_WHEELS | set(blas_libraries.BY_NAME))
+        return tuple(spec for spec in self.specs if match_spec.name_of(spec) not in _NOT_WHEELS)
 
 
 def folder(root: Root) -> Path:
@@ -173,38 +179,20 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
-def name_of(spec: str) -> str:
-    """Return the package name of a match spec."""
-    match = _NAME.match(spec.strip())
-    if match is None:
-        raise errors.InvalidRequestError(
-            f"{spec!r} is not a match spec.", next_step="Write it like numpy, python=3.11 or libblas=*=*mkl."
-        )
-    return match[1].lower()
-
-
 def _wanted_blas(specs: Sequence[str]) -> tuple[str, ...]:
     """Return the BLAS a request names, by a build string or by a library's own package; OpenBLAS if none."""
     wanted: list[str] = []
     for spec in specs:
-        name, build = name_of(spec), _build_of(spec)
-        if name in {*blas_libraries.INTERFACES, "blas"} and build:
-            wanted += [blas.name for blas in _matching(spec, build)]
-        elif name in blas_libraries.BY_NAME:
-            wanted.append(name)
+        asked = match_spec.read(spec)
+        if asked.name in {*blas_libraries.INTERFACES, "blas"} and asked.build:
+            wanted += [blas.name for blas in _matching(spec)]
+        elif asked.name in blas_libraries.BY_NAME:
+            wanted.append(asked.name)
     return tuple(dict.fromkeys(wanted)) or ("openblas",)
 
 
-def _build_of(spec: str) -> str | None:
-    """Return the build part of `name=version=build`, `name version build` or `name[build=…]`."""
-    if bracket := re.search(r"build\s*=\s*['\"]?([^'\"\],]+)", spec):
-        return bracket[1]
-    parts = re.fullmatch(r"[^\s=]+(?:\s*==?\s*|\s+)[^=\s]+(?:\s*=\s*|\s+)(\S+)", spec.strip())
-    return parts[1] if parts else None
-
-
-def _matching(spec: str, build: str) -> tuple[BlasLibrary, ...]:
-    matching = blas_libraries.matching(build)
+def _matching(spec: str) -> tuple[BlasLibrary, ...]:
+    matching = blas_libraries.matching(match_spec.read(spec))
     if not matching:
         raise errors.InvalidRequestError(
             f"No BLAS matches {spec}.",
@@ -233,4 +221,4 @@ def _sufficient(root: Root, request: WheelsRequest) -> State | None:
     if known is None or not set(request.blas) <= set(known.blas):
         return None
     have = {source.split()[1] for source in known.sources}
-    return known if {name_of(spec) for spec in request.wheels} <= have else None
+    return known if set(map(match_spec.name_of, request.wheels)) <= have else None

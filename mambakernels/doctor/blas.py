@@ -13,15 +13,12 @@ from pathlib import Path
 from mambakernels.doctor.findings import Finding
 from mambakernels.doctor.look import Look
 from mambakernels.doctor.prefixes import Prefix, names_in
+from mambakernels.engines import match_spec
 
 _MODULES = ("numpy/_core/_multiarray_umath", "numpy/core/_multiarray_umath")
 _ELF = b"\x7fELF"
 _BLAS_LIBRARY = re.compile(r"lib\w*(mkl_rt|blas|blis|armpl|flexiblas)")
 _OPENMP = re.compile(r"lib(gomp|iomp5|omp)\b")
-# `libblas=*=*mkl`, `libblas * *mkl`, `conda-forge::libblas[build=*mkl]`
-_SPEC = re.compile(
-    r"(?:.*::)?libblas(?:\s*=+\s*|\s+)[^=\s]+(?:\s*=+\s*|\s+)(\S+)|(?:.*::)?libblas\s*\[.*\bbuild=['\"]?([^'\",\]]+).*"
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ def check(look: Look) -> Iterator[Finding]:
 def wanted(prefix: Prefix) -> Wanted | None:
     """Return which BLAS an environment was asked to have, else which one it was made with."""
     made = prefix.environment
-    asked = [match[1] or match[2] for spec in (made.specs if made else ()) if (match := _SPEC.fullmatch(spec))]
+    specs = map(match_spec.read, made.specs if made else ())
+    asked = [spec.build for spec in specs if spec.name == "libblas" and spec.build]
     if asked:
         return Wanted(asked[-1])
     build = made.package("libblas") if made else None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels import errors
-from mambakernels.engines import Package, Request, archives, conda_meta, in_words
+from mambakernels.engines import Package, Request, archives, conda_meta, in_words, match_spec
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
@@ -118,10 +118,6 @@ async def _solve(request: process.Json, cache: Path, progress: Progress) -> list
     try:
         with _index_cache(cache, request["channels"]) as index:
             records: list[Any] = await _again_if_cut_off(lambda: _solution(request, index))
-    except exceptions.InvalidMatchSpecError as error:
-        raise errors.InvalidRequestError(
-            f"A match spec cannot be read: {error}.", next_step="Write it like numpy, python=3.11 or libblas=*=*mkl."
-        ) from error
     except exceptions.SolverError as error:
         raise errors.SolveError(_explanation(str(error))) from error
     except (exceptions.GatewayError, exceptions.FetchRepoDataError, exceptions.InvalidChannelError) as error:
@@ -143,7 +139,7 @@ async def _solution(request: process.Json, index: Path) -> list[Any]:
 
     found: list[Any] = await rattler.solve(
         sources=[rattler.Channel(url) for url in request["channels"]],
-        specs=[rattler.MatchSpec(spec, strict=False) for spec in request["specs"]],
+        specs=list(map(match_spec.native, request["specs"])),
         platforms=[rattler.Subdir(request["subdir"]), rattler.Subdir("noarch")],
         gateway=rattler.Gateway(cache_dir=index, client=_client()),
         virtual_packages=_virtual_packages(request["virtual"]),
@@ -176,11 +172,9 @@ def _index_cache(cache: Path, channels: Sequence[str]) -> Iterator[Path]:
 
 def _note_specs(prefix: Path, records: Sequence[process.Json], specs: Sequence[str]) -> None:
     """Write into `conda-meta` which packages were asked for: conda and mamba go by it."""
-    import rattler
-
-    named = [(rattler.MatchSpec(spec, strict=False).name, spec) for spec in specs]
+    named = [(match_spec.name_of(spec), spec) for spec in specs]
     for record in records:
-        asked = [spec for name, spec in named if name is not None and name.normalized == record["name"]]
+        asked = [spec for name, spec in named if name == record["name"]]
         if asked:
             path = prefix / "conda-meta" / f"{record['name']}-{record['version']}-{record['build']}.json"
             path.write_text(json.dumps({**record, "requested_spec": asked[0], "requested_specs": asked}), "utf-8")

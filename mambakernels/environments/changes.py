@@ -5,13 +5,13 @@ So a change is there or it is not; what pip or the user added is taken along.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mambakernels import channels, engines, errors
 from mambakernels.channels import Channel
 from mambakernels.engines import EngineName, Package
+from mambakernels.engines.match_spec import dependency_name, name_of
 from mambakernels.environments import staging
 from mambakernels.environments.environment import (
     Environment,
@@ -25,7 +25,7 @@ from mambakernels.environments.environment import (
     write_manifest,
 )
 from mambakernels.environments.linker import NUMERIC, Linker, linking
-from mambakernels.environments.spec import is_numeric, spec_name
+from mambakernels.environments.spec import is_numeric
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system.credentials import public
@@ -85,10 +85,10 @@ def install_specs(
     given = [spec.strip() for spec in specs]
     if not given or not all(given):
         raise errors.InvalidRequestError("There is nothing to install.", next_step="Name a match spec: pandas>=2")
-    named = {spec_name(spec) for spec in given}
+    named = {name_of(spec) for spec in given}
 
     def plan(environment: Environment, link: Linker) -> _Plan:
-        kept = tuple(spec for spec in environment.specs if spec in given or spec_name(spec) not in named)
+        kept = tuple(spec for spec in environment.specs if spec in given or name_of(spec) not in named)
         wanted = (*kept, *(spec for spec in given if spec not in kept))
         return _Plan(wanted, link.solved(wanted, _holding(environment, free=named, specs=wanted)))
 
@@ -141,7 +141,7 @@ def uninstall_packages(
     def plan(environment: Environment, link: Linker) -> _Plan:
         del link
         _check_installed(environment, names)
-        specs = tuple(spec for spec in environment.specs if spec_name(spec) not in names)
+        specs = tuple(spec for spec in environment.specs if name_of(spec) not in names)
         records = _records(environment)
         kept = _needed(environment, records, specs, names)
         return _Plan(specs, tuple(package for package in records.values() if package.name in kept))
@@ -263,7 +263,7 @@ def _records(environment: Environment) -> dict[str, Package]:
 
 def _holding(environment: Environment, *, free: Collection[str], specs: Sequence[str]) -> list[list[str]]:
     """Return what to hold: all packages but the free ones, else those that were asked for, else Python's minor."""
-    asked = {spec_name(spec) for spec in specs}
+    asked = {name_of(spec) for spec in specs}
     others = [package for package in environment.packages if package.name not in {*free, NUMERIC}]
     all_of_them = [package.spec for package in others]
     asked_for = [package.spec for package in others if package.name in asked]
@@ -285,9 +285,7 @@ def _check_installed(environment: Environment, names: Sequence[str]) -> None:
 
 
 def _depends(package: Package) -> set[str]:
-    return {
-        re.split(r"[\s=<>!~\[]", spec.rpartition("::")[2], maxsplit=1)[0] for spec in package.record.get("depends", ())
-    }
+    return set(map(dependency_name, package.record.get("depends", ())))
 
 
 def _closure(records: Mapping[str, Package], names: Collection[str]) -> set[str]:
@@ -306,7 +304,7 @@ def _needed(
     environment: Environment, records: Mapping[str, Package], specs: Sequence[str], names: Sequence[str]
 ) -> set[str]:
     """Return what stays when packages go; InvalidRequestError if one of them is needed by what stays."""
-    roots = {spec_name(spec) for spec in specs}
+    roots = {name_of(spec) for spec in specs}
     if not any(name in roots for name in records) or "ipykernel" in names:
         raise errors.InvalidRequestError(
             f"Without {', '.join(names)}, {environment.name!r} would be no kernel any more.",

@@ -114,7 +114,7 @@ def _public(packages: dict[str, tuple[Package, ...]], secrets: Secrets) -> dict[
 
 
 def _yaml(environment: Environment, specs: Sequence[str]) -> str:
-    import yaml
+    from mambakernels.system import yaml
 
     pip = sorted(
         f"{name}=={_version(environment, folder)}" for name, folder in pip_installed(environment.prefix).items()
@@ -125,7 +125,7 @@ def _yaml(environment: Environment, specs: Sequence[str]) -> str:
     content["dependencies"] = [*specs, {"pip": pip}] if pip else list(specs)
     if environment.variables:
         content["variables"] = dict(environment.variables)
-    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return yaml.dump(content)
 
 
 def _version(environment: Environment, folder: str) -> str:

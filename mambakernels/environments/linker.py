@@ -12,8 +12,9 @@ from typing import TypeVar
 from mambakernels import channels, engines, errors, paths
 from mambakernels.channels import Channel
 from mambakernels.engines import Engine, EngineName, Package, Request
+from mambakernels.engines.match_spec import name_of
 from mambakernels.environments.environment import Location
-from mambakernels.environments.spec import is_numeric, spec_name
+from mambakernels.environments.spec import is_numeric
 from mambakernels.environments.staging import forget_half_unpacked, staged
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
@@ -91,10 +92,10 @@ class Linker:
 
     def _request(self, specs: Sequence[str]) -> Request:
         urls = tuple(channel.url for channel in self.channels)
-        if not is_numeric(list(map(spec_name, specs))):
+        if not is_numeric(list(map(name_of, specs))):
             return Request(tuple(specs), urls, paths.subdir())
         own, numeric = channels.numeric_spec(self.place.root, progress=self.progress)
-        others = (spec for spec in specs if spec_name(spec) != NUMERIC)
+        others = (spec for spec in specs if name_of(spec) != NUMERIC)
         return Request((*others, numeric), (own, *urls), paths.subdir())
 
     def _provided(self, specs: Sequence[str], attempt: Callable[[], T], *, update: bool = False) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from mambakernels import errors, paths
 from mambakernels.engines import EngineName, Package, explicit
+from mambakernels.engines.match_spec import name_of
 
 # A spec of one of these brings a kernel; where there is none, ipykernel is added.
 _KERNEL_PACKAGES = ("ipykernel", "r-irkernel", "xeus", "bash_kernel", "ijulia", "octave_kernel")
@@ -45,16 +45,10 @@ class EnvironmentSpec:
             )
         if self.packages:
             return self
-        if self.pip and "pip" not in map(spec_name, stripped):
+        if self.pip and "pip" not in map(name_of, stripped):
             stripped = (*stripped, "pip")
-        has_kernel = any(spec_name(spec).startswith(_KERNEL_PACKAGES) for spec in stripped)
+        has_kernel = any(name_of(spec).startswith(_KERNEL_PACKAGES) for spec in stripped)
         return replace(self, specs=stripped if has_kernel else (*stripped, "ipykernel"))
-
-
-def spec_name(spec: str) -> str:
-    """Return the package that a match spec is about, as channels write it."""
-    bare = spec.strip().rpartition("::")[2]
-    return re.split(r"[^A-Za-z0-9_.-]", bare, maxsplit=1)[0].lower()
 
 
 def is_numeric(names: Sequence[str]) -> bool:
@@ -108,14 +102,14 @@ def _read_lock(path: Path) -> EnvironmentSpec:
 
 
 def _read_yaml(path: Path) -> EnvironmentSpec:
-    import yaml
+    from mambakernels.system import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise errors.InvalidRequestError(
-            f"This is not YAML: {' '.join(str(error).split())}", where=str(path)
-        ) from error
+        content = yaml.load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise errors.InvalidRequestError(f"This is not YAML: {error}", where=str(path)) from error
     refuse = _Refusal(path)
     content = content if isinstance(content, dict) else {}
     if unknown := sorted(map(str, set(content) - _KEYS)):

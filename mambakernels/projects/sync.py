@@ -13,8 +13,8 @@ from typing import Literal
 
 from mambakernels import channels, environments, errors, kernels
 from mambakernels.activation import capture
+from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import Environment, EnvironmentSpec
-from mambakernels.environments.spec import spec_name
 from mambakernels.kernels import KernelSpec, commands
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
@@ -136,9 +136,9 @@ def _what(spec: EnvironmentSpec) -> str:
 def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> SyncStep | None:
     """Return what makes an environment as it is declared: packages added or respecified are installed."""
     wanted, present = set(spec.specs), set(environment.specs)
-    names = {spec_name(text) for text in wanted}
-    gone = [text for text in environment.specs if spec_name(text) not in names]
-    different = {spec_name(text) for text in wanted ^ present}
+    names = {name_of(text) for text in wanted}
+    gone = [text for text in environment.specs if name_of(text) not in names]
+    different = {name_of(text) for text in wanted ^ present}
     reasons = {
         f"its channels are {' '.join(spec.channels)} now": _moved(spec, environment, now),
         "its pip part is another": set(spec.pip) != set(environment.pip),
@@ -148,7 +148,7 @@ def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, s
     }
     if why := [reason for reason, holds in reasons.items() if holds]:
         return SyncStep("replace", spec.name, "; ".join(why))
-    added = tuple(text for text in spec.specs if spec_name(text) in different)
+    added = tuple(text for text in spec.specs if name_of(text) in different)
     return SyncStep("install", spec.name, f"with {' '.join(added)}", added) if added else None
 
 

@@ -178,11 +178,11 @@ def _read_value(text: str) -> Any:
 
 
 def _read_yaml(text: str) -> Any:
-    import yaml
+    from mambakernels.system import yaml
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml.load(text)
+    except ValueError:
         return text  # the type check then says what was expected
 
 
