@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mambakernels.activation.shell_init import Initialization
     from mambakernels.bench.comparison import Comparison
-    from mambakernels.bootstrap.installing import Installed
+    from mambakernels.bootstrap.installed import Installed
     from mambakernels.doctor import Examination
     from mambakernels.plots import Theme
     from mambakernels.plots.pictures import Drawn, Form
@@ -673,13 +673,13 @@ def bootstrap(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Installed:
-    """Return the verified micromamba of the root, fetched first if it is not there; see `engines.bootstrap.ensure`.
+    """Return the verified micromamba of the root, fetched first if it is not there; see `bootstrap.ensure`.
 
     `source` is a file, folder or address; `version` is `2.9.0`, `latest` or None, which is any that is there.
     """
-    from mambakernels.bootstrap import installing
+    from mambakernels.bootstrap import ensure
 
-    return installing.ensure(
+    return ensure(
         Root.find(root),
         version=version,
         source=source,
@@ -693,14 +693,14 @@ def bootstrap(
 @_translated
 def check_bootstrap(*, subdir: str | None = None, root: PathLike | None = None) -> Installed:
     """Verify the micromamba of the root, offline; NotFoundError, HashMismatchError or EngineError if it fails."""
-    from mambakernels.bootstrap import installing
+    from mambakernels.bootstrap import check
 
-    return installing.check(Root.find(root), subdir=subdir)
+    return check(Root.find(root), subdir=subdir)
 
 
 @_translated
 def remove_bootstrap(*, subdir: str | None = None, root: PathLike | None = None) -> bool:
     """Remove the micromamba of the root and say whether there was one; environments stay."""
-    from mambakernels.bootstrap import installing
+    from mambakernels.bootstrap import remove
 
-    return installing.remove(Root.find(root), subdir=subdir)
+    return remove(Root.find(root), subdir=subdir)

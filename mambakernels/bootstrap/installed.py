@@ -1,22 +1,24 @@
-"""Where a micromamba of ours is: the executable, what is recorded about it, and what is not finished."""
+"""A micromamba of ours: where its executable is, and the record of its version, hash and source."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mambakernels import paths
+from mambakernels import errors, paths
 from mambakernels.paths import Root
 from mambakernels.system import files
 
 How = Literal["known", "published", "given", "recorded"]
 _VOUCHERS: dict[How, str] = {
     "known": "its SHA-256 is the one mambakernels knows",
-    "published": "its SHA-256 is the one published beside it",
+    "published": "its SHA-256 is the one published with it",
     "given": "its SHA-256 is the one that was given",
     "recorded": "not verified, as nobody publishes its SHA-256; it is as it was when it came from {source}",
 }
@@ -24,9 +26,9 @@ _VOUCHERS: dict[How, str] = {
 
 @dataclass(frozen=True)
 class Installed:
-    """A micromamba that we put in its place, and what vouches for it.
+    """A micromamba that we installed, and what vouches for it.
 
-    `verified`: its hash is in this package (`known`), was published beside it, was given by the user, or, for a local
+    `verified`: its hash is in this package (`known`), was published with it, was given by the user, or, for a local
     file only, was only recorded when it was installed. `path` is the executable.
     """
 
@@ -39,29 +41,29 @@ class Installed:
 
     @property
     def voucher(self) -> str:
-        """Say in one clause who vouches for it."""
+        """What vouches for it, in one clause."""
         return _VOUCHERS[self.verified].format(source=self.source)
 
 
 @dataclass(frozen=True)
-class Spot:
-    """Where a micromamba goes, and the files beside it: its record, and what is not finished.
+class Destination:
+    """The place of a micromamba: its executable, and next to it the record and a hidden folder to make it in.
 
-    One that is `carried` to another machine brings its hash along in a file of its own, as releases do.
+    A `portable` one is for another machine and has its hash in a file next to it, as releases have.
     """
 
     folder: Path
     name: str
-    carried: bool = False
+    portable: bool = False
 
     @classmethod
-    def of(cls, root: Root, subdir: str | None = None, output: str | os.PathLike[str] | None = None) -> Spot:
-        """Return the place in the root for this machine's or another's, or in a folder of the user's."""
+    def of(cls, root: Root, subdir: str | None = None, output: str | os.PathLike[str] | None = None) -> Destination:
+        """Return the place in the root, or in the folder `output`, for this machine's subdir or another."""
         here = paths.machine_subdir()
         chosen = subdir or here
         ending = ".exe" if chosen.startswith("win-") else ""
         if output is not None:
-            return cls(Path(output).expanduser().absolute(), f"micromamba-{chosen}{ending}", carried=True)
+            return cls(Path(output).expanduser().absolute(), f"micromamba-{chosen}{ending}", portable=True)
         folder = root.path / "bin"
         return cls(folder if chosen == here else folder / chosen, f"micromamba{ending}")
 
@@ -72,27 +74,20 @@ class Spot:
 
     @property
     def record_path(self) -> Path:
-        """What is known about it."""
+        """The record of it."""
         return self.folder / f"{self.name}.json"
 
     @property
-    def download(self) -> Path:
-        """What came, an archive or an executable, until it has been verified."""
-        return self.folder / f".{self.name}.download"
+    def staging(self) -> Path:
+        """The folder for what is not verified yet; a killed process leaves it behind."""
+        return self.folder / f".{self.name}.new"
 
     @property
-    def fresh(self) -> Path:
-        """The executable until it has been verified."""
-        return self.folder / f".new.{self.name}"  # Windows starts it by its ending
-
-    def leftovers(self) -> Iterator[Path]:
-        """Yield what is not finished, by whatever it was interrupted."""
-        yield self.fresh
-        for pattern in (f".{self.name}.*", f"..{self.name}.*"):
-            yield from self.folder.glob(pattern)
+    def _option(self) -> str:
+        return "--output" if self.portable else errors.ROOT_OPTION
 
     def record(self) -> Installed | None:
-        """Return what is recorded about the executable, or None if nothing is that can be read."""
+        """Return what is recorded of the executable, or None if there is no record that can be read."""
         try:
             content = json.loads(self.record_path.read_text(encoding="utf-8"))
             return Installed(**{**content, "path": self.executable})
@@ -100,28 +95,33 @@ class Spot:
             return None
 
     def whole(self) -> Installed | None:
-        """Return what is there if it is what was recorded."""
+        """Return the micromamba that is there, if it is as recorded."""
         record = self.record()
         if record is None or not self.executable.is_file():
             return None
         return record if files.digest(self.executable) == record.sha256 else None
 
     def satisfying(self, *, version: str | None, sha256: str | None) -> Installed | None:
-        """Return what is there if it is whole and what is asked for; None asks for nothing in particular."""
+        """Return the micromamba that is there, if it is as recorded and has this version and hash (None is any)."""
         there = self.whole()
         fits = there is not None and version in {None, there.version} and sha256 in {None, there.sha256}
         return there if fits else None
 
-    def place(self, made: Installed) -> Installed:
-        """Give the fresh executable its name. The record comes first: a stale one makes the next call repair it."""
-        _write(self.record_path, json.dumps({**asdict(made), "path": self.name}, indent=2) + "\n")
-        if self.carried:
-            _write(self.folder / f"{self.name}.sha256", made.sha256 + "\n")
-        self.fresh.replace(self.executable)
-        return made
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """Yield an empty folder to make a micromamba in, for one process at a time; remove it afterwards."""
+        with errors.naming(self.staging, self.executable, option=self._option):
+            shutil.rmtree(self.staging, ignore_errors=True)
+            self.staging.mkdir(parents=True)
+            try:
+                yield self.staging
+            finally:
+                shutil.rmtree(self.staging)
 
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    def put(self, fresh: Path, made: Installed) -> None:
+        """Give an executable its name. The record comes first: with a stale one, the next call makes it again."""
+        record = json.dumps({**asdict(made), "path": self.name}, indent=2) + "\n"
+        files.write_atomically(self.record_path, record, option=self._option)
+        if self.portable:
+            files.write_atomically(self.folder / f"{self.name}.sha256", made.sha256 + "\n", option=self._option)
+        fresh.replace(self.executable)

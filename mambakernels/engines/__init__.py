@@ -150,21 +150,22 @@ def choose(
 
 
 def _fetched(root: Root, progress: Progress) -> tuple[Engine, str]:
-    from mambakernels.bootstrap import installing
+    from mambakernels.bootstrap import ensure
     from mambakernels.engines import micromamba
 
-    ours = installing.ensure(root, progress=progress)
+    ours = ensure(root, progress=progress)
     return micromamba.Micromamba(ours.path), f"micromamba {ours.version} at {ours.path} (fetched from {ours.source})"
 
 
 def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
     """Fetch micromamba, unless that was tried in vain a moment ago; one that is wrong is never passed over."""
-    from mambakernels.bootstrap import installing
+    from mambakernels.bootstrap import ensure
+    from mambakernels.bootstrap.sources import MIRROR_VARIABLE
     from mambakernels.system import reachable
 
     def ask() -> str | None:
         try:
-            installing.ensure(root, patience=_PATIENCE, progress=progress)
+            ensure(root, patience=_PATIENCE, progress=progress)
         except errors.HashMismatchError:
             raise
         except errors.DownloadError as error:
@@ -173,7 +174,7 @@ def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
             return error.what.splitlines()[0].rstrip(".")
         return None
 
-    problem = reachable.remembered(root, f"micromamba {os.environ.get(installing.URL_VARIABLE)}", ask)
+    problem = reachable.remembered(root, f"micromamba {os.environ.get(MIRROR_VARIABLE)}", ask)
     return (
         _embedded(f"there is no micromamba, and none can be fetched ({problem})")
         if problem

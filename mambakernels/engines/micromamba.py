@@ -63,9 +63,9 @@ def find(given: Path | None = None, *, root: Root | None = None) -> Found | None
                 "This is not an executable micromamba.", where=f"{path} ({where})", next_step="Correct or unset it."
             )
         return Found(Path(path).absolute(), where)
-    from mambakernels.bootstrap import installing
+    from mambakernels.bootstrap import find as find_ours
 
-    if root is not None and (ours := installing.find(root)):
+    if root is not None and (ours := find_ours(root)):
         return Found(ours, "ours")
     on_path = process.which("micromamba")
     return Found(on_path, "PATH") if on_path else None

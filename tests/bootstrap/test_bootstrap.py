@@ -23,8 +23,8 @@ from support.engines import needs_micromamba
 from support.misbehaving_server import Server
 
 from mambakernels import errors, paths
-from mambakernels.bootstrap import installing, releases, transport, unpacking
-from mambakernels.bootstrap.releases import MIRROR_VARIABLE, SUBDIRS, Source
+from mambakernels.bootstrap import check, download, ensure, find, remove, sources, unpacking
+from mambakernels.bootstrap.sources import MIRROR_VARIABLE, SUBDIRS, Source
 from mambakernels.paths import Root
 from mambakernels.progress import Event
 
@@ -89,12 +89,12 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bounds as tests can wait for them."""
-    quick = transport.Policy(patience=5, answer=3, read=0.5, window=0.3, slowest=5_000, pause=0.01, longest_pause=1)
-    monkeypatch.setattr(transport, "USUAL", quick)
+    for name, value in {"_READ": 0.5, "_BACKOFF": 0.01, "_LONGEST_WAIT": 1}.items():
+        monkeypatch.setattr(download, name, value)
 
 
 @pytest.fixture
-def sources(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+def public(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The public sources, served from here."""
     rows = (
         Source(
@@ -105,18 +105,17 @@ def sources(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         Source("official API", server.url + "/api/{subdir}/{number}", server.url + "/api/{subdir}/latest"),
         Source("conda-forge", server.url + "/forge/{subdir}/micromamba-{number}-{build}.tar.bz2"),
     )
-    monkeypatch.setattr(releases, "SOURCES", rows)
-    monkeypatch.setattr(releases, "HASHES", {releases.PINNED: dict.fromkeys(SUBDIRS, HASH)})
+    monkeypatch.setattr(sources, "SOURCES", rows)
+    monkeypatch.setattr(sources, "HASHES", {sources.PINNED: dict.fromkeys(SUBDIRS, HASH)})
     return server
 
 
 def nothing_is_there(root: Root) -> None:
-    """Neither the executable, nor its record, nor anything else but what a download can go on from."""
-    left = {path.name for path in (root.path / "bin").rglob("*") if path.is_file()}
-    assert {name for name in left if ".part" not in name} == set()
+    """Neither the executable, nor its record, nor anything else."""
+    assert not [path for path in (root.path / "bin").rglob("*") if path.is_file()]
 
 
-def asset(version: str = releases.PINNED, subdir: str = HERE) -> str:
+def asset(version: str = sources.PINNED, subdir: str = HERE) -> str:
     return f"/release/{version}/micromamba-{subdir}"
 
 
@@ -147,14 +146,14 @@ def test_every_subdir_in_every_form_from_everywhere(  # noqa: PLR0917 (fixtures 
         "template": server.url + "/some/micromamba-{subdir}" + ending,
     }[how]
     version = "9.8.7" if how == "mirror" else None
-    made = installing.ensure(empty_root, source=source, subdir=subdir, version=version)
+    made = ensure(empty_root, source=source, subdir=subdir, version=version)
     assert (made.sha256, made.subdir) == (HASH, subdir)
     assert made.verified == ("recorded" if how in {"file", "folder", "file URL"} else "published")
     assert made.path.read_bytes() == FAKE
     assert made.path.name == ("micromamba.exe" if subdir.startswith("win-") else "micromamba")
-    assert made.path == installing.find(empty_root, subdir=subdir)
+    assert made.path == find(empty_root, subdir=subdir)
     assert os.access(made.path, os.X_OK)
-    assert installing.check(empty_root, subdir=subdir) == made
+    assert check(empty_root, subdir=subdir) == made
     assert {item.name for item in made.path.parent.iterdir() if item.is_file()} == {
         made.path.name,
         made.path.name + ".json",
@@ -179,7 +178,7 @@ def test_a_hostile_member_is_refused(empty_root: Root, tmp_path: Path, what: str
     path = tmp_path / f"a.{ending}"
     path.write_bytes(PACKINGS[ending](tar(member("info/x", FAKE), HOSTILE[what])))
     with pytest.raises(errors.DownloadError, match=r"refused|holds none of"):
-        installing.ensure(empty_root, source=path, sha256=HASH)
+        ensure(empty_root, source=path, sha256=HASH)
     nothing_is_there(empty_root)
 
 
@@ -192,10 +191,10 @@ def test_an_oversized_member_is_refused(
     path.write_bytes(packed(fake(padding=200_000), HERE, ending))
     assert path.stat().st_size < 5_000
     with pytest.raises(errors.DownloadError, match="larger than 100000 bytes"):
-        installing.ensure(empty_root, source=path)
+        ensure(empty_root, source=path)
     path.write_bytes(fake(padding=200_000))
     with pytest.raises(errors.DownloadError, match="larger than 100000 bytes"):
-        installing.ensure(empty_root, source=path)
+        ensure(empty_root, source=path)
     nothing_is_there(empty_root)
 
 
@@ -205,7 +204,7 @@ def test_a_damaged_archive_is_said_so(empty_root: Root, tmp_path: Path, ending: 
     path = tmp_path / f"a.{ending}"
     path.write_bytes(packed(os.urandom(50_000), ELSEWHERE, ending)[:keep])
     with pytest.raises(errors.DownloadError, match=r"damaged|holds none"):
-        installing.ensure(empty_root, source=path, subdir=ELSEWHERE)
+        ensure(empty_root, source=path, subdir=ELSEWHERE)
     nothing_is_there(empty_root)
 
 
@@ -216,7 +215,7 @@ def test_an_archive_with_a_flipped_byte_is_said_so(empty_root: Root, tmp_path: P
     path = tmp_path / f"a.{ending}"
     path.write_bytes(content)
     with pytest.raises((errors.DownloadError, errors.HashMismatchError), match=r"damaged|SHA-256"):
-        installing.ensure(empty_root, source=path, subdir=ELSEWHERE, sha256=HASH)
+        ensure(empty_root, source=path, subdir=ELSEWHERE, sha256=HASH)
     nothing_is_there(empty_root)
 
 
@@ -224,44 +223,44 @@ def test_a_zip_that_is_no_package_is_said_so(empty_root: Root, tmp_path: Path) -
     with zipfile.ZipFile(tmp_path / "a.conda", "w") as archive:
         archive.writestr("bin/micromamba", FAKE)
     with pytest.raises(errors.DownloadError, match=r"not a \.conda package"):
-        installing.ensure(empty_root, source=tmp_path / "a.conda")
+        ensure(empty_root, source=tmp_path / "a.conda")
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------------
 
 
-def test_the_pinned_one_comes_from_the_first_source_and_stays(sources: Server, empty_root: Root) -> None:
-    sources.at(asset(), bad.whole(FAKE))
+def test_the_pinned_one_comes_from_the_first_source_and_stays(public: Server, empty_root: Root) -> None:
+    public.at(asset(), bad.whole(FAKE))
     events: list[Event] = []
-    made = installing.ensure(empty_root, progress=events.append)
-    assert (made.version, made.verified, made.subdir) == (releases.PINNED, "known", HERE)
+    made = ensure(empty_root, progress=events.append)
+    assert (made.version, made.verified, made.subdir) == (sources.PINNED, "known", HERE)
     assert made.path == empty_root.path / "bin" / "micromamba"
     assert {event.step for event in events} == {"download"}
     assert events[-1].done == len(FAKE)
-    assert installing.ensure(empty_root) == made
-    assert installing.ensure(empty_root, version=releases.PINNED) == made
-    assert installing.ensure(empty_root, version="2.9.0", sha256=HASH.upper()) == made
-    assert [path for path, _ in sources.seen] == [asset()]
+    assert ensure(empty_root) == made
+    assert ensure(empty_root, version=sources.PINNED) == made
+    assert ensure(empty_root, version="2.9.0", sha256=HASH.upper()) == made
+    assert [path for path, _ in public.seen] == [asset()]
 
 
-def test_the_next_source_is_asked_when_one_fails(sources: Server, empty_root: Root) -> None:
-    number, _, build = releases.PINNED.partition("-")
-    sources.at(asset(), bad.status(404))
-    sources.at(f"/api/{HERE}/{number}", bad.whole(packed(FAKE, HERE, "tar.bz2")))
-    assert installing.ensure(empty_root).source.endswith(f"/api/{HERE}/{number}")
-    installing.remove(empty_root)
-    sources.at(f"/api/{HERE}/{number}", bad.status(410))
-    sources.at(f"/forge/{HERE}/micromamba-{number}-{build}.tar.bz2", bad.whole(packed(FAKE, HERE, "tar.bz2")))
-    assert "/forge/" in installing.ensure(empty_root).source
+def test_the_next_source_is_asked_when_one_fails(public: Server, empty_root: Root) -> None:
+    number, _, build = sources.PINNED.partition("-")
+    public.at(asset(), bad.status(404))
+    public.at(f"/api/{HERE}/{number}", bad.whole(packed(FAKE, HERE, "tar.bz2")))
+    assert ensure(empty_root).source.endswith(f"/api/{HERE}/{number}")
+    remove(empty_root)
+    public.at(f"/api/{HERE}/{number}", bad.status(410))
+    public.at(f"/forge/{HERE}/micromamba-{number}-{build}.tar.bz2", bad.whole(packed(FAKE, HERE, "tar.bz2")))
+    assert "/forge/" in ensure(empty_root).source
 
 
 def test_when_nothing_answers_every_source_is_named_with_its_answer_and_the_ways_out(
-    sources: Server, empty_root: Root
+    public: Server, empty_root: Root
 ) -> None:
-    sources.at(asset(), bad.status(404))
-    sources.at(f"/api/{HERE}/{releases.PINNED.partition('-')[0]}", bad.status(403))
+    public.at(asset(), bad.status(404))
+    public.at(f"/api/{HERE}/{sources.PINNED.partition('-')[0]}", bad.status(403))
     with pytest.raises(errors.DownloadError) as caught:
-        installing.ensure(empty_root)
+        ensure(empty_root)
     for part in ("release asset", "status 404", "official API", "status 403", "conda-forge", asset()):
         assert part in caught.value.what
     for way in (MIRROR_VARIABLE, "bootstrap --from", "--engine rattler"):
@@ -282,137 +281,137 @@ def test_a_machine_that_is_cut_off_knows_soon(empty_root: Root, monkeypatch: pyt
     for version in (None, "2.8.1", "latest"):
         started = time.monotonic()
         with pytest.raises(errors.DownloadError, match="its name cannot be resolved") as caught:
-            installing.ensure(empty_root, version=version, subdir=ELSEWHERE)
+            ensure(empty_root, version=version, subdir=ELSEWHERE)
         assert time.monotonic() - started < 2
         assert "github.com" in caught.value.what
 
 
-def test_patience_bounds_all_sources_together(sources: Server, empty_root: Root) -> None:
-    for path in (asset(), f"/api/{HERE}/{releases.PINNED.partition('-')[0]}"):
-        sources.at(path, bad.mute())
+def test_patience_bounds_all_sources_together(public: Server, empty_root: Root) -> None:
+    for path in (asset(), f"/api/{HERE}/{sources.PINNED.partition('-')[0]}"):
+        public.at(path, bad.mute())
     started = time.monotonic()
     with pytest.raises(errors.DownloadError, match=r"no answer within|nothing came"):
-        installing.ensure(empty_root, patience=1)
+        ensure(empty_root, patience=1)
     assert time.monotonic() - started < 3
 
 
-def test_a_wrong_hash_is_fatal_names_both_and_asks_no_other_source(sources: Server, empty_root: Root) -> None:
-    sources.at(asset(), bad.whole(fake("6.6.6")))
+def test_a_wrong_hash_is_fatal_names_both_and_asks_no_other_source(public: Server, empty_root: Root) -> None:
+    public.at(asset(), bad.whole(fake("6.6.6")))
     with pytest.raises(errors.HashMismatchError) as caught:
-        installing.ensure(empty_root)
+        ensure(empty_root)
     assert HASH in str(caught.value)
     assert hashlib.sha256(fake("6.6.6")).hexdigest() in str(caught.value)
     assert MIRROR_VARIABLE in str(caught.value)
-    assert len(sources.seen) == 1
+    assert len(public.seen) == 1
     nothing_is_there(empty_root)
-    number = releases.PINNED.partition("-")[0]
-    sources.at(asset(), bad.status(404))
-    sources.at(f"/api/{HERE}/{number}", bad.whole(packed(fake("6.6.6"), HERE, "tar.bz2")))
+    number = sources.PINNED.partition("-")[0]
+    public.at(asset(), bad.status(404))
+    public.at(f"/api/{HERE}/{number}", bad.whole(packed(fake("6.6.6"), HERE, "tar.bz2")))
     with pytest.raises(errors.HashMismatchError, match=HASH):
-        installing.ensure(empty_root)
+        ensure(empty_root)
     nothing_is_there(empty_root)
 
 
 @pytest.mark.parametrize("version", ["2.8.1", "2.8.1-0", "latest"])
-def test_another_version_is_held_against_its_published_hash(sources: Server, empty_root: Root, version: str) -> None:
+def test_another_version_is_checked_against_its_published_hash(public: Server, empty_root: Root, version: str) -> None:
     content = fake("2.8.1")
     full = "latest" if version == "latest" else "2.8.1-0"
-    sources.at(asset(full), bad.whole(content))
+    public.at(asset(full), bad.whole(content))
     sums = asset(full) + ".sha256"
     with pytest.raises(errors.DownloadError, match="none is published"):
-        installing.ensure(empty_root, version=version)
-    sources.at(sums, bad.whole(b"0" * 64))
+        ensure(empty_root, version=version)
+    public.at(sums, bad.whole(b"0" * 64))
     with pytest.raises(errors.HashMismatchError, match="0" * 64):
-        installing.ensure(empty_root, version=version)
+        ensure(empty_root, version=version)
     nothing_is_there(empty_root)
-    sources.at(sums, bad.whole(hashlib.sha256(content).hexdigest().encode() + b"\n"))
-    made = installing.ensure(empty_root, version=version)
+    public.at(sums, bad.whole(hashlib.sha256(content).hexdigest().encode() + b"\n"))
+    made = ensure(empty_root, version=version)
     assert made.verified == "published"
     assert made.version == ("2.8.1" if version == "latest" else "2.8.1-0")
-    fetched = sources.count(asset(full))
-    assert installing.ensure(empty_root, version=version) == made
-    assert sources.count(asset(full)) == fetched
-    assert installing.ensure(empty_root) == made  # without a version, what is there will do
+    fetched = public.count(asset(full))
+    assert ensure(empty_root, version=version) == made
+    assert public.count(asset(full)) == fetched
+    assert ensure(empty_root) == made  # without a version, what is there will do
 
 
-def test_the_published_hash_beside_an_archive_is_that_of_the_executable(server: Server, empty_root: Root) -> None:
+def test_the_published_hash_next_to_an_archive_is_that_of_the_executable(server: Server, empty_root: Root) -> None:
     archive = packed(FAKE, HERE, "tar.bz2")
     url = server.at("/micromamba-x.tar.bz2", bad.whole(archive))
     for published in (HASH, hashlib.sha256(archive).hexdigest() + "  micromamba-x.tar.bz2"):
         server.at("/micromamba-x.tar.bz2.sha256", bad.whole(published.encode()))
-        assert installing.ensure(empty_root, source=url).verified == "published"
-        installing.remove(empty_root)
+        assert ensure(empty_root, source=url).verified == "published"
+        remove(empty_root)
 
 
-def test_an_address_without_a_hash_is_held_against_the_known_ones(sources: Server, empty_root: Root) -> None:
-    url = sources.at("/my/micromamba-own", bad.whole(fake("5.5.5")))
+def test_an_address_without_a_hash_is_checked_against_the_known_ones(public: Server, empty_root: Root) -> None:
+    url = public.at("/my/micromamba-own", bad.whole(fake("5.5.5")))
     with pytest.raises(errors.HashMismatchError, match=HASH):
-        installing.ensure(empty_root, source=url)
+        ensure(empty_root, source=url)
     nothing_is_there(empty_root)
     given = hashlib.sha256(fake("5.5.5")).hexdigest()
-    assert installing.ensure(empty_root, source=url, sha256=given).verified == "given"
-    sources.at("/my/micromamba-own", bad.whole(FAKE))
-    made = installing.ensure(empty_root, source=url)
-    assert (made.verified, made.version) == ("known", releases.PINNED)
+    assert ensure(empty_root, source=url, sha256=given).verified == "given"
+    public.at("/my/micromamba-own", bad.whole(FAKE))
+    made = ensure(empty_root, source=url)
+    assert (made.verified, made.version) == ("known", sources.PINNED)
 
 
 def test_a_subdir_without_a_known_hash_needs_one(
-    sources: Server, empty_root: Root, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    public: Server, empty_root: Root, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(releases, "HASHES", {releases.PINNED: {}})
-    sources.at(asset(subdir="linux-ppc64le"), bad.whole(FAKE))
+    monkeypatch.setattr(sources, "HASHES", {sources.PINNED: {}})
+    public.at(asset(subdir="linux-ppc64le"), bad.whole(FAKE))
     with pytest.raises(errors.DownloadError, match="no SHA-256 is known"):
-        installing.ensure(empty_root, subdir="linux-ppc64le")
-    sources.at(asset(subdir="linux-ppc64le") + ".sha256", bad.whole(HASH.encode()))
-    assert installing.ensure(empty_root, subdir="linux-ppc64le").verified == "published"
+        ensure(empty_root, subdir="linux-ppc64le")
+    public.at(asset(subdir="linux-ppc64le") + ".sha256", bad.whole(HASH.encode()))
+    assert ensure(empty_root, subdir="linux-ppc64le").verified == "published"
     (tmp_path / "micromamba").write_bytes(FAKE)
-    assert installing.ensure(empty_root, subdir="linux-ppc64le", source=tmp_path / "micromamba").verified == "recorded"
+    assert ensure(empty_root, subdir="linux-ppc64le", source=tmp_path / "micromamba").verified == "recorded"
 
 
 def test_only_ppc64le_has_no_known_hash() -> None:
-    assert [subdir for subdir in SUBDIRS if not releases.release(None, subdir).known] == ["linux-ppc64le"]
-    assert all(len(set(row.values())) == len(row) for row in releases.HASHES.values())
+    assert [subdir for subdir in SUBDIRS if not sources.release(None, subdir).known] == ["linux-ppc64le"]
+    assert all(len(set(row.values())) == len(row) for row in sources.HASHES.values())
 
 
 def test_the_mirror_of_the_variable_takes_the_place_of_the_sources(
-    sources: Server, empty_root: Root, monkeypatch: pytest.MonkeyPatch
+    public: Server, empty_root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(MIRROR_VARIABLE, sources.url + "/mirror")
-    sources.at(f"/mirror/{releases.PINNED}/micromamba-{HERE}", bad.whole(FAKE))
-    sources.at(asset(), bad.whole(FAKE))
-    assert "/mirror/" in installing.ensure(empty_root).source
-    assert sources.count(asset()) == 0
+    monkeypatch.setenv(MIRROR_VARIABLE, public.url + "/mirror")
+    public.at(f"/mirror/{sources.PINNED}/micromamba-{HERE}", bad.whole(FAKE))
+    public.at(asset(), bad.whole(FAKE))
+    assert "/mirror/" in ensure(empty_root).source
+    assert public.count(asset()) == 0
 
 
 def test_a_mirror_that_does_not_answer_is_asked_once(empty_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     with bad.serving() as gone:
         monkeypatch.setenv(MIRROR_VARIABLE, gone.url)
     with pytest.raises(errors.DownloadError, match="refused") as caught:
-        installing.ensure(empty_root)
+        ensure(empty_root)
     assert caught.value.what.count("\n- ") == 1
     assert "other names" not in caught.value.what
 
 
 def test_a_mirror_that_has_nothing_is_one_line(server: Server, empty_root: Root) -> None:
     with pytest.raises(errors.DownloadError, match=r"7 other names there\): status 404") as caught:
-        installing.ensure(empty_root, source=server.url + "/nothing")
+        ensure(empty_root, source=server.url + "/nothing")
     assert caught.value.what.count("\n- ") == 1
 
 
-def test_a_mirror_with_a_conda_channels_layout_will_do(sources: Server, empty_root: Root) -> None:
-    number, _, build = releases.PINNED.partition("-")
+def test_a_mirror_with_a_conda_channels_layout_will_do(public: Server, empty_root: Root) -> None:
+    number, _, build = sources.PINNED.partition("-")
     path = f"/channel/{HERE}/micromamba-{number}-{build}"
-    sources.at(path + ".tar.bz2", bad.whole(packed(FAKE, HERE, "tar.bz2")))
-    assert installing.ensure(empty_root, source=sources.url + "/channel").verified == "known"
-    installing.remove(empty_root)
-    sources.at(path + ".conda", bad.whole(packed(FAKE, HERE, "conda")))
-    assert installing.ensure(empty_root, source=sources.url + "/channel").source.endswith(".conda")
+    public.at(path + ".tar.bz2", bad.whole(packed(FAKE, HERE, "tar.bz2")))
+    assert ensure(empty_root, source=public.url + "/channel").verified == "known"
+    remove(empty_root)
+    public.at(path + ".conda", bad.whole(packed(FAKE, HERE, "conda")))
+    assert ensure(empty_root, source=public.url + "/channel").source.endswith(".conda")
 
 
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"version": "two"}, "no version of micromamba"),
+        ({"version": "two"}, "not a version of micromamba"),
         ({"subdir": "linux-32"}, "no micromamba for linux-32"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"source": "ftp://somewhere/micromamba"}, "cannot be used"),
@@ -422,14 +421,14 @@ def test_a_mirror_with_a_conda_channels_layout_will_do(sources: Server, empty_ro
 )
 def test_what_makes_no_sense_is_refused(empty_root: Root, options: dict[str, str], what: str) -> None:
     with pytest.raises(errors.InvalidRequestError, match=what):
-        installing.ensure(empty_root, **options)  # type: ignore[arg-type]
+        ensure(empty_root, **options)  # type: ignore[arg-type]
 
 
 def test_a_file_or_folder_that_does_not_hold_it_is_named(empty_root: Root, tmp_path: Path) -> None:
     with pytest.raises(errors.NotFoundError, match="no such file or folder"):
-        installing.ensure(empty_root, source=tmp_path / "nothing")
+        ensure(empty_root, source=tmp_path / "nothing")
     with pytest.raises(errors.NotFoundError, match=f"holds no micromamba for {HERE}"):
-        installing.ensure(empty_root, source=tmp_path)
+        ensure(empty_root, source=tmp_path)
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------
@@ -447,55 +446,54 @@ def test_a_file_or_folder_that_does_not_hold_it_is_named(empty_root: Root, tmp_p
 def test_one_that_does_not_run_is_fatal(empty_root: Root, tmp_path: Path, content: bytes, what: str) -> None:
     (tmp_path / "micromamba").write_bytes(content)
     with pytest.raises(errors.EngineError, match=what):
-        installing.ensure(empty_root, source=tmp_path / "micromamba")
+        ensure(empty_root, source=tmp_path / "micromamba")
     nothing_is_there(empty_root)
 
 
 def test_one_that_says_another_version_than_asked_for_is_refused(empty_root: Root, tmp_path: Path) -> None:
     (tmp_path / "micromamba").write_bytes(FAKE)
     with pytest.raises(errors.EngineError, match=r"9\.8\.7, and 1\.2\.3 was asked for"):
-        installing.ensure(empty_root, source=tmp_path / "micromamba", version="1.2.3")
+        ensure(empty_root, source=tmp_path / "micromamba", version="1.2.3")
     nothing_is_there(empty_root)
 
 
-def test_one_that_was_changed_is_noticed_and_repaired(sources: Server, empty_root: Root) -> None:
-    sources.at(asset(), bad.whole(FAKE))
-    made = installing.ensure(empty_root)
+def test_one_that_was_changed_is_noticed_and_repaired(public: Server, empty_root: Root) -> None:
+    public.at(asset(), bad.whole(FAKE))
+    made = ensure(empty_root)
     made.path.write_bytes(fake("6.6.6"))
     with pytest.raises(errors.HashMismatchError, match=HASH):
-        installing.check(empty_root)
-    assert installing.ensure(empty_root) == made
-    assert installing.check(empty_root) == made
+        check(empty_root)
+    assert ensure(empty_root) == made
+    assert check(empty_root) == made
     made.path.with_name("micromamba.json").write_text("{")
     with pytest.raises(errors.EngineError, match="Nothing is recorded"):
-        installing.check(empty_root)
-    assert installing.ensure(empty_root) == made
+        check(empty_root)
+    assert ensure(empty_root) == made
 
 
-def test_a_failed_replacement_leaves_the_old_one(sources: Server, empty_root: Root) -> None:
-    sources.at(asset(), bad.whole(FAKE))
-    made = installing.ensure(empty_root)
-    sources.at(asset("2.8.1-0") + ".sha256", bad.whole(b"0" * 64))
-    sources.at(asset("2.8.1-0"), bad.whole(fake("2.8.1")))
+def test_a_failed_replacement_leaves_the_old_one(public: Server, empty_root: Root) -> None:
+    public.at(asset(), bad.whole(FAKE))
+    made = ensure(empty_root)
+    public.at(asset("2.8.1-0") + ".sha256", bad.whole(b"0" * 64))
+    public.at(asset("2.8.1-0"), bad.whole(fake("2.8.1")))
     with pytest.raises(errors.HashMismatchError):
-        installing.ensure(empty_root, version="2.8.1")
-    assert installing.check(empty_root) == made
+        ensure(empty_root, version="2.8.1")
+    assert check(empty_root) == made
 
 
-def test_remove_takes_everything_of_it(sources: Server, empty_root: Root) -> None:
-    assert not installing.remove(empty_root)
+def test_remove_takes_everything_of_it(public: Server, empty_root: Root) -> None:
+    assert not remove(empty_root)
     with pytest.raises(errors.NotFoundError):
-        installing.check(empty_root)
-    sources.at(asset(), bad.truncated(FAKE, 3))
+        check(empty_root)
+    public.at(asset(), bad.truncated(FAKE, 3))
     with pytest.raises(errors.DownloadError):
-        installing.ensure(empty_root)
-    assert list((empty_root.path / "bin").iterdir())  # something to go on from
-    assert not installing.remove(empty_root)
+        ensure(empty_root)
+    assert not remove(empty_root)
     assert list((empty_root.path / "bin").iterdir()) == []
-    sources.at(asset(), bad.whole(FAKE))
-    installing.ensure(empty_root)
-    assert installing.remove(empty_root)
-    assert installing.find(empty_root) is None
+    public.at(asset(), bad.whole(FAKE))
+    ensure(empty_root)
+    assert remove(empty_root)
+    assert find(empty_root) is None
     assert list((empty_root.path / "bin").iterdir()) == []
 
 
@@ -503,22 +501,22 @@ def test_one_that_we_did_not_put_there_is_found_and_stays(empty_root: Root) -> N
     own = empty_root.path / "bin" / "micromamba"
     own.parent.mkdir(parents=True)
     own.write_bytes(FAKE)
-    assert installing.find(empty_root) == own
-    assert not installing.remove(empty_root)
+    assert find(empty_root) == own
+    assert not remove(empty_root)
     assert own.exists()
 
 
-def test_one_is_carried_to_a_machine_without_a_network(sources: Server, empty_root: Root, tmp_path: Path) -> None:
-    sources.at(asset(subdir=ELSEWHERE), bad.whole(FAKE))
+def test_one_is_carried_to_a_machine_without_a_network(public: Server, empty_root: Root, tmp_path: Path) -> None:
+    public.at(asset(subdir=ELSEWHERE), bad.whole(FAKE))
     stick = tmp_path / "stick"
-    made = installing.ensure(empty_root, subdir=ELSEWHERE, output=stick)
+    made = ensure(empty_root, subdir=ELSEWHERE, output=stick)
     assert made.path.parent == stick
     assert (stick / f"{made.path.name}.sha256").read_text().strip() == HASH
-    there = installing.ensure(Root(tmp_path / "there"), source=stick, subdir=ELSEWHERE)
+    there = ensure(Root(tmp_path / "there"), source=stick, subdir=ELSEWHERE)
     assert (there.sha256, there.verified) == (HASH, "published")
     made.path.write_bytes(fake("6.6.6"))
     with pytest.raises(errors.HashMismatchError):
-        installing.ensure(Root(tmp_path / "there too"), source=stick, subdir=ELSEWHERE)
+        ensure(Root(tmp_path / "there too"), source=stick, subdir=ELSEWHERE)
 
 
 # --- many at once, and ends in between -------------------------------------------------------------------------------
@@ -547,7 +545,7 @@ def test_eight_processes_download_once(server: Server, empty_root: Root) -> None
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_an_end_in_mid_download_leaves_nothing_and_the_next_call_goes_on(
+def test_an_end_in_mid_download_leaves_nothing_and_the_next_call_works(
     server: Server, empty_root: Root, number: int, code: int
 ) -> None:
     content = fake(padding=200_000)
@@ -555,20 +553,22 @@ def test_an_end_in_mid_download_leaves_nothing_and_the_next_call_goes_on(
     server.at(path, bad.stalled(content, 100_000))
     server.at(path + ".sha256", bad.whole(hashlib.sha256(content).hexdigest().encode()))
     child = start(server, empty_root)
-    partial = empty_root.path / "bin" / "..micromamba.download.part"
-    while not (partial.exists() and partial.stat().st_size == 100_000):
+    partial = empty_root.path / "bin" / ".micromamba.new" / "download"
+    while not (partial.exists() and partial.stat().st_size):
         assert child.poll() is None, child.communicate()
         time.sleep(0.01)
     os.kill(child.pid, number)
     _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
-    nothing_is_there(empty_root)
-    assert installing.find(empty_root) is None
+    if number == signal.SIGKILL:
+        assert [path.name for path in (empty_root.path / "bin").iterdir()] == [".micromamba.new"]
+    else:
+        nothing_is_there(empty_root)
+    assert find(empty_root) is None
     server.at(path, bad.whole(content))
     again = start(server, empty_root)
     assert again.communicate(timeout=60)[0].startswith("micromamba 9.8.7-0")
-    assert server.seen[-1][1]["Range"] == "bytes=100000-"
     assert {item.name for item in (empty_root.path / "bin").iterdir()} == {"micromamba", "micromamba.json"}
 
 
@@ -612,9 +612,9 @@ def test_a_failure_on_the_command_line_says_what_to_do(cli: Cli, empty_root: Roo
 def test_the_real_one(server: Server, empty_root: Root, ending: str) -> None:
     content = Path(os.environ["MAMBA_EXE"]).read_bytes()
     url = server.at("/one", bad.whole(packed(content, HERE, ending) if ending else content))
-    made = installing.ensure(empty_root, source=url, sha256=hashlib.sha256(content).hexdigest())
+    made = ensure(empty_root, source=url, sha256=hashlib.sha256(content).hexdigest())
     assert made.path.read_bytes() == content
-    assert installing.check(empty_root) == made
+    assert check(empty_root) == made
     assert made.version[0].isdigit()
 
 

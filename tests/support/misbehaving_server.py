@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import struct
@@ -96,29 +95,9 @@ def serving(certificate: Path | None = None) -> Iterator[Server]:
             thread.join(10)
 
 
-def whole(content: bytes, *, etag: str = '"1"', kind: str = "application/octet-stream", **headers: str) -> Answer:
-    """Behave: the content, or the part of it that is asked for if it has not changed."""
-
-    def answer(request: Request) -> None:
-        start = _start(request, etag)
-        if start >= len(content) > 0:
-            request.begin(416, 0, Content_Range=f"bytes */{len(content)}")
-            return
-        if start:
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            request.begin(206, len(content) - start, ETag=etag, Content_Range=span, Content_Type=kind, **headers)
-        else:
-            request.begin(200, len(content), ETag=etag, Content_Type=kind, **headers)
-        request.wfile.write(content[start:])
-
-    return answer
-
-
-def _start(request: Request, etag: str) -> int:
-    asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-    if asked is None or request.headers.get("If-Range", etag) != etag:
-        return 0
-    return int(asked[1])
+def whole(content: bytes, *, kind: str = "application/octet-stream", **headers: str) -> Answer:
+    """Behave."""
+    return status(200, body=content, Content_Type=kind, **headers)
 
 
 def gzipped(content: bytes) -> Answer:
@@ -145,52 +124,27 @@ def chunked(content: bytes, *, breaks_off: bool = False) -> Answer:
     return answer
 
 
-def deaf_to_ranges(content: bytes, *, etag: str = '"1"') -> Answer:
-    """Send everything, whatever part is asked for."""
-
-    def answer(request: Request) -> None:
-        request.begin(200, len(content), ETag=etag)
-        request.wfile.write(content)
-
-    return answer
-
-
-def wrong_range(content: bytes) -> Answer:
-    """Send another part than the one that is asked for."""
-
-    def answer(request: Request) -> None:
-        if "Range" not in request.headers:
-            whole(content)(request)
-            return
-        request.begin(206, len(content), ETag='"1"', Content_Range=f"bytes 0-{len(content) - 1}/{len(content)}")
-        request.wfile.write(content)
-
-    return answer
-
-
-def truncated(content: bytes, after: int, *, etag: str = '"1"') -> Answer:
+def truncated(content: bytes, after: int) -> Answer:
     """Promise everything, send a part, and close in good order."""
 
     def answer(request: Request) -> None:
-        start = _start(request, etag)
-        span = {"Content_Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
-        request.begin(206 if start else 200, len(content) - start, ETag=etag, **span)
-        request.wfile.write(content[start : start + after])
+        request.begin(200, len(content))
+        request.wfile.write(content[:after])
         request.close_connection = True
 
     return answer
 
 
-def reset(content: bytes, after: int, *, etag: str = '"1"') -> Answer:
+def reset(content: bytes, after: int) -> Answer:
     """Send a part, then reset the connection."""
 
     def answer(request: Request) -> None:
-        request.begin(200, len(content), ETag=etag)
+        request.begin(200, len(content))
         request.wfile.write(content[:after])
         request.wfile.flush()
         time.sleep(0.05)  # a reset overtakes what the client has not read yet
         request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        socket.close(request.connection.detach())  # nobody shall shut it down in good order first
+        socket.close(request.connection.detach())  # else it is shut down in good order first
         request.close_connection = True
 
     return answer
@@ -200,7 +154,7 @@ def dripping(content: bytes, every: float, *, size: int = 1) -> Answer:
     """Send a few bytes at a time, so that no single read is ever late."""
 
     def answer(request: Request) -> None:
-        request.begin(200, len(content), ETag='"1"')
+        request.begin(200, len(content))
         for start in range(0, len(content), size):
             request.wfile.write(content[start : start + size])
             request.wfile.flush()
@@ -214,7 +168,7 @@ def stalled(content: bytes, after: int) -> Answer:
     """Send a part, then nothing more, and keep the connection open."""
 
     def answer(request: Request) -> None:
-        request.begin(200, len(content), ETag='"1"')
+        request.begin(200, len(content))
         request.wfile.write(content[:after])
         request.wfile.flush()
         request.server.leaving.wait(60)
@@ -245,7 +199,7 @@ def dripping_head(every: float) -> Answer:
 
 
 def status(code: int, *, body: bytes = b"", **headers: str) -> Answer:
-    """Refuse."""
+    """Answer with a status, and perhaps a body."""
 
     def answer(request: Request) -> None:
         request.begin(code, len(body), **headers)

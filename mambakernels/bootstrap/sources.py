@@ -1,4 +1,4 @@
-"""micromamba's releases as data: where each one can be had, and the SHA-256 of the executables we know."""
+"""Sources of micromamba: its releases, the SHA-256 of the executables we know, and where each can be had."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mambakernels import errors
 from mambakernels.system.credentials import public
@@ -33,7 +34,7 @@ HASHES: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """A public place that serves micromamba; `latest` is "" where it has no address for the newest release."""
+    """A public server of micromamba; `latest` is "" if it has no address for the newest release."""
 
     name: str
     address: str
@@ -54,8 +55,8 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source("conda-forge", "https://conda.anaconda.org/conda-forge/{subdir}/micromamba-{number}-{build}.tar.bz2"),
 )
-# What a folder or a mirror's base address is looked through for: the layout of the releases, of one flat folder, and
-# of a conda channel. The first that is there is taken.
+# The names to try in a folder or below a mirror's address, first one first: the layout of the releases, of one flat
+# folder, and of a conda channel.
 LAYOUTS = (
     "{version}/micromamba-{subdir}",
     "micromamba-{subdir}",
@@ -65,7 +66,7 @@ LAYOUTS = (
     "micromamba-{subdir}.tar.bz2",
     "micromamba-{subdir}.conda",
 )
-# In a folder of one's own the name need not say for which machine it is.
+# In a local folder the name need not say for which machine it is.
 LOCAL_LAYOUTS = (
     *LAYOUTS,
     "micromamba-{number}-{build}.conda",
@@ -104,8 +105,11 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Place:
-    """One address (or local file) to try. Where `names_release` is false, it may hold any version."""
+class Candidate:
+    """One address or local file to try, and where its SHA-256 is published.
+
+    Where `names_release` is false, the address may hold any version.
+    """
 
     source: str
     address: str
@@ -118,15 +122,14 @@ class Place:
         return None if "://" in self.address else Path(self.address)
 
     @property
-    def bare(self) -> bool:
-        """Whether its name says that it is the executable itself; what it is in the end its content says."""
-        name = self.address.rpartition("/")[2]
-        return name.startswith("micromamba-") and not name.endswith((".tar.bz2", ".conda"))
+    def host(self) -> str:
+        """The server's name and port; the file itself if it is local."""
+        return self.address if self.path else urlsplit(self.address).netloc.rpartition("@")[2]
 
 
-def known(subdir: str) -> set[str]:
+def known(subdir: str) -> frozenset[str]:
     """Return the hashes of all executables for a subdir that this package knows."""
-    return {row[subdir] for row in HASHES.values() if subdir in row}
+    return frozenset(row[subdir] for row in HASHES.values() if subdir in row)
 
 
 def version_with(sha256: str) -> str | None:
@@ -135,47 +138,47 @@ def version_with(sha256: str) -> str | None:
 
 
 def release(version: str | None, subdir: str) -> Release:
-    """Read `2.9.0-0`, `2.9.0` (build 0), `latest` or None (the pinned one); InvalidRequestError if it is none."""
+    """Read `2.9.0-0`, `2.9.0` (build 0), `latest` or None (the pinned one); InvalidRequestError for anything else."""
     if subdir not in SUBDIRS:
         raise errors.InvalidRequestError(
             f"There is no micromamba for {subdir}; there is one for {', '.join(SUBDIRS)}.",
             next_step="Name one of these with --subdir, or use the embedded engine: --engine rattler.",
         )
-    if version in {None, LATEST}:
-        return Release(version or PINNED, subdir)
-    if version is None or not re.fullmatch(r"\d+\.\d+\.\d+(\.?[a-z]+\d*)?(-\d+)?", version):
+    version = PINNED if version is None else version
+    if version != LATEST and not re.fullmatch(r"\d+\.\d+\.\d+(\.?[a-z]+\d*)?(-\d+)?", version):
         raise errors.InvalidRequestError(
-            f"{version!r} is no version of micromamba.", next_step=f"Write it as {PINNED}, or latest."
+            f"{version!r} is not a version of micromamba.", next_step=f"Write it like {PINNED}, or latest."
         )
-    return Release(version if "-" in version else f"{version}-0", subdir)
+    return Release(version if version == LATEST or "-" in version else f"{version}-0", subdir)
 
 
-def published(wanted: Release) -> str:
-    """Return where the hash of a release's executable is published.
-
-    It stands beside the bare executable; `micromamba-{subdir}.tar.bz2.sha256` holds this very hash too, not the
-    archive's.
-    """
-    return _address(SOURCES[0], wanted) + ".sha256"
-
-
-def places(wanted: Release, source: str | os.PathLike[str] | None = None) -> tuple[Place, ...]:
-    """Return where to look, best first: what was named, else the mirror of the variable, else the public sources.
+def candidates(wanted: Release, source: str | os.PathLike[str] | None = None) -> tuple[Candidate, ...]:
+    """Return what to try, best first: the source that was named, else the variable's mirror, else the public sources.
 
     A mirror is the address of one file, in which {subdir}, {version} (2.9.0-0), {number} (2.9.0) and {build} (0) are
     filled in, or of a folder that has one of `LAYOUTS`.
     """
     named = os.fspath(source) if source else os.environ.get(MIRROR_VARIABLE, "").strip()
     if not named:
-        sums = published(wanted)
-        return tuple(Place(item.name, _address(item, wanted), sums) for item in SOURCES if _address(item, wanted))
+        return _public(wanted)
     label = "as given" if source else MIRROR_VARIABLE
     if named.startswith("file:"):
-        return _local(Path(_from_file_url(named)), wanted, label)
+        named = url2pathname(urlsplit(named).path)
     if "://" not in named:
-        return _local(Path(named).expanduser().absolute(), wanted, label)
+        return (_local(Path(named).expanduser().absolute(), wanted, label),)
     _check(named)
     return _remote(named, wanted, label)
+
+
+def _public(wanted: Release) -> tuple[Candidate, ...]:
+    """Return the public sources. All share the hash that is published next to the bare executable.
+
+    (`micromamba-{subdir}.tar.bz2.sha256` holds this very hash too, not the archive's.)
+    """
+    templates = {item.name: item.latest if wanted.version == LATEST else item.address for item in SOURCES}
+    addresses = {name: wanted.fill(template) for name, template in templates.items() if template}
+    sums = next(iter(addresses.values())) + ".sha256"
+    return tuple(Candidate(name, address, sums) for name, address in addresses.items())
 
 
 def _check(address: str) -> None:
@@ -189,11 +192,7 @@ def _check(address: str) -> None:
         )
 
 
-def _address(source: Source, wanted: Release) -> str:
-    return wanted.fill(source.latest if wanted.version == LATEST else source.address)
-
-
-def _remote(named: str, wanted: Release, label: str) -> tuple[Place, ...]:
+def _remote(named: str, wanted: Release, label: str) -> tuple[Candidate, ...]:
     """Read a mirror's address: of one file, with or without {subdir} and {version}, or of a folder."""
     if "{" in named:
         try:
@@ -203,35 +202,35 @@ def _remote(named: str, wanted: Release, label: str) -> tuple[Place, ...]:
                 "A mirror's address may hold {subdir}, {version}, {number} and {build}, and no other braces.",
                 where=public(named),
             ) from error
-        return (_beside(label, address, names_release="{version}" in named or "{number}" in named),)
+        return (_candidate(label, address, names_release="{version}" in named or "{number}" in named),)
+    itself = _candidate(label, named, names_release=False)
     if _is_file(urlsplit(named).path):
-        return (_beside(label, named, names_release=False),)
-    inside = tuple(_beside(label, f"{named.rstrip('/')}/{text}") for text in _filled(LAYOUTS, wanted))
-    # Its name does not tell: the address may yet be a file itself, as those of the API are.
-    return inside if named.endswith("/") else (*inside, _beside(label, named, names_release=False))
+        return (itself,)
+    inside = tuple(_candidate(label, f"{named.rstrip('/')}/{text}") for text in _filled(LAYOUTS, wanted))
+    # Its name does not say: the address may yet be a file itself, as those of the API are.
+    return inside if named.endswith("/") else (*inside, itself)
 
 
-def _local(path: Path, wanted: Release, label: str) -> tuple[Place, ...]:
+def _local(path: Path, wanted: Release, label: str) -> Candidate:
+    names = _filled(LOCAL_LAYOUTS, wanted)
     if not path.exists():
         raise errors.NotFoundError("There is no such file or folder.", where=str(path))
-    if not path.is_dir():
-        return (_beside(label, str(path), names_release=False),)
-    found = [path / text for text in _filled(LOCAL_LAYOUTS, wanted) if (path / text).is_file()]
-    if not found:
+    found = next((path / name for name in names if (path / name).is_file()), None) if path.is_dir() else path
+    if found is None:
         raise errors.NotFoundError(
             f"This folder holds no micromamba for {wanted.subdir}.",
             where=str(path),
-            next_step=f"It may be called {', '.join(_filled(LOCAL_LAYOUTS, wanted))}.",
+            next_step=f"It may be called {', '.join(names)}.",
         )
-    return (_beside(label, str(found[0]), names_release=False),)
+    return _candidate(label, str(found), names_release=False)
 
 
-def _beside(label: str, address: str, *, names_release: bool = True) -> Place:
-    return Place(label, address, address + ".sha256", names_release)
+def _candidate(label: str, address: str, *, names_release: bool = True) -> Candidate:
+    return Candidate(label, address, address + ".sha256", names_release)
 
 
 def _filled(layouts: Sequence[str], wanted: Release) -> list[str]:
-    """Return the layouts for a release; one without a build number (`latest`) has no file that is named by it."""
+    """Return the layouts for a release; `latest` has no build number, so no file is named by one."""
     usable = [text for text in layouts if wanted.version != LATEST or "{build}" not in text]
     return [wanted.fill(text) for text in usable]
 
@@ -239,9 +238,3 @@ def _filled(layouts: Sequence[str], wanted: Release) -> list[str]:
 def _is_file(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name.endswith((".tar.bz2", ".conda", ".exe")) or re.match(r"micromamba(-|$)", name) is not None
-
-
-def _from_file_url(url: str) -> str:
-    from urllib.request import url2pathname
-
-    return url2pathname(urlsplit(url).path)
