@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mambakernels.bootstrap.installed import Installed
     from mambakernels.doctor import Examination
     from mambakernels.plots import Theme
-    from mambakernels.plots.pictures import Drawn, Form
+    from mambakernels.plots.plotting import Drawn, FigureFormat
     from mambakernels.projects.sync import Synced
     from mambakernels.runs.records import Run
     from mambakernels.system.process import Completed
@@ -543,16 +543,16 @@ def plot(
     output: PathLike = ".",
     figures: Sequence[str] = (),
     theme: Theme = "light",
-    form: Form = "png",
+    format: FigureFormat = "png",  # noqa: A002 (as in `plotting.plot`)
 ) -> Drawn:
-    """Draw figures of results as files in the folder `output`; see `mambakernels.plots.pictures.draw`.
+    """Draw figures of results as files in the folder `output`; see `mambakernels.plots.plotting.plot`.
 
     `sources` is a file that `collect` or `bench` wrote, or executed notebooks and their folders. Figures: gflops,
     ratios, threads, roofline, accuracy, paths, summary.
     """
-    from mambakernels.plots import pictures
+    from mambakernels.plots import plotting
 
-    return pictures.draw([os.fspath(item) for item in sources], Path(output), figures=figures, theme=theme, form=form)
+    return plotting.plot(*sources, output=output, figures=figures, theme=theme, format=format)
 
 
 @_translated

@@ -94,7 +94,7 @@ def plot(
     import mambakernels
 
     theme: Theme = "dark" if dark else "light"
-    drawn = mambakernels.plot(*sources, output=output, figures=figure or (), theme=theme, form=form.value)
+    drawn = mambakernels.plot(*sources, output=output, figures=figure or (), theme=theme, format=form.value)
     for file in drawn.files.values():
         typer.echo(str(file))
     for name, why in drawn.left_out.items():

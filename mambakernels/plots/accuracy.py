@@ -11,18 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mambakernels.plots import sheets
-from mambakernels.plots.captions import caption
-from mambakernels.plots.frames import Name, groups, largest_common, nothing, panels, points, rated, usual_threads
-from mambakernels.plots.looks import Look, looks
-from mambakernels.plots.sheets import Frame, SheetName
-from mambakernels.plots.style import PALETTES, Palette, Theme, dress, entitle, write
+from mambakernels.plots.appearance import Appearance, appearances
+from mambakernels.plots.captions import facts
+from mambakernels.plots.frames import Name, groups, largest_common, nothing, per_panel, points, rated, usual_threads
+from mambakernels.plots.sheets import SheetName, Surroundings
+from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, cross_out, dress, entitle, reach, remark
 
-READING = (
-    "Best: bottom right. Residual: how wrong the result is, relative to its operands, the worst of all checks; rate: "
-    "median, bars: quartiles. Dashed: the largest residual of a right result; crosses: wrong. Exact results are at the "
-    "bottom."
+_READING = (
+    "Best: bottom right. Residual: how wrong the result is relative to its operands, the worst of all checks; rate: "
+    "median, bars: quartiles. Dashed: the largest residual of a correct result; crosses: wrong. Exact results are at "
+    "the bottom."
 )
-
 _CEILING = 1.0  # a residual above that is nonsense; how large the nonsense is does not matter
 _DECADES = 2.0
 _CLEAR = 3.0  # times as high as the axis' end
@@ -32,20 +31,19 @@ def accuracy_against_speed(frame: pd.DataFrame, *, theme: Theme = "light", sheet
     """Draw residual against GFLOP/s: a panel per operation at its largest n, a mark per kernel and dtype.
 
     Needs kernel, operation, dtype, size, flops, gflops and residual; residual_bound, correct and samples are used if
-    they are there. Raises `InvalidRequestError` if no measurement has both.
+    present. Raises `InvalidRequestError` if no measurement has both a residual and a rate.
     """
-    rows, palette = usable(frame), PALETTES[theme]
-    parts = panels(rows, ("operation",))
-    known = looks(rows)
-    below = caption(rows, READING, letters=sheets.letters(sheet, len(parts)))
-    around = Frame([look.handle(palette) for look in known.values()], below)
-    figure, axes = sheets.panels(len(parts), around, palette, sheet=sheet)
+    rows, palette = drawable(frame), PALETTES[theme]
+    parts = per_panel(rows, "operation")
+    known = appearances(rows)
+    around = Surroundings([one.handle(palette) for one in known.values()], (facts(rows), _READING))
+    figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet)
     for axis, part in zip(axes, parts, strict=True):
         draw(axis, part, known, palette)
     return figure
 
 
-def usable(frame: pd.DataFrame) -> pd.DataFrame:
+def drawable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with rate and residual, at one number of threads."""
     known = rated(frame, ("residual",), figure="accuracy against speed")
     rows = known[known["residual"].notna() | ~known["correct"].astype(bool)]
@@ -55,9 +53,9 @@ def usable(frame: pd.DataFrame) -> pd.DataFrame:
     return usual_threads(rows if products.empty else products)
 
 
-def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette) -> None:
+def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
     """Draw one operation: each dtype at its largest size."""
-    parts = [largest_common(part) for part in panels(rows, ("dtype",))]
+    parts = [largest_common(part) for part in per_panel(rows, "dtype")]
     floor, ceiling = _ends(pd.concat(parts))
     dress(axis, palette, x="GFLOP/s", y="residual (relative)")
     axis.set_yscale("log")
@@ -72,29 +70,30 @@ def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Pa
     entitle(axis, palette, str(rows["operation"].iloc[0]), f"n = {', '.join(map(str, sizes))}")
 
 
-def _mark(axis: Axes, rows: pd.DataFrame, look: Look, palette: Palette, *, floor: float) -> None:
-    point = points(rows, ["kernel"]).iloc[0]
+def _mark(axis: Axes, rows: pd.DataFrame, one: Appearance, palette: Palette, *, floor: float) -> None:
+    point = points(rows, "kernel").iloc[0]
     height = min(max(_worst(rows), floor * 1.6), _CEILING)
-    reach = [[max(point["rate"] - point["low"], 0)], [max(point["high"] - point["rate"], 0)]]
-    strokes = look.strokes(palette) | {"linestyle": ""}
-    axis.errorbar(point["rate"], height, xerr=reach, elinewidth=1, label=look.label, zorder=3, clip_on=False, **strokes)
+    bars = reach(point["rate"], point["low"], point["high"])
+    strokes = one.strokes(palette) | {"linestyle": ""}
+    axis.errorbar(point["rate"], height, xerr=bars, elinewidth=1, label=one.label, zorder=3, clip_on=False, **strokes)
     if not point["correct"]:
-        axis.plot(point["rate"], height, marker="x", color=palette.ink, markersize=10, zorder=4)
+        cross_out(axis, palette, point["rate"], height)
 
 
 def _bound(axis: Axes, rows: pd.DataFrame, palette: Palette) -> None:
-    dtype, bound = rows["dtype"].iloc[0], _bound_of(rows)
-    words = f"{dtype}: bound" if bound else str(dtype)
-    if bound:
-        axis.axhline(bound, color=palette.muted, linewidth=1, linestyle=(0, (6, 2)), zorder=1)
-    height = bound or max(float(rows["residual"].median()), axis.get_ylim()[0] * _CLEAR)
-    write(axis, palette, (0.01, height), words, transform=axis.get_yaxis_transform(), ha="left", va="bottom")
+    dtype, bound = rows["dtype"].iloc[0], _bounds(rows).max()
+    known = not math.isnan(bound)
+    if known:
+        axis.axhline(bound, color=palette.muted, linewidth=1, linestyle=DASHES, zorder=1)
+    height = bound if known else max(float(rows["residual"].median()), axis.get_ylim()[0] * _CLEAR)
+    words = f"{dtype}: bound" if known else str(dtype)
+    remark(axis, palette, (0.01, height), words, transform=axis.get_yaxis_transform(), ha="left", va="bottom")
 
 
-def _bound_of(rows: pd.DataFrame) -> float | None:
-    known = rows["residual_bound"].dropna() if "residual_bound" in rows.columns else pd.Series(dtype=float)
-    known = known[known > 0]
-    return None if known.empty else float(known.max())
+def _bounds(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return the largest residuals that correct results may have, where they are known."""
+    bounds = rows["residual_bound"] if "residual_bound" in rows.columns else pd.Series(dtype=float)
+    return bounds[bounds > 0].astype(float)
 
 
 def _worst(rows: pd.DataFrame) -> float:
@@ -103,9 +102,8 @@ def _worst(rows: pd.DataFrame) -> float:
 
 
 def _ends(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return where the axis of residuals begins and ends: whole decades around all of them and their bounds."""
-    bounds = rows["residual_bound"] if "residual_bound" in rows.columns else pd.Series(dtype=float)
-    values = pd.concat([rows["residual"].astype(float).fillna(_CEILING), bounds.astype(float)]).clip(upper=_CEILING)
+    """Return the ends of the residuals' axis: whole decades around all residuals and their bounds."""
+    values = pd.concat([rows["residual"].astype(float).fillna(_CEILING), _bounds(rows)]).clip(upper=_CEILING)
     values = values[values > 0]
     least, most = (values.min(), values.max()) if len(values) else (1e-17, 1e-15)
     low, high = math.floor(np.log10(least) - 0.3), math.ceil(np.log10(most) + 0.7)

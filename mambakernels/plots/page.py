@@ -1,4 +1,4 @@
-"""One page that tells a comparison: every figure in small, and a table of what ran."""
+"""The summary page: every figure of a comparison in small, and a table of what ran."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mambakernels.errors import InvalidRequestError
-from mambakernels.plots import accuracy, paths, rates, ratios, roofline, scaling
-from mambakernels.plots.captions import caption
-from mambakernels.plots.frames import Name, checked, groups, largest_common, nothing, panels, rated, usual_threads
-from mambakernels.plots.looks import Look, looks, shortened
-from mambakernels.plots.sheets import Frame, surround
-from mambakernels.plots.style import PALETTES, SMALL, Palette, Theme, dress, entitle, write
+from mambakernels.plots import accuracy, architectures, rates, ratios, roof, scaling
+from mambakernels.plots.appearance import Appearance, appearances, shortened
+from mambakernels.plots.captions import facts
+from mambakernels.plots.frames import Name, checked, groups, largest_common, nothing, per_panel, rated, usual_threads
+from mambakernels.plots.sheets import Surroundings, surround
+from mambakernels.plots.style import PALETTES, SMALL, Palette, Theme, dress, entitle, remark
 
 _A4_LANDSCAPE = (11.69, 8.27)
 _MOST_CASES, _MOST_KERNELS = 4, 9
@@ -34,7 +34,7 @@ _COLUMNS: Mapping[str, tuple[str, float]] = {  # of the table: heading and share
 }
 _READING = (
     "Medians with quartiles of the samples; ratios with their confidence intervals, hollow where there is no "
-    "difference; crosses: wrong results; dashed: the most there could be. One n each: the largest that all have."
+    "difference; crosses: wrong results; dashed: the limit. Each at one n: the largest that all kernels have."
 )
 _PANEL_INCHES = (3.1, 2.3)
 _LETTERS = 190
@@ -55,33 +55,33 @@ def summary_page(
 ) -> Figure:
     """Draw a page, A4 landscape: rates, ratios, thread scaling, roofline, accuracy and code paths of one operation.
 
-    `frame` is what was measured, `pairs` what `mambakernels.bench.pairs` makes of it; `threads` and `variants` are
-    measurements of several numbers of threads and of variants, if those are not in `frame`. `operation` is by default
-    gemm, or the first there is. A panel for which something was not measured says so. Needs what `gflops_by_size`
-    needs; raises `InvalidRequestError` if no measurement has a rate.
+    `frame` has the measurements, `pairs` the pairs that `mambakernels.bench.pairs` makes of it; `threads` and
+    `variants` are measurements at several numbers of threads and of variants, by default `frame`. `operation` is by
+    default gemm, or the first there is. A panel without measurements says what is missing. Needs the columns of
+    `gflops_by_size`; raises `InvalidRequestError` if no measurement has a rate.
     """
     palette, rows = PALETTES[theme], usual_threads(rated(frame, figure="the summary"))
     scaled, varied = (frame if other is None else other for other in (threads, variants))
-    known = looks(pd.concat([rows, checked(scaled, ("kernel",), figure="thread scaling")], ignore_index=True))
+    known = appearances(pd.concat([rows, checked(scaled, ("kernel",), figure="thread scaling")], ignore_index=True))
     main = _operation(rows, operation)
     figure = Figure(
         figsize=_A4_LANDSCAPE, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05), facecolor=palette.paper
     )
-    grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 0.12 + 0.082 * (1 + _rows_of(rows))))
+    lines = min(rows["kernel"].nunique(), _MOST_KERNELS)
+    grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 0.12 + 0.082 * (1 + lines)))
     drawings: Sequence[tuple[str, Drawing]] = (
-        (f"{main}: rate", lambda axis: _rates(axis, _of(rows, main), known, palette, peak)),
-        ("ratios", lambda axis: _ratios(axis, pairs, frame, known, palette)),
-        (f"{main}: threads", lambda axis: _scaling(axis, _only(scaling.usable(scaled), main), known, palette)),
-        ("roofline", lambda axis: _roofline(axis, rows, known, palette, peak)),
-        (f"{main}: accuracy", lambda axis: accuracy.draw(axis, _only(accuracy.usable(rows), main), known, palette)),
-        (f"{main}: code paths", lambda axis: _paths(axis, _only(paths.usable(varied), main), palette)),
+        (f"{main}: rate", lambda axis: _rates(axis, _only(rows, main), known, palette, peak)),
+        ("ratios", lambda axis: _ratios(axis, ratios.drawable(_or_empty(pairs), frame), known, palette)),
+        (f"{main}: threads", lambda axis: scaling.draw(axis, _case(scaling.drawable(scaled), main), known, palette)),
+        ("roofline", lambda axis: _roofline(axis, roof.drawable(rows), known, palette, peak)),
+        (f"{main}: accuracy", lambda axis: accuracy.draw(axis, _of(accuracy.drawable(rows), main), known, palette)),
+        (f"{main}: code paths", lambda axis: _paths(axis, _case(architectures.drawable(varied), main), palette)),
     )
     for number, (title, draw) in enumerate(drawings):
         _panel(figure.add_subplot(grid[divmod(number, 3)]), title, draw, palette)
-    _table(figure.add_subplot(grid[2, :]), rows, palette)
-    shown = [look.handle(palette) for key, look in known.items() if key in set(rows["kernel"])]
-    around = Frame(shown, caption(rows, _READING, letters=_LETTERS))
-    surround(figure, around, palette)
+    _table(figure.add_subplot(grid[2, :]), rows, palette, lines=lines)
+    handles = [one.handle(palette) for kernel, one in known.items() if kernel in set(rows["kernel"])]
+    surround(figure, handles, Surroundings(handles, (facts(rows), _READING)).caption(_LETTERS), palette)
     return figure
 
 
@@ -109,7 +109,7 @@ def _operation(rows: pd.DataFrame, wanted: str | None) -> str:
     return found
 
 
-def _only(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
+def _of(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
     """Return the rows of one operation; InvalidRequestError if there are none."""
     mine = rows[rows["operation"] == operation]
     if mine.empty:
@@ -117,77 +117,72 @@ def _only(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
     return mine
 
 
-def _of(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
-    """Return the rows of one operation, with the dtype that is drawn of it."""
-    return rows[(rows["operation"] == operation) & (rows["dtype"] == _dtype(rows, operation))]
+def _only(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
+    """Return the rows of one operation and one dtype."""
+    mine = _of(rows, operation)
+    return mine[mine["dtype"] == _dtype(mine)]
 
 
-def _dtype(rows: pd.DataFrame, operation: str) -> str:
-    present = {str(dtype) for dtype in rows.loc[rows["operation"] == operation, "dtype"]}
+def _case(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
+    """Return the rows of one operation, dtype and size."""
+    return largest_common(_only(rows, operation))
+
+
+def _dtype(rows: pd.DataFrame) -> str:
+    present = {str(dtype) for dtype in rows["dtype"]}
     return next(dtype for dtype in (*_DTYPES, *sorted(present)) if dtype in present)
 
 
-def _rates(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette, peak: float | None) -> None:
+def _or_empty(pairs: pd.DataFrame | None) -> pd.DataFrame:
+    return pd.DataFrame() if pairs is None else pairs
+
+
+def _rates(
+    axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette, peak: float | None
+) -> None:
     by_threads = {key: known[key[0]] for key, _ in groups(rows, "kernel", "threads")}
     rates.draw(axis, rows, by_threads, palette, peak=peak)
 
 
-def _ratios(
-    axis: Axes, pairs: pd.DataFrame | None, frame: pd.DataFrame, known: Mapping[Name, Look], palette: Palette
-) -> None:
-    whole = ratios.usable(pd.DataFrame() if pairs is None else pairs, frame)
-    first = usual_threads(whole[whole["reference"] == whole["reference"].iloc[0]])
-    dtype = _dtype(first, str(first["operation"].iloc[0]))
-    cases = [largest_common(part) for part in panels(first[first["dtype"] == dtype], ("operation",))]
-    rows = pd.concat(cases[:_MOST_CASES])
-    names = [f"{operation}\n{size}" for operation, size in zip(rows["operation"], rows["size"], strict=True)]
-    looked = {key: known.get(key[0], look) for key, look in ratios.looks_of(rows).items()}
-    ratios.draw(axis, rows.assign(case=names), looked, palette, span=ratios.span_of(rows))
+def _ratios(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
+    first = usual_threads(rows[rows["reference"] == rows["reference"].iloc[0]])
+    dtype = _dtype(first[first["operation"] == first["operation"].iloc[0]])
+    cases = [largest_common(part) for part in per_panel(first[first["dtype"] == dtype], "operation")]
+    shown = pd.concat(cases[:_MOST_CASES])
+    names = [f"{operation}\n{size}" for operation, size in zip(shown["operation"], shown["size"], strict=True)]
+    by_pair = {key: known.get(key[0], one) for key, one in ratios.appearances_of(shown).items()}
+    ratios.draw(axis, shown.assign(case=names), by_pair, palette)
     entitle(axis, palette, "", dtype)
 
 
-def _scaling(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette) -> None:
-    scaling.draw_speedup(axis, largest_common(_of(rows, str(rows["operation"].iloc[0]))), known, palette)
-
-
-def _roofline(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette, peak: float | None) -> None:
-    usable = roofline.usable(rows)
-    roofline.draw(axis, usable, known, palette, peak=peak, bandwidth=None, inches=_PANEL_INCHES)
-    entitle(axis, palette, "roofline", str(usable["dtype"].iloc[0]))
+def _roofline(
+    axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette, peak: float | None
+) -> None:
+    roof.draw(axis, rows, known, palette, peak=peak, bandwidth=None, inches=_PANEL_INCHES)
+    entitle(axis, palette, "roofline", str(rows["dtype"].iloc[0]))
 
 
 def _paths(axis: Axes, rows: pd.DataFrame, palette: Palette) -> None:
-    chosen = largest_common(_of(rows, str(rows["operation"].iloc[0])))
-    paths.draw(axis, chosen, looks(chosen), palette)
+    architectures.draw(axis, rows, appearances(rows), palette)
 
 
-def _rows_of(rows: pd.DataFrame) -> int:
-    return min(rows["kernel"].nunique(), _MOST_KERNELS)
-
-
-def _table(axis: Axes, rows: pd.DataFrame, palette: Palette) -> None:
+def _table(axis: Axes, rows: pd.DataFrame, palette: Palette, *, lines: int) -> None:
     """Write what ran, a line per kernel."""
+    firsts = rows.drop_duplicates("kernel").set_index("kernel", drop=False)
+    wrong = (~rows["correct"].astype(bool)).groupby(rows["kernel"]).sum()
+    table = firsts.reindex(columns=[*_COLUMNS]).assign(wrong=wrong)
     dress(axis, palette, x="", y="")
     axis.axis("off")
-    ran = _ran(rows)
-    lines = min(len(ran), _MOST_KERNELS)
     axis.set(xlim=(0, 1), ylim=(lines + 1.2, 0))
     left = 0.0
     for column, (heading, share) in _COLUMNS.items():
         axis.text(left, 0.6, heading, fontsize=SMALL, fontweight="bold", color=palette.ink, va="center")
-        for number, value in enumerate(ran[column].iloc[:lines]):
+        for number, value in enumerate(table[column].iloc[:lines]):
             axis.text(left, number + 1.6, _cell(value), fontsize=SMALL, color=palette.ink, va="center")
         left += share
     axis.axhline(1.1, color=palette.ink, linewidth=0.8)
-    if len(ran) > lines:
-        write(axis, palette, (1, 0.6), f"and {len(ran) - lines} more", ha="right", va="center")
-
-
-def _ran(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per kernel with everything the table shows."""
-    firsts = rows.drop_duplicates("kernel").set_index("kernel", drop=False)
-    wrong = (~rows["correct"].astype(bool)).groupby(rows["kernel"]).sum()
-    return firsts.reindex(columns=[*_COLUMNS]).assign(wrong=wrong)
+    if len(table) > lines:
+        remark(axis, palette, (1, 0.6), f"and {len(table) - lines} more", ha="right", va="center")
 
 
 def _cell(value: object) -> str:

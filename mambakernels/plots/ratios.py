@@ -1,4 +1,4 @@
-"""Paired ratios: how long each kernel takes against one of them, with intervals and verdicts."""
+"""Paired ratios: the time of each kernel relative to a reference, with intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mambakernels.plots import sheets
-from mambakernels.plots.captions import caption, in_threads
-from mambakernels.plots.frames import checked, nothing, panels, records
-from mambakernels.plots.looks import Look, looks, shortened
-from mambakernels.plots.sheets import Frame, SheetName
-from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, dress, entitle
+from mambakernels.plots.appearance import Appearance, appearances, shortened
+from mambakernels.plots.captions import facts, in_threads
+from mambakernels.plots.frames import as_dicts, checked, nothing, per_panel
+from mambakernels.plots.sheets import SheetName, Surroundings
+from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, dress, entitle, label_plainly, reach
 
-READING = (
+_READING = (
     "Bars: time over the reference's in the same round, median of the rounds; lines: its confidence interval. "
     "Filled: faster or slower; hollow with =: no difference beyond the grey margin; hollow with ?: undecided; "
-    "arrows: bars that go on beyond the axis."
+    "arrows: bars that extend beyond the axis."
 )
-
+_NAME = "the picture of paired ratios"
 _NEEDED = ("kernel", "reference", "operation", "dtype", "size", "ratio", "low", "high", "verdict")
 _FACTS = ("blas", "blas_version", "architecture", "cpu", "cores", "system", "numpy", "python")
 _KEY = ("kernel", "reference")
@@ -32,8 +31,8 @@ _BAR_INCHES, _PANEL_INCHES = 0.17, 1.05
 _REFERENCE_LETTERS = 24
 _GAP = 0.7  # between two sizes, in bars
 _ROOM = 0.17  # of the axis at either side, for the numbers
-_FAR = 4.0  # on a longer axis, differences that matter could no longer be seen beside those that are plain
-_TICKS = (  # the first with few enough of them on the axis is taken
+_FAR = 4.0  # on a longer axis, small differences that matter could no longer be seen next to large ones
+_TICKS = (  # the first row that has few enough ticks on the axis is used
     (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2),
     (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0),
     (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0),
@@ -43,57 +42,57 @@ _FEWEST_TICKS, _MOST_TICKS = 3, 6
 
 
 @dataclass(frozen=True)
-class _Verdict:
-    """How a verdict is shown: whether the bar is filled, the line around it, and the word before its number."""
+class _Style:
+    """The drawing of a verdict: whether the bar is filled, the line around it, and the sign before its number."""
 
     filled: bool
     outline: str
     sign: str = ""
 
 
-_VERDICTS: Mapping[str, _Verdict] = {
-    "faster": _Verdict(filled=True, outline="-"),
-    "slower": _Verdict(filled=True, outline="-"),
-    "equal": _Verdict(filled=False, outline="-", sign="= "),
-    "undecided": _Verdict(filled=False, outline=":", sign="? "),
-    "wrong": _Verdict(filled=False, outline=":", sign="wrong "),
+_VERDICTS: Mapping[str, _Style] = {
+    "faster": _Style(filled=True, outline="-"),
+    "slower": _Style(filled=True, outline="-"),
+    "equal": _Style(filled=False, outline="-", sign="= "),
+    "undecided": _Style(filled=False, outline=":", sign="? "),
+    "wrong": _Style(filled=False, outline=":", sign="wrong "),
 }
 
 
 def paired_ratios(
     pairs: pd.DataFrame, frame: pd.DataFrame | None = None, *, theme: Theme = "light", sheet: SheetName = "wide"
 ) -> Figure:
-    """Draw what `mambakernels.bench.pairs` found: a panel per operation, dtype and threads, a bar per kernel and n.
+    """Draw the pairs of `mambakernels.bench.pairs`: a panel per operation, dtype and threads, a bar per kernel and n.
 
     Needs kernel, reference, operation, dtype, size, ratio (time over the reference's), low, high and verdict (faster,
-    slower, equal, undecided or wrong); threads, margin and control are used if they are there. `frame`, what was
-    measured, tells the BLAS of each kernel, and machine and versions for the caption. Controls are left out. Raises
+    slower, equal, undecided or wrong); threads, margin and control are used if present. `frame`, the measurements,
+    gives the BLAS of each kernel, and machine and versions for the caption. Controls are left out. Raises
     `InvalidRequestError` if no pair is left.
     """
-    rows, palette = usable(pairs, frame), PALETTES[theme]
-    parts = panels(rows, ("operation", "dtype", "threads"))
-    known = looks_of(rows)
-    told = rows if frame is None else checked(frame, (), figure="the picture of paired ratios")
-    below = caption(told, READING, letters=sheets.letters(sheet, len(parts)))
-    around = Frame([look.patch(palette) for look in known.values()], below)
+    rows, palette = drawable(pairs, frame), PALETTES[theme]
+    parts = per_panel(rows, "operation", "dtype", "threads")
+    known = appearances_of(rows)
+    origin = rows if frame is None else checked(frame, (), figure=_NAME)
+    around = Surroundings([one.patch(palette) for one in known.values()], (facts(origin), _READING))
     bars = max(_height(part) for part in parts)
     height = _PANEL_INCHES + _BAR_INCHES * bars
-    figure, axes = sheets.panels(len(parts), around, palette, sheet=sheet, panel_height=height)
-    span = span_of(rows)
+    figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet, panel_height=height)
+    span = _span(rows)
     for axis, part in zip(axes, parts, strict=True):
-        draw(axis, part, known, palette, span=span)
+        draw(axis, part, known, palette)
+        _scale(axis, span)
         axis.set_ylim(bars - 0.7, -0.7)
         entitle(axis, palette, str(part["operation"].iloc[0]), _note(part))
     return figure
 
 
-def usable(pairs: pd.DataFrame, frame: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the pairs that can be drawn, with what the measurements tell of their kernels."""
-    told = checked(pairs, _NEEDED, figure="the picture of paired ratios")
+def drawable(pairs: pd.DataFrame, frame: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the pairs that can be drawn, with the facts that the measurements have of their kernels."""
+    whole = checked(pairs, _NEEDED, figure=_NAME)
     if frame is not None:
-        facts = checked(frame, ("kernel",), figure="the picture of paired ratios").drop_duplicates("kernel")
-        told = told.drop(columns=list(_FACTS)).merge(facts[["kernel", *_FACTS]], on="kernel", how="left")
-    rows = told[(told["ratio"] > 0) & ~told["control"].astype(bool)]
+        kernels = checked(frame, ("kernel",), figure=_NAME).drop_duplicates("kernel")
+        whole = whole.drop(columns=list(_FACTS)).merge(kernels[["kernel", *_FACTS]], on="kernel", how="left")
+    rows = whole[(whole["ratio"] > 0) & ~whole["control"].astype(bool)]
     if rows.empty:
         raise nothing("no two kernels were compared", "Compare at least two kernels.")
     cases = [f"n = {size}" for size in rows["size"]]
@@ -102,16 +101,16 @@ def usable(pairs: pd.DataFrame, frame: pd.DataFrame | None) -> pd.DataFrame:
     )
 
 
-def looks_of(rows: pd.DataFrame) -> dict[tuple[str, str], Look]:
-    """Return the look of each pair; named after the kernel, and after the reference too if there are several."""
-    several = len(set(rows["reference"])) > 1
-    words = rows["kernel"].astype(str) + (" against " + rows["reference"].astype(str) if several else "")
-    found = looks(rows.assign(kernel=words, compared=rows["kernel"]), ("compared", "reference"))
-    return {(str(key[0]), str(key[1])): look for key, look in found.items() if isinstance(key, tuple)}
+def appearances_of(rows: pd.DataFrame) -> dict[tuple[str, str], Appearance]:
+    """Return the appearance of each pair, named after its kernel, and its reference too if there are several."""
+    both = " against " + rows["reference"].astype(str) if len(set(rows["reference"])) > 1 else ""
+    words = rows["kernel"].astype(str) + both
+    found = appearances(rows.assign(kernel=words, compared=rows["kernel"]), ("compared", "reference"))
+    return {(str(key[0]), str(key[1])): one for key, one in found.items() if isinstance(key, tuple)}
 
 
-def span_of(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return where the axis of ratios begins and ends, with room for the numbers at either side."""
+def _span(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of the axis of ratios, with room for the numbers at either side."""
     ends = pd.concat([rows[name].astype(float) for name in ("ratio", "low", "high")])
     ends = ends[ends.map(math.isfinite) & (ends > 0)]
     least = math.log(max(min(ends.min(), 0.95), 1 / _FAR))
@@ -120,35 +119,28 @@ def span_of(rows: pd.DataFrame) -> tuple[float, float]:
     return math.exp(least - room), math.exp(most + room)
 
 
-def draw(
-    axis: Axes,
-    rows: pd.DataFrame,
-    known: Mapping[tuple[str, str], Look],
-    palette: Palette,
-    *,
-    span: tuple[float, float],
-) -> None:
+def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[tuple[str, str], Appearance], palette: Palette) -> None:
     """Draw bars from the top down, those of one `case` together."""
     dress(axis, palette, x=f"time relative to {_references(rows)}", y="")
     margin = float(rows["margin"].max())
     axis.axvspan(1 / (1 + margin), 1 + margin, color=palette.faint, alpha=0.7, linewidth=0, zorder=0)
     places = _places(rows)
-    for row, place in zip(records(rows), places, strict=True):
+    for row, place in zip(as_dicts(rows), places, strict=True):
         _bar(axis, row, place, known[row["kernel"], row["reference"]], palette)
     axis.axvline(1, color=palette.ink, linewidth=1.2, zorder=4)
-    _scale(axis, span)
+    _scale(axis, _span(rows))
     centres = pd.Series(places).groupby(rows["case"].to_numpy(), sort=False).mean()
     axis.set_yticks(list(centres), list(centres.index))
     axis.set_ylim(max(places) + 0.7, min(places) - 0.7)
     axis.grid(visible=False, axis="y")
 
 
-def _bar(axis: Axes, row: Mapping[str, Any], place: float, look: Look, palette: Palette) -> None:
-    how, color = _VERDICTS.get(row["verdict"], _VERDICTS["undecided"]), palette.color(look.mark)
+def _bar(axis: Axes, row: Mapping[str, Any], place: float, one: Appearance, palette: Palette) -> None:
+    how, color = _VERDICTS.get(row["verdict"], _VERDICTS["undecided"]), palette.color(one.mark)
     length = _cut(row["ratio"]) - 1
     axis.barh(
         place, length, left=1, height=0.8, zorder=2, linewidth=0,
-        facecolor=color if how.filled else palette.paper, edgecolor=palette.paper, hatch=look.hatch * how.filled,
+        facecolor=color if how.filled else palette.paper, edgecolor=palette.paper, hatch=one.hatch * how.filled,
     )  # fmt: skip
     axis.barh(
         place, length, left=1, height=0.8, facecolor="none", edgecolor=color, linestyle=how.outline, linewidth=1.2,
@@ -167,15 +159,14 @@ def _bar(axis: Axes, row: Mapping[str, Any], place: float, look: Look, palette: 
 
 
 def _interval(axis: Axes, row: Mapping[str, Any], place: float, palette: Palette) -> float:
-    """Draw the interval, or an arrow where it is beyond the axis, and return where the number can stand."""
+    """Draw the interval, or an arrow where it leaves the axis, and return the place for the number."""
     ratio, low, high = (float(row[name]) for name in ("ratio", "low", "high"))
     if _cut(ratio) != ratio:
         axis.plot(_cut(ratio), place, marker=">" if ratio > 1 else "<", markersize=6, color=palette.ink, zorder=5)
         return _cut(ratio)
     if math.isfinite(low) and math.isfinite(high):
-        left, right = max(ratio - _cut(low), 0), max(_cut(high) - ratio, 0)
-        axis.errorbar(ratio, place, xerr=[[left], [right]], fmt="none", ecolor=palette.ink, elinewidth=1,
-                      capsize=1.8, capthick=1, zorder=5)  # fmt: skip
+        axis.errorbar(ratio, place, xerr=reach(ratio, _cut(low), _cut(high)), fmt="none", ecolor=palette.ink,
+                      elinewidth=1, capsize=1.8, capthick=1, zorder=5)  # fmt: skip
         for end, marker in ((low, "<"), (high, ">")):
             if _cut(end) != end:
                 axis.plot(_cut(end), place, marker=marker, markersize=4, color=palette.ink, zorder=5)
@@ -192,18 +183,16 @@ def _scale(axis: Axes, span: tuple[float, float]) -> None:
     axis.set_xlim(*span)
     offered = [[tick for tick in ticks if span[0] <= tick <= span[1]] for ticks in _TICKS]
     ticks = next((few for few in offered if _FEWEST_TICKS <= len(few) <= _MOST_TICKS), offered[-1])
-    axis.xaxis.set_major_locator(FixedLocator(ticks))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
+    label_plainly(axis.xaxis, ticks)
     axis.tick_params(axis="y", labelsize=SMALL)
 
 
 def _places(rows: pd.DataFrame) -> list[float]:
-    """Return where each bar is, from the top: bars of one case side by side, cases a gap apart."""
+    """Return the place of each bar, from the top: bars of one case next to each other, cases a gap apart."""
     kernels = {key: number for number, key in enumerate(dict.fromkeys(map(tuple, rows[list(_KEY)].to_numpy())))}
     cases = {case: number for number, case in enumerate(dict.fromkeys(rows["case"]))}
     return [
-        cases[row["case"]] * (len(kernels) + _GAP) + kernels[row["kernel"], row["reference"]] for row in records(rows)
+        cases[row["case"]] * (len(kernels) + _GAP) + kernels[row["kernel"], row["reference"]] for row in as_dicts(rows)
     ]
 
 

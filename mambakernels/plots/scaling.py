@@ -1,4 +1,4 @@
-"""Thread scaling against the ideal: speed-up and efficiency."""
+"""Thread scaling: speed-up and efficiency against the number of threads."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mambakernels.plots import sheets
-from mambakernels.plots.captions import caption, in_threads
-from mambakernels.plots.frames import Name, checked, cores, groups, largest_common, nothing, panels
-from mambakernels.plots.looks import Look, looks
-from mambakernels.plots.sheets import Frame, SheetName
-from mambakernels.plots.style import PALETTES, Palette, Theme, dress, entitle, write
+from mambakernels.plots.appearance import Appearance, appearances
+from mambakernels.plots.captions import facts, in_threads
+from mambakernels.plots.frames import (
+    Name,
+    as_dicts,
+    checked,
+    cores,
+    groups,
+    largest_common,
+    nothing,
+    per_panel,
+    raw_samples,
+)
+from mambakernels.plots.sheets import SheetName, Surroundings
+from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, dress, entitle, label_plainly, remark
 
-READING = (
-    "Speed-up: a kernel's time on the fewest threads over that on more, median; bars: quartiles of the samples. "
+_READING = (
+    "Speed-up: a kernel's time on the fewest threads over its time on more, median; bars: quartiles of the samples. "
     "Efficiency: speed-up over the ideal, as many times faster as there are threads. Dotted: more threads than cores."
 )
-
 _NEEDED = ("kernel", "threads", "operation", "dtype", "size", "seconds")
 _COLUMNS = 2
 
@@ -30,62 +38,69 @@ def thread_scaling(frame: pd.DataFrame, *, theme: Theme = "light", sheet: SheetN
     """Draw speed-up and efficiency against threads: a row per operation and dtype (the largest n), a line per kernel.
 
     Each kernel is compared with itself on the fewest threads. Needs kernel, threads, operation, dtype, size and
-    seconds; samples, cores and what names library and machine are used if they are there. Raises `InvalidRequestError`
-    if no kernel ran with several numbers of threads.
+    seconds; samples, cores and the columns of the caption are used if present. Raises `InvalidRequestError` if no
+    kernel ran with several numbers of threads.
     """
-    rows, palette = usable(frame), PALETTES[theme]
-    parts = [largest_common(part) for part in panels(rows, ("operation", "dtype"))]
-    known = looks(rows)
-    below = caption(rows, READING, letters=sheets.letters(sheet, 2 * len(parts), columns=_COLUMNS))
-    around = Frame([look.handle(palette) for look in known.values()], below)
-    figure, axes = sheets.panels(2 * len(parts), around, palette, sheet=sheet, columns=_COLUMNS)
+    rows, palette = drawable(frame), PALETTES[theme]
+    parts = [largest_common(part) for part in per_panel(rows, "operation", "dtype")]
+    known = appearances(rows)
+    around = Surroundings([one.handle(palette) for one in known.values()], (facts(rows), _READING))
+    figure, axes = sheets.lay_out(2 * len(parts), around, palette, sheet=sheet, columns=_COLUMNS)
     for number, part in enumerate(parts):
-        draw_speedup(axes[2 * number], part, known, palette)
-        draw_efficiency(axes[2 * number + 1], part, known, palette)
+        draw(axes[2 * number], part, known, palette)
+        _draw_efficiency(axes[2 * number + 1], part, known, palette)
     return figure
 
 
-def usable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of kernels that ran with several numbers of threads, controls left out."""
+def drawable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of kernels that ran with several numbers of threads, without the controls."""
     whole = checked(frame, _NEEDED, figure="thread scaling")
     timed = whole[~whole["control"].astype(bool) & whole["threads"].notna() & (whole["seconds"] > 0)]
     by = [timed[name] for name in ("kernel", "operation", "dtype", "size")]
-    several = timed.groupby(by)["threads"].transform("nunique") > 1
-    if not several.any():
+    scaled = timed.groupby(by)["threads"].transform("nunique") > 1
+    if not scaled.any():
         raise nothing("no kernel ran with several numbers of threads", "Measure with several, such as --threads 1,2.")
-    return timed[several]
+    return timed[scaled]
 
 
-def draw_speedup(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette) -> None:
-    """Draw speed-up against threads, with the ideal."""
-    counts, least = _counts(rows)
-    _draw(axis, rows, known, palette, per_thread=False)
-    dress(axis, palette, x="threads", y=f"speed-up over {in_threads(least)}")
-    ideal = [_ideal(count, least, cores(rows)) for count in counts]
-    axis.plot(counts, ideal, color=palette.muted, linewidth=1.2, linestyle=(0, (6, 2)), zorder=1, label="_ideal")
-    _scale(axis, rows, palette, title=True)
+def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
+    """Draw the speed-up of one operation against threads, with the ideal."""
+    counts = _counts(rows)
+    _curves(axis, rows, known, palette, per_thread=False)
+    dress(axis, palette, x="threads", y=f"speed-up over {in_threads(counts[0])}")
+    ideal = [_ideal(count, counts[0], cores(rows)) for count in counts]
+    axis.plot(counts, ideal, color=palette.muted, linewidth=1.2, linestyle=DASHES, zorder=1, label="_ideal")
+    _scale(axis, rows, palette, title=str(rows["operation"].iloc[0]))
     axis.set_ylim(0, max(axis.get_ylim()[1], max(ideal) * 1.12))
-    write(
-        axis, palette, (counts[-1], ideal[-1]), "ideal", ha="right", va="bottom", fontstyle="italic",
-    )  # fmt: skip
+    remark(axis, palette, (counts[-1], ideal[-1]), "ideal", ha="right", va="bottom", fontstyle="italic")
 
 
-def draw_efficiency(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette) -> None:
-    """Draw efficiency against threads, with the ideal."""
-    counts, _ = _counts(rows)
-    _draw(axis, rows, known, palette, per_thread=True)
+def _draw_efficiency(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
+    _curves(axis, rows, known, palette, per_thread=True)
     dress(axis, palette, x="threads", y="efficiency (%)")
-    axis.axhline(100, color=palette.muted, linewidth=1.2, linestyle=(0, (6, 2)), zorder=1, label="_ideal")
-    _scale(axis, rows, palette, title=False)
+    axis.axhline(100, color=palette.muted, linewidth=1.2, linestyle=DASHES, zorder=1, label="_ideal")
+    _scale(axis, rows, palette, title="")
     axis.set_ylim(0, max(axis.get_ylim()[1], 114))
-    write(axis, palette, (counts[-1], 101), "ideal", ha="right", va="bottom", fontstyle="italic")
+    remark(axis, palette, (_counts(rows)[-1], 101), "ideal", ha="right", va="bottom", fontstyle="italic")
 
 
-def speedups(rows: pd.DataFrame) -> pd.DataFrame:
+def _curves(
+    axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette, *, per_thread: bool
+) -> None:
+    for kernel, mine in groups(rows, "kernel"):
+        curve = _speedups(mine)
+        ideal = [_ideal(count, curve["threads"].min(), cores(rows)) for count in curve["threads"]]
+        scale = 100 / np.array(ideal) if per_thread else 1.0
+        middle, low, high = (curve[name].to_numpy() * scale for name in ("speedup", "low", "high"))
+        bars = [np.maximum(middle - low, 0), np.maximum(high - middle, 0)]
+        axis.errorbar(curve["threads"], middle, yerr=bars, label=known[kernel].label, capsize=2, zorder=3, elinewidth=1,
+                      **known[kernel].strokes(palette))  # fmt: skip
+
+
+def _speedups(rows: pd.DataFrame) -> pd.DataFrame:
     """Return, for one kernel, `threads`, and `speedup` over the fewest threads with the quartiles `low` and `high`."""
     times = {int(count): _times(group) for count, group in groups(rows, "threads")}
-    least = min(times)
-    base = float(np.median(times[least]))
+    base = float(np.median(times[min(times)]))
     found = [
         (count, base / np.median(taken), base / np.quantile(taken, 0.75), base / np.quantile(taken, 0.25))
         for count, taken in sorted(times.items())
@@ -93,46 +108,27 @@ def speedups(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["threads", "speedup", "low", "high"])
 
 
-def _draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette, *, per_thread: bool) -> None:
-    for kernel, mine in groups(rows, "kernel"):
-        curve = speedups(mine)
-        least = curve["threads"].min()
-        ideal = [_ideal(count, least, cores(rows)) for count in curve["threads"]]
-        scale = 100 / np.array(ideal) if per_thread else 1.0
-        middle, low, high = (curve[name].to_numpy() * scale for name in ("speedup", "low", "high"))
-        look = known[kernel]
-        reach = [np.maximum(middle - low, 0), np.maximum(high - middle, 0)]
-        axis.errorbar(curve["threads"], middle, yerr=reach, label=look.label, capsize=2, zorder=3, elinewidth=1,
-                      **look.strokes(palette))  # fmt: skip
-
-
-def _scale(axis: Axes, rows: pd.DataFrame, palette: Palette, *, title: bool) -> None:
-    counts, _ = _counts(rows)
+def _scale(axis: Axes, rows: pd.DataFrame, palette: Palette, *, title: str) -> None:
+    counts, present = _counts(rows), cores(rows)
     axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_locator(FixedLocator(counts))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
+    label_plainly(axis.xaxis, counts)
     axis.margins(x=0.08)
-    present = cores(rows)
     if present is not None and counts[-1] > present:
         axis.axvline(present, color=palette.muted, linewidth=1, linestyle=":", zorder=1)
     first = rows.iloc[0]
-    entitle(axis, palette, str(first["operation"]) if title else "", f"{first['dtype']}, n = {first['size']}")
+    entitle(axis, palette, title, f"{first['dtype']}, n = {first['size']}")
 
 
 def _ideal(count: int, least: int, present: int | None) -> float:
-    """Return the speed-up that is possible at best: no more than there are cores."""
-    usable_now, usable_before = (min(number, present or number) for number in (count, least))
-    return usable_now / usable_before
+    """Return the highest possible speed-up: no more than there are cores."""
+    now, before = (min(number, present or number) for number in (count, least))
+    return now / before
 
 
-def _counts(rows: pd.DataFrame) -> tuple[Sequence[int], int]:
-    counts = sorted(int(count) for count in rows["threads"].unique())
-    return counts, counts[0]
+def _counts(rows: pd.DataFrame) -> Sequence[int]:
+    return sorted(int(count) for count in rows["threads"].unique())
 
 
 def _times(group: pd.DataFrame) -> list[float]:
-    """Return the seconds of all raw samples; the medians where samples were not kept."""
-    taken = [value for value in group.get("samples", pd.Series(dtype=object)) if np.ndim(value) > 0]
-    kept = [float(seconds) for samples in taken for seconds in samples if seconds > 0]
-    return kept or [float(seconds) for seconds in group["seconds"]]
+    """Return the seconds of all raw samples; a row without samples gives its median."""
+    return [float(seconds) for row in as_dicts(group) for seconds in raw_samples(row) or [row["seconds"]]]

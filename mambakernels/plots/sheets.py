@@ -1,4 +1,4 @@
-"""How panels are laid out on a sheet, with room for a legend above and a caption below."""
+"""Sheets: panels in rows and columns, with a legend above and a caption below."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HANDLE_INCHES = 0.75  # of the legend: the line before a name, and the gap behi
 
 @dataclass(frozen=True)
 class Sheet:
-    """Most panels in a row, least width in inches, and how many letters of the caption fit into a line."""
+    """The most panels in a row, the least width in inches, and how many letters of the caption that width holds."""
 
     columns: int
     inches: float
@@ -38,76 +38,68 @@ SHEETS: Mapping[SheetName, Sheet] = {"wide": Sheet(3, 7.0, 120), "narrow": Sheet
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What stands around the panels: handles of the legend, and the caption."""
+class Surroundings:
+    """The handles of the legend above the panels, and the paragraphs of the caption below them."""
 
     handles: Sequence[Artist]
-    caption: str
+    paragraphs: Sequence[str]
+
+    def caption(self, letters: int) -> str:
+        """Return the caption in lines of so many letters."""
+        return "\n".join(textwrap.fill(paragraph, letters) for paragraph in self.paragraphs if paragraph)
 
 
-def letters(sheet: SheetName, count: int, *, columns: int | None = None) -> int:
-    """Return how many letters of the caption fit into a line below so many panels."""
-    layout = _layout(sheet, columns)
-    return round(layout.letters * _width(layout, count) / layout.inches)
-
-
-def panels(
+def lay_out(
     count: int,
-    frame: Frame,
+    around: Surroundings,
     palette: Palette,
     *,
     sheet: SheetName = "wide",
     columns: int | None = None,
     panel_height: float = PANEL_INCHES[1],
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with so many empty panels, its legend and its caption; all of it finds its place when drawn.
+    """Return a figure with `count` empty panels, its legend and its caption; matplotlib places them when it draws.
 
-    `columns` is how many panels there are in a row at most, if not as many as fit onto the sheet.
+    `columns` limits the panels in a row further than the sheet does.
     """
-    layout = _layout(sheet, columns)
+    layout = SHEETS[sheet]
+    if columns is not None:
+        layout = replace(layout, columns=min(columns, layout.columns))
     in_row = min(layout.columns, count)
-    rows, width = math.ceil(count / in_row), _width(layout, count)
-    lines = _wrap(frame.handles, width)
-    legend_rows = lines if lines > len(frame.handles) else math.ceil(lines / legend_columns(frame.handles, width))
-    margin = 0.25 + _LINE_INCHES * (LABEL * legend_rows + TINY * len(frame.caption.splitlines()))
+    rows, width = math.ceil(count / in_row), max(in_row * PANEL_INCHES[0], layout.inches)
+    caption = around.caption(round(layout.letters * width / layout.inches))
+    lines = _wrap(around.handles, width)
+    legend_rows = lines if lines > len(around.handles) else math.ceil(lines / _legend_columns(around.handles, width))
+    margin = 0.25 + _LINE_INCHES * (LABEL * legend_rows + TINY * len(caption.splitlines()))
     engine = ConstrainedLayoutEngine(w_pad=_PAD_INCHES, h_pad=_PAD_INCHES)
     figure = Figure(figsize=(width, rows * panel_height + margin), layout=engine, facecolor=palette.paper)
     axes = list(figure.subplots(rows, in_row, squeeze=False).flat)
     for unused in axes[count:]:
         unused.remove()
-    surround(figure, frame, palette)
+    surround(figure, around.handles, caption, palette)
     return figure, axes[:count]
 
 
-def surround(figure: Figure, frame: Frame, palette: Palette) -> None:
-    """Put legend and caption around what is drawn."""
-    if frame.handles:
-        _wrap(frame.handles, figure.get_figwidth())
+def surround(figure: Figure, handles: Sequence[Artist], caption: str, palette: Palette) -> None:
+    """Put the legend above and the caption below what is drawn."""
+    if handles:
+        _wrap(handles, figure.get_figwidth())
         figure.legend(
-            handles=list(frame.handles), loc="outside upper left", frameon=False, fontsize=LABEL,
-            labelcolor=palette.ink, handlelength=3, ncols=legend_columns(frame.handles, figure.get_figwidth()),
+            handles=list(handles), loc="outside upper left", frameon=False, fontsize=LABEL, labelcolor=palette.ink,
+            handlelength=3, ncols=_legend_columns(handles, figure.get_figwidth()),
         )  # fmt: skip
-    figure.supxlabel(frame.caption, fontsize=TINY, color=palette.ink)
+    figure.supxlabel(caption, fontsize=TINY, color=palette.ink)
 
 
-def _layout(sheet: SheetName, columns: int | None) -> Sheet:
-    layout = SHEETS[sheet]
-    return layout if columns is None else replace(layout, columns=min(columns, layout.columns))
-
-
-def _width(layout: Sheet, count: int) -> float:
-    return max(min(layout.columns, count) * PANEL_INCHES[0], layout.inches)
-
-
-def legend_columns(handles: Sequence[Artist], width: float) -> int:
-    """Return into how many columns a legend has to be broken to be no wider than so many inches."""
-    labels = [len(str(handle.get_label())) for handle in handles]  # a broken one is too long for two columns
+def _legend_columns(handles: Sequence[Artist], width: float) -> int:
+    """Return the most columns in which a legend is no wider than so many inches."""
+    labels = [len(str(handle.get_label())) for handle in handles]  # a wrapped label is too long for two columns
     fitting = (count for count in range(len(labels), 1, -1) if _legend_inches(labels, count) <= width)
     return next(fitting, 1)
 
 
 def _wrap(handles: Sequence[Artist], width: float) -> int:
-    """Break labels that are wider than so many inches, and return how many lines all of them have together."""
+    """Wrap labels that are wider than so many inches, and return how many lines all labels have together."""
     most = int((width - _HANDLE_INCHES) / (_LETTER_INCHES * LABEL))
     for handle in handles:
         handle.set_label(textwrap.fill(str(handle.get_label()), most))

@@ -1,25 +1,27 @@
-"""How everything is drawn: themes, colours that people can tell apart, and the dress of an axis."""
+"""Themes, colours that people can tell apart, and the parts that every panel is drawn with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
-from matplotlib.text import Text
+from matplotlib.axis import Axis
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 Theme = Literal["light", "dark"]
 
 TITLE, LABEL, SMALL, TINY = 11, 9, 8, 7.5  # points
 HATCHES = ("", "////", "\\\\\\\\", "....", "xxxx", "----", "++++", "oooo", "||||")
+DASHES = (0, (6, 2))
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How one BLAS is drawn, always: a colour for each theme, and marker and hatch for those who cannot tell colours.
+    """The colour of a BLAS in each theme, and its marker and hatch for people who cannot tell the colours apart.
 
-    `hatch` is the place in `HATCHES`.
+    `hatch` is an index into `HATCHES`.
     """
 
     light: str
@@ -30,7 +32,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of a theme other than those of the libraries."""
+    """The colours of a theme, other than those of the libraries."""
 
     theme: Theme
     ink: str
@@ -43,8 +45,8 @@ class Palette:
         return mark.light if self.theme == "light" else mark.dark
 
 
-# Those of the logos, but where they would be too faint or too dark on this paper (contrast below 3), or less apart than
-# tests/plots/test_style.py wants for any eyes: there hue stays and lightness moves.
+# The colours of the logos. Where one is too faint or too dark on its paper (contrast below 3), or closer to another
+# than tests/plots/test_style.py allows for any eyes, the hue is kept and the lightness changed.
 MARKS: Mapping[str, Mark] = {
     "mkl": Mark("#0072B2", "#0072B2", "o", 0),
     "openblas": Mark("#AA3B00", "#D55E00", "s", 1),
@@ -62,7 +64,7 @@ PALETTES: Mapping[Theme, Palette] = {
 
 
 def dress(axis: Axes, palette: Palette, *, x: str, y: str) -> None:
-    """Give an axis its paper, grid and labels; units belong into the labels."""
+    """Give an axis its paper, its grid and its labels; a label includes the unit."""
     axis.set_facecolor(palette.paper)
     axis.set_axisbelow(True)
     axis.grid(visible=True, color=palette.faint, linewidth=0.6)
@@ -74,12 +76,30 @@ def dress(axis: Axes, palette: Palette, *, x: str, y: str) -> None:
 
 
 def entitle(axis: Axes, palette: Palette, title: str, note: str = "") -> None:
-    """Write what a panel shows above it, and what is to be known of it at the right, in small."""
+    """Write a panel's title above it, and in small letters at the right which case it shows."""
     axis.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=palette.ink)
     axis.set_title(note, loc="right", fontsize=SMALL, color=palette.ink)
 
 
-def write(axis: Axes, palette: Palette, place: tuple[float, float], text: str, **how: object) -> Text:
-    """Write a small remark into a panel, on a bit of paper of its own."""
+def remark(axis: Axes, palette: Palette, place: tuple[float, float], text: str, **how: object) -> None:
+    """Write a few small, muted words into a panel."""
     chosen: dict[str, object] = {"fontsize": TINY, "color": palette.muted, "zorder": 5} | how
-    return axis.text(*place, text, **chosen)  # type: ignore[arg-type]
+    axis.text(*place, text, **chosen)  # type: ignore[arg-type]
+
+
+def cross_out(axis: Axes, palette: Palette, x: Any, y: Any, *, zorder: float = 4) -> None:
+    """Mark points as wrong results."""
+    axis.plot(x, y, linestyle="", marker="x", color=palette.ink, markersize=10, zorder=zorder)
+
+
+def label_plainly(axis: Axis, ticks: Sequence[float] | None = None) -> None:
+    """Label the major ticks (these, if given) with plain numbers instead of powers, and leave out minor ticks."""
+    if ticks is not None:
+        axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def reach(middle: float, low: float, high: float) -> list[list[float]]:
+    """Return how far an error bar reaches below and above its point; never less than nothing."""
+    return [[max(middle - low, 0)], [max(high - middle, 0)]]

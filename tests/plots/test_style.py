@@ -11,7 +11,7 @@ from browser.logos import FACTS
 from kernels.test_logo import APART, APART_RARE, EYES, GRAPHIC_CONTRAST, contrast, lab, linear
 from plots.drawn import measured
 
-from mambakernels.plots.looks import looks, shortened
+from mambakernels.plots.appearance import appearances, shortened
 from mambakernels.plots.style import HATCHES, MARKS, PALETTES, UNKNOWN, Theme
 
 EVERY = {**MARKS, "unknown": UNKNOWN}
@@ -60,7 +60,7 @@ def test_markers_and_hatches_tell_them_apart_without_any_colour() -> None:
 @pytest.mark.parametrize("blas", ["openblas", "unknown"])
 def test_eight_kernels_of_one_library_differ_without_any_colour(blas: str) -> None:
     names = [f"np-{number}" for number in range(8)]
-    chosen = list(looks(measured(names, blas=blas)).values())
+    chosen = list(appearances(measured(names, blas=blas)).values())
     assert len({(look.line, look.filled) for look in chosen}) == 8
     assert len({look.hatch for look in chosen}) == 8
 
@@ -75,14 +75,14 @@ def test_a_long_name_keeps_its_ends() -> None:
 
 def test_long_names_that_differ_in_the_middle_are_not_shortened() -> None:
     names = [f"{'a' * 40}{letter}{'b' * 40}" for letter in "xy"]
-    assert len({look.label for look in looks(measured(names)).values()}) == 2
+    assert len({look.label for look in appearances(measured(names)).values()}) == 2
 
 
 def test_the_legend_tells_versions_only_where_one_library_ran_in_several() -> None:
     frame = measured(["np-mkl", "np-openblas"])
-    assert looks(frame)["np-mkl"].label == "np-mkl (mkl, avx512)"
+    assert appearances(frame)["np-mkl"].label == "np-mkl (mkl, avx512)"
     other = measured(["np-mkl"], kernel="np-mkl-old", blas_version="2024.1")
-    labels = [look.label for look in looks(pd.concat([frame, other])).values()]
+    labels = [look.label for look in appearances(pd.concat([frame, other])).values()]
     assert labels == [
         "np-mkl (mkl 2026.2, avx512)",
         "np-openblas (openblas, SkylakeX)",

@@ -1,4 +1,4 @@
-"""Code paths of one library side by side."""
+"""The code paths of one library next to each other."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mambakernels.plots import sheets
-from mambakernels.plots.captions import caption
-from mambakernels.plots.frames import Name, largest_common, nothing, panels, points, rated, records, usual_threads
-from mambakernels.plots.looks import Look, looks, shortened
-from mambakernels.plots.sheets import Frame, SheetName
-from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, dress, entitle
+from mambakernels.plots.appearance import Appearance, appearances, shortened
+from mambakernels.plots.captions import facts
+from mambakernels.plots.frames import Name, as_dicts, largest_common, nothing, per_panel, points, rated, usual_threads
+from mambakernels.plots.sheets import SheetName, Surroundings
+from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, cross_out, dress, entitle, reach
 
-READING = (
+_READING = (
     "More is better. Bars: medians, in percent of the fastest path; lines: quartiles of the samples; crosses: wrong."
 )
-
 _BAR_INCHES, _PANEL_INCHES = 0.36, 0.95
 _ROOM = 1.42  # for the numbers behind the bars
 _LETTERS = 24
@@ -30,21 +29,21 @@ def code_paths(
 ) -> Figure:
     """Draw the GFLOP/s of one library's code paths: a panel per operation and dtype (the largest n), a bar per kernel.
 
-    `blas` is by default the one that ran on most paths. Needs kernel, blas, architecture (the code path), operation,
-    dtype, size, flops and gflops. Raises `InvalidRequestError` if no library ran on several paths.
+    `blas` is by default the library that ran on most paths. Needs kernel, blas, architecture (the code path),
+    operation, dtype, size, flops and gflops. Raises `InvalidRequestError` if no library ran on several paths.
     """
-    rows, palette = usable(frame, blas), PALETTES[theme]
-    parts = [largest_common(part) for part in panels(rows, ("operation", "dtype"))]
-    known = looks(rows)
-    below = caption(rows, READING, letters=sheets.letters(sheet, len(parts)))
+    rows, palette = drawable(frame, blas), PALETTES[theme]
+    parts = [largest_common(part) for part in per_panel(rows, "operation", "dtype")]
+    known = appearances(rows)
     height = _PANEL_INCHES + _BAR_INCHES * len(known)
-    figure, axes = sheets.panels(len(parts), Frame([], below), palette, sheet=sheet, panel_height=height)
+    around = Surroundings([], (facts(rows), _READING))
+    figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet, panel_height=height)
     for axis, part in zip(axes, parts, strict=True):
         draw(axis, part, known, palette)
     return figure
 
 
-def usable(frame: pd.DataFrame, blas: str | None = None) -> pd.DataFrame:
+def drawable(frame: pd.DataFrame, blas: str | None = None) -> pd.DataFrame:
     """Return the rows of the library that ran on most code paths, or of `blas`, at one number of threads."""
     known = usual_threads(rated(frame, ("blas", "architecture"), figure="the picture of code paths"))
     counts = known.groupby("blas")["architecture"].nunique()
@@ -55,19 +54,16 @@ def usable(frame: pd.DataFrame, blas: str | None = None) -> pd.DataFrame:
     return known[(known["blas"] == chosen) & known["architecture"].notna()]
 
 
-def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Palette) -> None:
+def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
     """Draw the bars of one operation, dtype and size, in the order of the frame."""
-    bars = points(rows, ["kernel", "architecture"])
+    bars = points(rows, "kernel", "architecture")
     best = bars["rate"].max()
-    for place, bar in enumerate(records(bars)):
+    for place, bar in enumerate(as_dicts(bars)):
         _bar(axis, place, bar, known[bar["kernel"]], palette, best=best)
     dress(axis, palette, x="GFLOP/s", y="")
     axis.set_xlim(0, max(best, bars["high"].max()) * _ROOM)
-    names = [
-        f"{path}\n{shortened(kernel, _LETTERS)}"
-        for kernel, path in zip(bars["kernel"], bars["architecture"], strict=True)
-    ]
-    axis.set_yticks(range(len(bars)), names)
+    named = zip(bars["kernel"], bars["architecture"], strict=True)
+    axis.set_yticks(range(len(bars)), [f"{path}\n{shortened(kernel, _LETTERS)}" for kernel, path in named])
     axis.tick_params(axis="y", labelsize=SMALL)
     axis.set_ylim(len(bars) - 0.45, -0.55)
     axis.grid(visible=False, axis="y")
@@ -75,13 +71,13 @@ def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Look], palette: Pa
     entitle(axis, palette, str(first["operation"]), f"{first['dtype']}, n = {first['size']}")
 
 
-def _bar(axis: Axes, place: int, bar: Mapping[str, Any], look: Look, palette: Palette, *, best: float) -> None:
+def _bar(axis: Axes, place: int, bar: Mapping[str, Any], one: Appearance, palette: Palette, *, best: float) -> None:
     rate, low, high = (float(bar[name]) for name in ("rate", "low", "high"))
-    axis.barh(place, rate, height=0.7, color=palette.color(look.mark), edgecolor=palette.paper, hatch=look.hatch,
-              linewidth=0, label=look.label, zorder=2)  # fmt: skip
-    axis.errorbar(rate, place, xerr=[[max(rate - low, 0)], [max(high - rate, 0)]], fmt="none", ecolor=palette.ink,
-                  elinewidth=1, capsize=2, zorder=4)  # fmt: skip
+    axis.barh(place, rate, height=0.7, color=palette.color(one.mark), edgecolor=palette.paper, hatch=one.hatch,
+              linewidth=0, label=one.label, zorder=2)  # fmt: skip
+    axis.errorbar(rate, place, xerr=reach(rate, low, high), fmt="none", ecolor=palette.ink, elinewidth=1, capsize=2,
+                  zorder=4)  # fmt: skip
     axis.annotate(f"{rate:.3g} ({rate / best:.0%})", (max(rate, high), place), xytext=(5, 0), va="center",
                   textcoords="offset points", fontsize=TINY, color=palette.ink)  # fmt: skip
     if not bar["correct"]:
-        axis.plot(rate, place, marker="x", color=palette.ink, markersize=10, zorder=5)
+        cross_out(axis, palette, rate, place, zorder=5)

@@ -1,4 +1,4 @@
-"""How each kernel looks in every panel of a figure: what the legend calls it, its mark, its line and its hatch."""
+"""The appearance of each kernel in all panels of a figure: its name in the legend, mark, line and hatch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MOST_LETTERS = 36
 
 
 @dataclass(frozen=True)
-class Look:
-    """One kernel; markers are hollow where all kinds of lines are taken."""
+class Appearance:
+    """Label, mark, line and hatch of one kernel; markers are hollow once all kinds of lines are in use."""
 
     label: str
     mark: Mark
@@ -40,39 +40,39 @@ class Look:
         }  # fmt: skip
 
     def handle(self, palette: Palette) -> Line2D:
-        """Return what a legend shows of it where there are lines."""
+        """Return its legend entry in a figure of lines."""
         return Line2D([], [], label=self.label, **self.strokes(palette))
 
     def patch(self, palette: Palette) -> Patch:
-        """Return what a legend shows of it where there are bars."""
+        """Return its legend entry in a figure of bars."""
         return Patch(facecolor=palette.color(self.mark), edgecolor=palette.paper, hatch=self.hatch, label=self.label)
 
 
-def looks(rows: pd.DataFrame, by: Sequence[str] = ("kernel",)) -> dict[Name, Look]:
-    """Choose colour and marker by BLAS, line and hatch so that kernels that share one differ too.
+def appearances(rows: pd.DataFrame, by: Sequence[str] = ("kernel",)) -> dict[Name, Appearance]:
+    """Choose colour and marker by BLAS, and line and hatch so that kernels with the same BLAS differ.
 
-    The keys are what `by` names: kernels, or for `("kernel", "threads")` pairs of both.
+    The keys are the values of the columns `by`: kernels, or pairs for `("kernel", "threads")`.
     """
     styles: defaultdict[Mark, Iterator[tuple[bool, str]]] = defaultdict(lambda: cycle(product((True, False), _LINES)))
     firsts = {key: group.iloc[0] for key, group in groups(rows, *by)}
     names = _names(firsts, several_threads=_several_threads(rows) if "threads" in by else frozenset())
-    found: dict[Name, Look] = {}
+    found: dict[Name, Appearance] = {}
     hatches = _free_hatches(list(firsts.values()))
     for key, first in firsts.items():
-        mark = mark_of(first)
+        mark = _mark_of(first)
         filled, line = next(styles[mark])
-        found[key] = Look(names[key], mark, line, filled, next(hatches[mark]))
+        found[key] = Appearance(names[key], mark, line, filled, next(hatches[mark]))
     return found
 
 
-def mark_of(row: Mapping[str, Any] | pd.Series[Any]) -> Mark:
+def _mark_of(row: Mapping[str, Any] | pd.Series[Any]) -> Mark:
     """Return the mark of the BLAS that a row was measured with."""
     blas = row["blas"]
     return UNKNOWN if pd.isna(blas) else MARKS.get(str(blas), UNKNOWN)
 
 
 def shortened(name: str, most: int = _MOST_LETTERS) -> str:
-    """Leave out the middle of a long name: kernels differ at either end."""
+    """Cut the middle out of a long name: the names of kernels differ at their ends."""
     if len(name) <= most:
         return name
     head = (most - 1) // 2
@@ -80,7 +80,7 @@ def shortened(name: str, most: int = _MOST_LETTERS) -> str:
 
 
 def _names(firsts: Mapping[Name, pd.Series[Any]], *, several_threads: frozenset[str]) -> dict[Name, str]:
-    """Return what legends call them; long names are shortened unless two would then be the same."""
+    """Return the names for the legend; long ones are shortened unless two would then be the same."""
     short = {key: shortened(str(first["kernel"])) for key, first in firsts.items()}
     kernels = {str(first["kernel"]) for first in firsts.values()}
     unclear = len(set(short.values())) < len(kernels)
@@ -104,7 +104,7 @@ def _several_threads(rows: pd.DataFrame) -> frozenset[str]:
 
 
 def _versions_differ(firsts: Sequence[pd.Series[Any]]) -> set[str]:
-    """Return the libraries that ran in several versions: only theirs need to be in the legend."""
+    """Return the libraries that ran in several versions: the legend gives the versions of these only."""
     versions: defaultdict[str, set[str]] = defaultdict(set)
     for first in firsts:
         versions[str(first["blas"])].add(str(first["blas_version"]))
@@ -118,8 +118,8 @@ def _library(row: pd.Series[Any], *, version: bool) -> str:
 
 
 def _free_hatches(firsts: Sequence[pd.Series[Any]]) -> dict[Mark, Iterator[str]]:
-    """Return the hatches of each mark: its own first, then those that no mark here calls its own."""
-    marks = list(dict.fromkeys(mark_of(first) for first in firsts))
+    """Return the hatches of each mark: first its own, then those that belong to no mark in this figure."""
+    marks = list(dict.fromkeys(_mark_of(first) for first in firsts))
     owned = {HATCHES[mark.hatch] for mark in marks}
     spare = cycle([hatch for hatch in HATCHES if hatch not in owned] or HATCHES)
     return {mark: _first_then(HATCHES[mark.hatch], spare) for mark in marks}

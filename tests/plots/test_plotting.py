@@ -14,7 +14,7 @@ from support.measurements import GEMM, measured, visits, worker
 import mambakernels
 from mambakernels.bench import saving
 from mambakernels.errors import InvalidRequestError, NotFoundError
-from mambakernels.plots.pictures import FIGURES
+from mambakernels.plots.plotting import FIGURES
 from mambakernels.runs import results
 
 MEASURED = Path(__file__).parents[1] / "data" / "measured"
@@ -42,7 +42,7 @@ def test_a_file_of_bench_has_ratios(tmp_path: Path, suffix: str) -> None:
     one, other = worker("a"), worker("b")
     rows = [*visits(one, GEMM, [0.010] * 8), *visits(other, GEMM, [0.012] * 8)]
     saving.save(measured([one, other], rows), tmp_path / f"base{suffix}")
-    drawn = mambakernels.plot(tmp_path / f"base{suffix}", output=tmp_path, figures=["ratios"], form="svg")
+    drawn = mambakernels.plot(tmp_path / f"base{suffix}", output=tmp_path, figures=["ratios"], format="svg")
     assert drawn.files["ratios"].read_bytes().startswith(b"<?xml")
 
 
