@@ -23,6 +23,7 @@ from pathlib import Path
 
 from mambakernels import environments, kernels
 from mambakernels.environments import MANIFEST
+from mambakernels.kernels import registering
 from mambakernels.paths import Root
 
 _COMMANDS = (("doctor",), ("list",), ("kernels",))
@@ -42,9 +43,7 @@ def main() -> None:
             _copy(source, root.environments / f"env-{number:03}", different=options.different and number)
         _register(root, options.kernels)
         calls = _watched(Path(scratch))
-        print(
-            f"{len(environments.environments_under(root))} environments, {len(kernels.list_kernels(root=root))} kernels"
-        )
+        print(f"{len(environments.list_environments(root))} environments, {len(kernels.list(root=root))} kernels")
         for command in _COMMANDS:
             times = [_time(command) for _ in range(options.rounds)]
             wall, busy = zip(*times, strict=True)
@@ -77,10 +76,10 @@ def _copy(source: Path, target: Path, *, different: int) -> None:
 
 
 def _register(root: Root, count: int) -> None:
-    made = environments.environments_under(root)
+    made = environments.list_environments(root)
     for number in range(count):
         again = number // len(made)
-        kernels.register(made[number % len(made)], variant=f"v{again}" if again else None)
+        registering.register(made[number % len(made)], variant=f"v{again}" if again else None)
 
 
 def _watched(scratch: Path) -> Path:

@@ -26,7 +26,7 @@ from jupyter_client.manager import KernelManager
 
 from mambakernels import environments
 from mambakernels.environments import Environment
-from mambakernels.kernels import register
+from mambakernels.kernels.registering import register
 from mambakernels.paths import Root
 
 _RESAMPLES = 2000
@@ -35,7 +35,7 @@ _RESAMPLES = 2000
 def main() -> None:
     """Read the command line, measure and print."""
     options = _parse()
-    environment = environments.find_environment(options.environment, Root.find(options.root))
+    environment = environments.get(options.environment, Root.find(options.root))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JUPYTER_DATA_DIR"] = folder  # the user's own stays as it is
         spec = register(environment)[0]

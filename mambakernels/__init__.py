@@ -1,7 +1,8 @@
 """Turn conda environments into Jupyter kernels, and run one notebook on all of them.
 
-`create` makes an environment and registers it as a kernel, `run` executes a notebook on kernels, `collect` reads
-what it published into one DataFrame; `demo` does all of it for every BLAS that can be had here.
+`create` makes an environment and registers it as a kernel, `run` executes a notebook on kernels, `collect` reads the
+results into one DataFrame. `bench` compares kernels with each other, and `demo` does all of it for every BLAS
+available here.
 """
 
 from __future__ import annotations
@@ -9,93 +10,98 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would cost more than all of this file
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would cost more than the rest of this file
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
-    from mambakernels.api import (
-        bench,
-        bootstrap,
-        build_channel,
-        call,
-        check_bootstrap,
-        clean,
-        clean_channel,
-        clone,
-        collect,
-        create,
-        describe,
-        examine,
-        execute,
-        export,
-        get,
-        info,
-        init_shell,
-        install,
-        list_channel,
-        list_environments,
-        list_kernels,
-        lock,
-        open_shell,
-        parse_parameters,
-        plot,
-        prune,
-        register,
-        remove,
-        remove_bootstrap,
-        rename,
-        run,
-        solve,
-        sync,
-        uninstall,
-        unregister,
-        update,
-        verify,
-    )
-    from mambakernels.demo import clean_demo, demo
+    from mambakernels import bootstrap as bootstrap
+    from mambakernels import errors as errors
+    from mambakernels import kernels as kernels
+    from mambakernels import plots as plots
+    from mambakernels.activation.programs import call as call
+    from mambakernels.activation.programs import exec as exec  # noqa: A004
+    from mambakernels.activation.programs import shell as shell
+    from mambakernels.activation.shell_init import shell_init as shell_init
+    from mambakernels.bench.comparison import bench as bench
+    from mambakernels.channels import channel as channel
+    from mambakernels.demo import clean_demo as clean_demo
+    from mambakernels.demo import demo as demo
+    from mambakernels.doctor.examining import doctor as doctor
+    from mambakernels.environments import list as list  # noqa: A004
+    from mambakernels.environments.cleanup import clean as clean
+    from mambakernels.environments.creation import solve as solve
+    from mambakernels.environments.environment import Environment as Environment
+    from mambakernels.environments.environment import get as get
+    from mambakernels.environments.exports import export as export
+    from mambakernels.environments.exports import lock as lock
+    from mambakernels.environments.surroundings import info as info
+    from mambakernels.environments.verification import verify as verify
+    from mambakernels.kernels.lifecycle import clone as clone
+    from mambakernels.kernels.lifecycle import create as create
+    from mambakernels.kernels.lifecycle import describe as describe
+    from mambakernels.kernels.lifecycle import install as install
+    from mambakernels.kernels.lifecycle import remove as remove
+    from mambakernels.kernels.lifecycle import rename as rename
+    from mambakernels.kernels.lifecycle import uninstall as uninstall
+    from mambakernels.kernels.lifecycle import update as update
+    from mambakernels.plots.plotting import plot as plot
+    from mambakernels.projects.sync import sync as sync
+    from mambakernels.runs.execute import run as run
+    from mambakernels.runs.parameters import parse_parameters as parse_parameters
+    from mambakernels.runs.results import collect as collect
 
-__all__ = [
-    "bench",
-    "bootstrap",
-    "build_channel",
-    "call",
-    "check_bootstrap",
-    "clean",
-    "clean_channel",
-    "clean_demo",
-    "clone",
-    "collect",
-    "create",
-    "demo",
-    "describe",
-    "examine",
-    "execute",
-    "export",
-    "get",
-    "info",
-    "init_shell",
-    "install",
-    "list_channel",
-    "list_environments",
-    "list_kernels",
-    "lock",
-    "open_shell",
-    "parse_parameters",
-    "plot",
-    "prune",
-    "register",
-    "remove",
-    "remove_bootstrap",
-    "rename",
-    "run",
-    "solve",
-    "sync",
-    "uninstall",
-    "unregister",
-    "update",
-    "verify",
+    __version__: str
+
+# Public name → its home: a module, or an attribute of one.
+_HOMES = {
+    # environments
+    "Environment": "environments.environment:Environment",
+    "create": "kernels.lifecycle:create",
+    "solve": "environments.creation:solve",
+    "get": "environments.environment:get",
+    "list": "environments:list",
+    "describe": "kernels.lifecycle:describe",
+    "install": "kernels.lifecycle:install",
+    "update": "kernels.lifecycle:update",
+    "uninstall": "kernels.lifecycle:uninstall",
+    "clone": "kernels.lifecycle:clone",
+    "rename": "kernels.lifecycle:rename",
+    "remove": "kernels.lifecycle:remove",
+    "verify": "environments.verification:verify",
+    "export": "environments.exports:export",
+    "lock": "environments.exports:lock",
+    "clean": "environments.cleanup:clean",
+    "sync": "projects.sync:sync",
+    "exec": "activation.programs:exec",
+    "call": "activation.programs:call",
+    "shell": "activation.programs:shell",
+    "shell_init": "activation.shell_init:shell_init",
+    # kernels: register, list, unregister, prune
+    "kernels": "kernels",
+    "doctor": "doctor.examining:doctor",
+    # runs and results
+    "run": "runs.execute:run",
+    "parse_parameters": "runs.parameters:parse_parameters",
+    "collect": "runs.results:collect",
+    "bench": "bench.comparison:bench",
+    "plot": "plots.plotting:plot",
+    "plots": "plots",
+    "demo": "demo:demo",
+    "clean_demo": "demo:clean_demo",
+    # where packages and programs come from
+    "bootstrap": "bootstrap",  # install, check, remove
+    "channel": "channels.channel",  # build, list, clean
+    "info": "environments.surroundings:info",
+    "errors": "errors",
+}
+_SHADOWING = {"exec", "list"}  # builtins: for attribute access, not for a star import
+_FUNCTIONS = {name for name, home in _HOMES.items() if ":" in home}
+
+__all__ = [  # noqa: PLE0604 (all are texts)
+    "__version__",
+    *sorted(_HOMES.keys() - _SHADOWING),
 ]
-_DEMO = frozenset({"demo", "clean_demo"})
 
 
 class _Facade(ModuleType):
@@ -103,7 +109,7 @@ class _Facade(ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         # Python sets a submodule as an attribute once it is imported; `bench`, `demo` and `doctor` stay functions.
-        if not (name in __all__ and isinstance(value, ModuleType)):
+        if not (name in _FUNCTIONS and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 
@@ -111,14 +117,17 @@ sys.modules[__name__].__class__ = _Facade
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: `import mambakernels` itself loads nothing."""
-    if name not in __all__:
+    """Import a public name when it is first used: `import mambakernels` itself loads nothing."""
+    from importlib import import_module, metadata
+
+    if name == "__version__":
+        return metadata.version("mambakernels")
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    module, _, attribute = _HOMES[name].partition(":")
+    home = import_module(f"{__name__}.{module}")
+    return getattr(home, attribute) if attribute else home
 
-    home = import_module("mambakernels.demo" if name in _DEMO else "mambakernels.api")
-    return getattr(home, name)
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+def __dir__() -> Iterable[str]:
+    return sorted({*globals(), *_HOMES, "__version__"})

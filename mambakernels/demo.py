@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mambakernels import api, channels, engines, environments, errors, kernels, paths
+from mambakernels import channels, engines, environments, errors, kernels, paths
 from mambakernels.channels import blas_libraries
 from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
-from mambakernels.kernels import threads
+from mambakernels.kernels import lifecycle, threads
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.files import write_atomically
@@ -79,8 +79,10 @@ def demo(
         raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
     for environment in made:
         progress(Event("register", environment.name))
-        api.register(environment.name, root=place.path)
-    runs = api.run(
+        kernels.register(environment.name, root=place)
+    from mambakernels.runs import execute, results
+
+    runs = execute.run(
         notebook(),
         kernels=[environment.name for environment in made],
         parameters={**default_parameters(), **(parameters or {})},
@@ -89,7 +91,7 @@ def demo(
         progress=progress,
     )
     progress(Event("report", str(folder)))
-    frame = api.collect(*(run.path for run in runs if run.path.exists()))
+    frame = results.collect(*(run.path for run in runs if run.path.exists()))
     return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
 
 
@@ -100,11 +102,11 @@ def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
     for name in _recorded(place):
         prefix = place.environments / name
         try:
-            if api.get(name, root=place.path).specs != _specs(name.removeprefix("np-")):
+            if environments.get(name, place).specs != _specs(name.removeprefix("np-")):
                 continue  # somebody made another one of that name
-            api.remove(name, root=place.path)
+            lifecycle.remove(name, root=place)
         except errors.NotFoundError:  # somebody removed it by hand, and perhaps not its kernels
-            kernels.unregister([spec.name for spec in kernels.list_kernels() if Path(spec.prefix) == prefix])
+            kernels.unregister(*(spec.name for spec in kernels.list() if spec.prefix == prefix))
         removed.append(name)
     (place.path / _RECORD).unlink(missing_ok=True)
     return removed

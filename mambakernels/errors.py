@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class MambakernelsError(Exception):
@@ -109,6 +114,19 @@ def from_os_error(error: OSError, *, option: str = ROOT_OPTION) -> StorageError:
         where=str(error.filename) if error.filename else None,
         next_step=advice.format(option=option) if advice else None,
     )
+
+
+def translated(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function: an OSError, such as a full or read-only disk, becomes a StorageError with advice."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            raise from_os_error(error) from error
+
+    return wrapper
 
 
 def storage(number: int, where: str | os.PathLike[str]) -> StorageError | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from mambakernels.errors import InvalidRequestError
 
 ROOT_VARIABLE = "MAMBAKERNELS_ROOT"
+PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,15 @@ class Root:
 
     path: Path
 
+    def __fspath__(self) -> str:
+        """Make a root usable wherever the path of one is."""
+        return str(self.path)
+
     @classmethod
-    def find(cls, given: str | os.PathLike[str] | None = None) -> Root:
-        """Take the given folder, else `MAMBAKERNELS_ROOT`, else the platform's data folder."""
+    def find(cls, given: PathLike | None = None) -> Root:
+        """Return the given root or folder, else `MAMBAKERNELS_ROOT`, else the platform's data folder."""
+        if isinstance(given, Root):
+            return given
         chosen = given or os.environ.get(ROOT_VARIABLE) or _data_folder()
         try:
             return cls(Path(chosen).expanduser().absolute())

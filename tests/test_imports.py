@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,7 +19,7 @@ PACKAGE = Path(mambakernels.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"api", "demo", "doctor"},
+    {"demo", "doctor"},
     {"report"},
     {"plots"},
     {"bench"},
@@ -46,7 +48,7 @@ ONLY = {
     "subprocess": {"system/process.py", "kernels/launch/start.py", "lessons/processes.py"},
     "nbclient": {"runs"},
     "nbformat": {"runs"},
-    "pandas": {"runs/results.py", "bench", "plots", "report", "demo.py", "api.py", "cli/tables.py"},
+    "pandas": {"runs/results.py", "bench", "plots", "report", "demo.py", "cli/tables.py"},
     "jinja2": {"report"},
     "matplotlib": {"plots"},
     "typer": {"cli"},
@@ -54,6 +56,12 @@ ONLY = {
     "urllib3": {"bootstrap"},
     "zstandard": {"bootstrap"},
     "yaml": {"system/yaml.py"},
+}
+# Rooms that are public themselves, with the functions that users find there.
+ROOMS = {
+    "bootstrap": ("install", "check", "remove"),
+    "channel": ("build", "list", "clean"),
+    "kernels": ("register", "list", "unregister", "prune"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -111,7 +119,27 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert answer.stdout.split() == []
 
 
-def test_every_public_name_is_there() -> None:
-    assert all(callable(getattr(mambakernels, name)) for name in mambakernels.__all__)
+@pytest.mark.parametrize("name", sorted({*mambakernels.__all__, "exec", "list"}))
+def test_a_public_name_leads_to_its_home(name: str) -> None:
+    assert callable(getattr(mambakernels, name)) or name in {"__version__", *ROOMS, "errors", "plots"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_for_users_have_their_functions(room: str) -> None:
+    assert all(callable(getattr(getattr(mambakernels, room), name)) for name in ROOMS[room])
+
+
+def test_a_star_import_shadows_no_builtin() -> None:
+    assert not {"exec", "list"} & set(mambakernels.__all__)
+    assert {"create", "run", "__version__"} <= set(mambakernels.__all__)
+
+
+def test_functions_stay_functions_next_to_rooms_of_the_same_name() -> None:
+    for room in ("bench", "demo", "doctor"):
+        importlib.import_module(f"mambakernels.{room}")
+        assert not isinstance(getattr(mambakernels, room), ModuleType)
+
+
+def test_there_is_no_other_name() -> None:
     with pytest.raises(AttributeError):
         mambakernels.nothing_of_that_name  # noqa: B018 (the access is the test)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mambakernels import environments
 from mambakernels.activation import capture, shells
-from mambakernels.errors import InvalidRequestError, NotFoundError
-from mambakernels.paths import Root
+from mambakernels.errors import InvalidRequestError, NotFoundError, translated
+from mambakernels.paths import PathLike, Root
 from mambakernels.system import process
 from mambakernels.system.process import Completed
 
@@ -21,59 +21,70 @@ def locate(name: str, root: Root) -> Path:
     prefix = Path(os.path.normpath(Path(name).expanduser().absolute()))
     if os.path.dirname(name) and (prefix / "conda-meta").is_dir():  # noqa: PTH120 (Path("./x") has lost its folder)
         return prefix  # whatever it is called, and without reading hundreds of package records
-    return environments.find_environment(name, root).prefix
+    return environments.get(name, root).prefix
 
 
-def execute(name: str, argv: Sequence[str], *, root: Root) -> int:
-    """Run a program in the activated environment in place of this one; on POSIX, nothing returns.
+@translated
+def exec_(name: str, argv: Sequence[str], *, root: PathLike | None = None) -> int:
+    """Run a program in the activated environment in place of this one; on POSIX, this does not return.
 
-    On Windows its exit status is returned. Raises NotFoundError, ActivationError, InvalidRequestError.
+    On Windows, returns the program's exit status. Raises NotFoundError, ActivationError, InvalidRequestError.
     """
     _check(argv)
-    prefix = locate(name, root)
-    variables = capture.activated(prefix, root=root.path)
+    place = Root.find(root)
+    prefix = locate(name, place)
+    variables = capture.activated(prefix, root=place.path)
     return _take_over(_program(argv, variables, prefix), argv, variables)
 
 
+exec = exec_  # noqa: A001 (the public name: mambakernels.exec)
+
+
+@translated
 def call(
     name: str,
     argv: Sequence[str],
     *,
-    root: Root,
     on_line: Callable[[str], None] | None = None,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: PathLike | None = None,
+    root: PathLike | None = None,
 ) -> Completed:
-    """Run a program in the activated environment to its end, and hand over each line of its output as it comes.
+    """Run a program in the activated environment to its end, and return its exit status and last lines.
 
-    `env` are variables set on top; standard input is empty. An exception, Ctrl-C included, stops the program.
+    `name` may be a path to any conda environment. Each line of output goes to `on_line` as it comes. `env` are
+    variables set on top; standard input is empty. An exception, Ctrl-C included, stops the program.
     """
     _check(argv)
-    prefix = locate(name, root)
+    place = Root.find(root)
+    prefix = locate(name, place)
     # A Python that writes to a pipe keeps its lines back.
-    variables = {"PYTHONUNBUFFERED": "1", **capture.activated(prefix, root=root.path), **(env or {})}
+    variables = {"PYTHONUNBUFFERED": "1", **capture.activated(prefix, root=place.path), **(env or {})}
     program = _program(argv, variables, prefix)
     try:
-        return process.stream([program, *argv[1:]], env=variables, cwd=cwd, on_line=on_line)
+        return process.stream([program, *argv[1:]], env=variables, cwd=Path(cwd) if cwd else None, on_line=on_line)
     except OSError as error:
         raise _unstartable(program, error) from error
 
 
-def open_shell(name: str, shell: str | None = None, *, root: Root) -> int:
-    """Become an interactive shell, the one in use or `shell`: the user's start files first, then the environment.
+@translated
+def shell(name: str, shell: str | None = None, *, root: PathLike | None = None) -> int:
+    """Become an interactive shell in an activated environment: the shell in use, or `shell`.
 
-    On POSIX nothing returns; on Windows, the shell's exit status does.
+    The user's start files run first, then the activation. On POSIX, this does not return; on Windows, it returns the
+    shell's exit status.
     """
-    prefix = locate(name, root)
+    place = Root.find(root)
+    prefix = locate(name, place)
     chosen = shells.get(shell or shells.in_use())
     program = chosen.find()
-    applied = capture.capture(prefix, root=root.path)
+    applied = capture.capture(prefix, root=place.path)
     folder = Path(tempfile.mkdtemp(prefix="mambakernels-shell-"))
     try:
         start = chosen.start(applied, folder)
         if not any(folder.iterdir()):
             folder.rmdir()  # nobody would
-        variables = {**capture.activated(prefix, root=root.path), **start.variables}
+        variables = {**capture.activated(prefix, root=place.path), **start.variables}
         return _take_over(program, [program.name, *start.arguments], variables)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # a shell that has become this process removes it itself

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from mambakernels.activation import shells
 from mambakernels.engines import micromamba
-from mambakernels.errors import ROOT_OPTION, EngineError, InvalidRequestError, NotFoundError
-from mambakernels.paths import Root
+from mambakernels.errors import ROOT_OPTION, EngineError, InvalidRequestError, NotFoundError, translated
+from mambakernels.paths import PathLike, Root
 from mambakernels.system import process
 from mambakernels.system.files import write_atomically
 
@@ -109,12 +109,18 @@ class _Initializer:
         )
 
 
-def initialize(shell: str | None = None, *, root: Root, reverse: bool = False, dry_run: bool = False) -> Initialization:
+@translated
+def shell_init(
+    shell: str | None = None, *, reverse: bool = False, dry_run: bool = False, root: PathLike | None = None
+) -> Initialization:
     """Have micromamba initialise a shell (default: the one in use) for the root prefix, or undo that.
+
+    Returns what changes.
 
     Raises InvalidRequestError (a shell that is not known, or not on this platform; a path no start file can hold),
     NotFoundError without micromamba, EngineError with what micromamba says.
     """
+    root = Root.find(root)
     name = shells.get(shell or shells.in_use()).name
     if name == "cmd.exe" and os.name != "nt":
         raise InvalidRequestError(

@@ -19,7 +19,7 @@ from mambakernels.bench.pairs import pairs
 from mambakernels.bench.records import Measured, Worker
 from mambakernels.bench.regression import Regression, against, check_comparable
 from mambakernels.bench.side_by_side import side_by_side
-from mambakernels.errors import InvalidRequestError
+from mambakernels.errors import InvalidRequestError, translated
 from mambakernels.numeric.rules import Finding
 from mambakernels.progress import Progress, silent
 
@@ -75,6 +75,7 @@ class Comparison:
         }
 
 
+@translated
 def bench(
     kernels: str | Sequence[str],
     *,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from mambakernels import errors, paths
 from mambakernels.bootstrap import sources
 from mambakernels.bootstrap.installed import Destination, Installed
-from mambakernels.paths import Root
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system import files
 from mambakernels.system.locks import locked
@@ -24,14 +23,15 @@ def find(root: Root, *, subdir: str | None = None) -> Path | None:
     return path if path.is_file() else None
 
 
-def ensure(
-    root: Root,
+@errors.translated
+def install(
+    root: PathLike | None = None,
     *,
     version: str | None = None,
-    source: str | os.PathLike[str] | None = None,
+    source: PathLike | None = None,
     subdir: str | None = None,
     sha256: str | None = None,
-    output: str | os.PathLike[str] | None = None,
+    output: PathLike | None = None,
     patience: float = 60.0,
     progress: Progress = silent,
 ) -> Installed:
@@ -43,6 +43,7 @@ def ensure(
     asked), DownloadError (names every source, its answer, the ways out), EngineError (it does not run),
     InvalidRequestError or NotFoundError.
     """
+    root = Root.find(root)
     release = sources.release(version, subdir or paths.machine_subdir())
     digest = _checked(sha256)
     place = Destination.of(root, release.subdir, output)
@@ -61,10 +62,12 @@ def ensure(
         return present() or search.run()  # another process may have installed it meanwhile
 
 
-def check(root: Root, *, subdir: str | None = None) -> Installed:
+@errors.translated
+def check(root: PathLike | None = None, *, subdir: str | None = None) -> Installed:
     """Verify the one in the root against its record, offline; NotFoundError, HashMismatchError or EngineError."""
     from mambakernels.bootstrap.search import version_of
 
+    root = Root.find(root)
     place = Destination.of(root, subdir)
     where = str(place.executable)
     if not place.executable.is_file():
@@ -89,8 +92,10 @@ def check(root: Root, *, subdir: str | None = None) -> Installed:
     return record
 
 
-def remove(root: Root, *, subdir: str | None = None) -> bool:
+@errors.translated
+def remove(root: PathLike | None = None, *, subdir: str | None = None) -> bool:
     """Remove the micromamba of the root and say whether there was one; one without a record is not ours and stays."""
+    root = Root.find(root)
     place = Destination.of(root, subdir)
     if not place.folder.is_dir():
         return False

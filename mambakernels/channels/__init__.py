@@ -35,8 +35,9 @@ class Channel:
         return self.name == "wheels"
 
 
-def choose_all(names: Sequence[str], root: Root) -> list[Channel]:
+def choose_all(names: str | Sequence[str], root: Root) -> list[Channel]:
     """Return the channels of these names; `auto` are those of a `.condarc` that the user named, if it has any."""
+    names = [names] if isinstance(names, str) else names
     listed = [other for name in names for other in (condarc.named().channels if name == "auto" else ()) or (name,)]
     return [choose(name, root) for name in dict.fromkeys(_expanded(listed))]
 

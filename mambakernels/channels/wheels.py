@@ -10,12 +10,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, interpreter
 from mambakernels.channels.blas_libraries import BlasLibrary
 from mambakernels.engines import match_spec
-from mambakernels.paths import Root
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system import process
 from mambakernels.system.files import write_atomically
@@ -136,6 +137,25 @@ def ensure(
     return built
 
 
+@errors.translated
+def build(
+    specs: Sequence[str] = (), *, update: bool = False, root: PathLike | None = None, progress: Progress = silent
+) -> str:
+    """Build the `wheels` channel, or add packages to it, and return its URL; `update` looks for newer versions."""
+    place = Root.find(root)
+    ensure(place, specs, update=update, progress=progress)
+    return url(place)
+
+
+@errors.translated
+def list_packages(*, root: PathLike | None = None) -> list[dict[str, Any]]:
+    """Return the records of the `wheels` channel's packages (name, version, build, license, size in bytes, …)."""
+    from mambakernels.channels import conda_packages
+
+    found = conda_packages.records(folder(Root.find(root)), paths.subdir())
+    return [{"file": name, **found[name]} for name in sorted(found)]
+
+
 def load(root: Root) -> State | None:
     """Return what the channel holds; None if there is none for this interpreter, built by this code."""
     try:
@@ -156,11 +176,13 @@ def save(root: Root, state: State) -> None:
     write_atomically(folder(root) / _STATE, content, option=errors.ROOT_OPTION)
 
 
-def clean(root: Root) -> int:
-    """Remove the channels of all interpreters and the package cache; return how many bytes that freed.
+@errors.translated
+def clean(root: PathLike | None = None) -> int:
+    """Remove the `wheels` channels of all Pythons and the package cache; return the number of bytes freed.
 
-    Environments keep working: they hold files that are in the cache as well by links of their own.
+    Environments keep working: each has its own links to the files that it shares with the cache.
     """
+    root = Root.find(root)
     freed = 0
     with nobody_using_packages(root):
         for folder in (*root.channels.glob("wheels-*"), *root.path.glob(root.packages.name)):

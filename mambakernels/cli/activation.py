@@ -23,7 +23,7 @@ def exec_(
     import mambakernels
 
     words = command[1:] if command[0] == "--" else command
-    raise typer.Exit(mambakernels.execute(name, words, root=root))
+    raise typer.Exit(mambakernels.exec(name, words, root=root))
 
 
 @app.command()
@@ -36,7 +36,7 @@ def shell(
     """Open an interactive shell in the activated environment; `exit` leaves it."""
     import mambakernels
 
-    raise typer.Exit(mambakernels.open_shell(name, shell, root=root))
+    raise typer.Exit(mambakernels.shell(name, shell, root=root))
 
 
 @app.command("shell-init")
@@ -50,7 +50,7 @@ def shell_init(
     """Let micromamba initialise a shell, so that `micromamba activate` works in new ones."""
     import mambakernels
 
-    change = mambakernels.init_shell(shell, root=root, reverse=reverse, dry_run=dry_run)
+    change = mambakernels.shell_init(shell, root=root, reverse=reverse, dry_run=dry_run)
     for text in (change.diff, change.said):
         if text:
             typer.echo(text)

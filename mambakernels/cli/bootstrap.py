@@ -38,14 +38,14 @@ def bootstrap(
     if check and remove:
         raise typer.BadParameter("--check and --remove exclude each other")
     if remove:
-        removed = mambakernels.remove_bootstrap(subdir=subdir, root=root)
+        removed = mambakernels.bootstrap.remove(subdir=subdir, root=root)
         typer.echo("Removed micromamba." if removed else "There was no micromamba of ours.")
         return
     if check:
-        made = mambakernels.check_bootstrap(subdir=subdir, root=root)
+        made = mambakernels.bootstrap.check(subdir=subdir, root=root)
     else:
         with bars.progress(quiet=quiet) as progress:
-            made = mambakernels.bootstrap(
+            made = mambakernels.bootstrap.install(
                 source=source,
                 version=version,
                 subdir=subdir,

@@ -34,8 +34,8 @@ def channel_build(
 
     clock = bars.Clock()
     with bars.progress(quiet=quiet) as progress:
-        url = mambakernels.build_channel(specs or (), update=update, root=root, progress=progress)
-    typer.echo(f"{len(mambakernels.list_channel(root=root))} packages in {clock}\n{url}")
+        url = mambakernels.channel.build(specs or (), update=update, root=root, progress=progress)
+    typer.echo(f"{len(mambakernels.channel.list(root=root))} packages in {clock}\n{url}")
 
 
 @channel_app.command("list")
@@ -43,7 +43,7 @@ def channel_list(*, as_json: AsJson = False, root: RootOption = None) -> None:
     """List the packages of the wheels channel."""
     import mambakernels
 
-    found = mambakernels.list_channel(root=root)
+    found = mambakernels.channel.list(root=root)
     if as_json:
         print_json(found)
         return
@@ -60,4 +60,4 @@ def channel_clean(*, root: RootOption = None) -> None:
     """Remove the wheels channel and the package cache; environments keep working."""
     import mambakernels
 
-    typer.echo(f"Freed {size(mambakernels.clean_channel(root=root))}.")
+    typer.echo(f"Freed {size(mambakernels.channel.clean(root=root))}.")

@@ -43,7 +43,7 @@ def doctor(
     from mambakernels.cli import bars
 
     with bars.progress(quiet=quiet or as_json) as progress:
-        found = mambakernels.examine(
+        found = mambakernels.doctor(
             *names or (), start=start, fix=fix, engine=engine.value, root=root, progress=progress
         )
     if as_json:

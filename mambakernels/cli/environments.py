@@ -84,7 +84,7 @@ def list_(*, as_json: AsJson = False, root: RootOption = None) -> None:
     """List the environments."""
     import mambakernels
 
-    found = mambakernels.list_environments(root=root)
+    found = mambakernels.list(root=root)
     if as_json:
         print_json([{**plain(item), "blas": item.blas} for item in found])
         return

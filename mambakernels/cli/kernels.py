@@ -30,7 +30,7 @@ def kernels(*, as_json: AsJson = False, root: RootOption = None) -> None:
     """List the kernels that mambakernels registered, those of an environment together."""
     import mambakernels
 
-    found = mambakernels.list_kernels(root=root)
+    found = mambakernels.kernels.list(root=root)
     if as_json:
         print_json([plain(item) for item in found])
         return
@@ -81,7 +81,7 @@ def register(
 
     variables = dict(assignment(item) for item in env or ())
     with bars.progress(quiet=quiet) as progress:
-        found = mambakernels.register(
+        found = mambakernels.kernels.register(
             name,
             kernel=kernel,
             display_name=display_name,
@@ -110,7 +110,7 @@ def unregister(
     from mambakernels.kernels import folders
 
     only = None if jupyter is None else folders.named(jupyter)
-    for spec in mambakernels.unregister(*names, jupyter=only, root=root):
+    for spec in mambakernels.kernels.unregister(*names, jupyter=only, root=root):
         typer.echo(f"Unregistered {spec.name}: {spec.path}")
 
 
@@ -124,7 +124,7 @@ def prune(
     """Show the kernels of mambakernels whose environment is gone, and remove them if that is confirmed."""
     import mambakernels
 
-    found = mambakernels.prune(dry_run=True, root=root)
+    found = mambakernels.kernels.prune(dry_run=True, root=root)
     rows = [(item.name, item.display_name, f"{item.prefix} is gone", str(item.path)) for item in found]
     tables.print_table(("kernel", "display name", "why", "kernelspec"), rows, empty="Nothing to remove.")
     if not found or dry_run:
@@ -132,7 +132,7 @@ def prune(
     if not yes and not (sys.stdin.isatty() and typer.confirm("Remove these?")):
         typer.echo("Nothing was removed. To remove them: mambakernels prune --yes")
         raise typer.Exit(1)
-    for spec in mambakernels.prune(only=found, root=root):
+    for spec in mambakernels.kernels.prune(only=found, root=root):
         typer.echo(f"Removed {spec.name}.")
 
 

@@ -128,7 +128,7 @@ def export(
     import mambakernels
     from mambakernels.system import files
 
-    text = mambakernels.export(name, form=form.value, root=root)
+    text = mambakernels.export(name, format=form.value, root=root)
     if output is None:
         typer.echo(text, nl=False)
     else:

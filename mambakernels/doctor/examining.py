@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mambakernels.doctor import blas, ipykernel, listing, pointing, settings, user_site
@@ -10,7 +10,8 @@ from mambakernels.doctor.findings import Finding
 from mambakernels.doctor.look import Look, Machine, gather
 from mambakernels.doctor.mending import Mended, mend
 from mambakernels.engines import EngineName
-from mambakernels.paths import Root
+from mambakernels.errors import translated
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Progress, silent
 
 CHECKS: tuple[Callable[[Look], Iterator[Finding]], ...] = (
@@ -41,27 +42,28 @@ class Examination:
         return not any(finding.severity in _GRAVE for finding in self.findings)
 
 
-def examine(
-    names: Collection[str] = (),
-    *,
-    root: Root,
+@translated
+def doctor(
+    *names: str,
     start: bool = False,
     fix: bool = False,
     engine: EngineName = "auto",
     timeout: float = 60,
     machine: Machine | None = None,
+    root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Examination:
-    """Examine all our kernels and environments, or those named; with `fix`, carry out what is safe, and look again.
+    """Find out what is wrong with our kernels and environments, or with those named; `fix` repairs what is safe.
 
-    Kernels are started where they are named or `start` asks for it; each has `timeout` seconds to answer. Nothing that
-    mambakernels did not make is changed. Raises NotFoundError for a name that is neither a kernel's nor an
-    environment's; what a remedy raises is told in `mended`.
+    Kernels that are named are started, and with `start` all; each has `timeout` seconds to answer. What `fix` did, and
+    what a remedy raised, is in `mended`; the findings are those that are left. Nothing that mambakernels did not make
+    is changed. Raises NotFoundError for a name that is neither a kernel's nor an environment's.
     """
+    place = Root.find(root)
     starts = start or bool(names)
 
     def looked(*, strict: bool) -> tuple[Look, list[Finding]]:
-        look = gather(root, names, machine=machine, strict=strict)
+        look = gather(place, names, machine=machine, strict=strict)
         return look, list(_findings(look, timeout if starts else None, progress))
 
     look, findings = looked(strict=True)

@@ -156,9 +156,9 @@ def gather(root: Root, names: Collection[str] = (), *, machine: Machine | None =
     """Look at everything, or at kernels and environments of these names; NotFoundError for others, if `strict`."""
     search = tuple(folder / "kernels" for folder in folders.searched())
     found = [folder for place in search for folder in _kernelspecs(place)]
-    specs = {spec.path: spec for spec in kernels.list_kernels(root=root)}
+    specs = {spec.path: spec for spec in kernels.list(root=root)}
     reader = Reader()
-    prefixes = {made.prefix: Prefix(made.prefix, root, made, reader) for made in environments.environments_under(root)}
+    prefixes = {made.prefix: Prefix(made.prefix, root, made, reader) for made in environments.list_environments(root)}
     for spec in specs.values():
         if spec.prefix not in prefixes:
             prefixes[spec.prefix] = _prefix(spec, reader)
@@ -223,6 +223,6 @@ def _managed(prefix: Path, root: Root) -> Environment | None:
     if not os.path.isfile(prefix / environments.MANIFEST):  # noqa: PTH113 (Path.is_file raises where one may not look)
         return None
     try:
-        return environments.find_environment(prefix, root)
+        return environments.get(prefix, root)
     except errors.MambakernelsError:  # its manifest or its name cannot be used: it is not ours to change
         return None

@@ -75,9 +75,7 @@ class _Remedy:
 
 def _repair(patient: _Patient) -> None:
     prefix, progress = patient.prefix, patient.progress
-    found = environments.verify_files(environments.find_environment(prefix.path, prefix.root), progress=progress)
-    damaged = {item.package for item in found.damage}
-    environments.repair(prefix.path, damaged, root=prefix.root, engine=patient.engine, progress=progress)
+    environments.verify(prefix.path, repair=True, engine=patient.engine, root=prefix.root, progress=progress)
 
 
 def _install(patient: _Patient) -> None:

@@ -150,22 +150,22 @@ def choose(
 
 
 def _fetched(root: Root, progress: Progress) -> tuple[Engine, str]:
-    from mambakernels.bootstrap import ensure
+    from mambakernels.bootstrap import install
     from mambakernels.engines import micromamba
 
-    ours = ensure(root, progress=progress)
+    ours = install(root, progress=progress)
     return micromamba.Micromamba(ours.path), f"micromamba {ours.version} at {ours.path} (fetched from {ours.source})"
 
 
 def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
     """Fetch micromamba, unless that was tried in vain a moment ago; one that is wrong is never passed over."""
-    from mambakernels.bootstrap import ensure
+    from mambakernels.bootstrap import install
     from mambakernels.bootstrap.sources import MIRROR_VARIABLE
     from mambakernels.system import reachable
 
     def ask() -> str | None:
         try:
-            ensure(root, patience=_PATIENCE, progress=progress)
+            install(root, patience=_PATIENCE, progress=progress)
         except errors.HashMismatchError:
             raise
         except errors.DownloadError as error:

@@ -9,24 +9,24 @@ from mambakernels.environments.changes import (
     uninstall_packages,
     update_packages,
 )
-from mambakernels.environments.cleanup import Cleaned, delete_leftovers
-from mambakernels.environments.creation import create_environment, solve_spec
+from mambakernels.environments.cleanup import Cleaned, clean
+from mambakernels.environments.creation import create_environment, solve
 from mambakernels.environments.environment import (
     MANIFEST,
     Environment,
     Location,
     NameOrPath,
     check_environment_name,
-    environments_under,
-    find_environment,
+    get,
     held,
+    list_environments,
     owned,
 )
-from mambakernels.environments.exports import Format, export_text, lock_environment, lock_spec
+from mambakernels.environments.exports import Format, export, lock
 from mambakernels.environments.parallel import create_in_parallel
-from mambakernels.environments.spec import EnvironmentSpec, read_file
+from mambakernels.environments.spec import EnvironmentSpec, read_file, requested
 from mambakernels.environments.staging import pip_installed
-from mambakernels.environments.verification import Damage, Verification, verify_files
+from mambakernels.environments.verification import Damage, Verification, verify
 
 __all__ = [
     "MANIFEST",
@@ -40,24 +40,25 @@ __all__ = [
     "NameOrPath",
     "Verification",
     "check_environment_name",
+    "clean",
     "clone_environment",
     "create_environment",
     "create_in_parallel",
-    "delete_leftovers",
     "discard_environment",
-    "environments_under",
-    "export_text",
-    "find_environment",
+    "export",
+    "get",
     "held",
     "install_specs",
-    "lock_environment",
-    "lock_spec",
+    "list_environments",
+    "lock",
     "owned",
     "pip_installed",
     "read_file",
     "repair",
-    "solve_spec",
+    "requested",
+    "solve",
     "uninstall_packages",
     "update_packages",
-    "verify_files",
+    "verify",
 ]
+list = list_environments  # noqa: A001 (the public name: mambakernels.list)

@@ -17,7 +17,7 @@ from mambakernels.environments.environment import (
     Environment,
     Location,
     NameOrPath,
-    find_environment,
+    get,
     held,
     owned,
     read_environment,
@@ -72,7 +72,7 @@ def install_specs(
     specs: Sequence[str],
     *,
     root: Root,
-    channel: Sequence[str] = (),
+    channel: str | Sequence[str] = (),
     engine: EngineName = "auto",
     dry_run: bool = False,
     progress: Progress = silent,
@@ -100,7 +100,7 @@ def update_packages(
     names: Sequence[str] = (),
     *,
     root: Root,
-    channel: Sequence[str] = (),
+    channel: str | Sequence[str] = (),
     engine: EngineName = "auto",
     dry_run: bool = False,
     progress: Progress = silent,
@@ -177,7 +177,7 @@ def clone_environment(
     """
     place = Location.of(target, root)
     if place.prefix.exists():  # asked before anything is locked: two that clone onto each other wait for nobody
-        return _same_clone(find_environment(source, root), place)
+        return _same_clone(get(source, root), place)
     with held(source, root, progress=progress) as environment, locked(root, place.lock, progress=progress):
         recover(place)
         if place.prefix.exists():
@@ -199,7 +199,7 @@ def _change(
     plan: Callable[[Environment, Linker], _Plan],
     *,
     root: Root,
-    channel: Sequence[str],
+    channel: str | Sequence[str],
     engine: EngineName,
     dry_run: bool,
     progress: Progress,
@@ -249,7 +249,7 @@ def _same_clone(source: Environment, place: Location) -> Environment:
     return there
 
 
-def _channels(environment: Environment, given: Sequence[str]) -> list[Channel]:
+def _channels(environment: Environment, given: str | Sequence[str]) -> list[Channel]:
     """Return the channels that are named now, and after them those that the environment was made from."""
     named = channels.choose_all(given, environment.root)
     urls = {public(channel.url) for channel in named}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mambakernels.environments.environment import Location, recover
-from mambakernels.paths import Root, size_on_disk
+from mambakernels.errors import translated
+from mambakernels.paths import PathLike, Root, size_on_disk
 from mambakernels.progress import Progress, silent
 from mambakernels.system import reachable
 from mambakernels.system.locks import locked, nobody_using_packages
@@ -26,11 +27,13 @@ class Cleaned:
     size: int
 
 
-def delete_leftovers(root: Root, *, dry_run: bool = False, progress: Progress = silent) -> list[Cleaned]:
-    """Delete the package cache and leftovers, waiting for whoever is using them; environments keep working.
+@translated
+def clean(root: PathLike | None = None, *, dry_run: bool = False, progress: Progress = silent) -> list[Cleaned]:
+    """Delete the package cache and what killed processes left, and return it; environments keep working.
 
-    What could be reached a moment ago is forgotten as well.
+    Waits for processes that use these folders. Also forgets which sources could be reached a moment ago.
     """
+    root = Root.find(root)
     found = [Cleaned(path, size_on_disk(path)) for path in _leftovers(root)]
     if dry_run:
         return found

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mambakernels import channels, errors
-from mambakernels.engines import Engine, Package
+from mambakernels.engines import Engine, EngineName, Package
 from mambakernels.environments import staging
 from mambakernels.environments.environment import Environment, Location, read_environment, recover, write_manifest
 from mambakernels.environments.linker import linking
 from mambakernels.environments.pip_requirements import install_with_pip
-from mambakernels.environments.spec import EnvironmentSpec
-from mambakernels.paths import Root
+from mambakernels.environments.spec import EnvironmentSpec, requested
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.locks import locked
 
@@ -46,13 +46,26 @@ def create_environment(
         return _make(spec, place, engine, progress)
 
 
-def solve_spec(spec: EnvironmentSpec, *, root: Root, progress: Progress = silent) -> tuple[Package, ...]:
-    """Return the packages that `create_environment` would link; nothing is made."""
-    spec = spec.completed()
+@errors.translated
+def solve(
+    specs: Sequence[str] = (),
+    *,
+    file: PathLike | None = None,
+    locked: PathLike | None = None,
+    engine: EngineName = "auto",
+    channel: str | Sequence[str] = (),
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> tuple[Package, ...]:
+    """Return the packages that `create` would link for these specs or this file; nothing is made.
+
+    Raises InvalidRequestError, SolveError, ChannelError or EngineError.
+    """
+    spec = requested("solve", specs, file=file, locked=locked, channel=channel, engine=engine).completed()
     if spec.packages:
         return spec.packages
-    place = Location.named(spec.name, root)
-    with linking(place, channels.choose_all(spec.channels, root), spec.engine, progress) as link:
+    place = Location.named(spec.name, Root.find(root))
+    with linking(place, channels.choose_all(spec.channels, place.root), spec.engine, progress) as link:
         return link.solved(spec.specs)
 
 

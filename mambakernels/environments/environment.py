@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
-from mambakernels.paths import Root
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system.locks import locked
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OLD = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old")
 _FOREIGN = "another program"
 
-NameOrPath = str | os.PathLike[str]
+NameOrPath = PathLike
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,14 @@ def check_environment_name(name: str) -> None:
         )
 
 
-def environments_under(root: Root) -> list[Environment]:
-    """Return the environments under a root, by name.
+@errors.translated
+def list_environments(root: PathLike | None = None) -> list[Environment]:
+    """Return the environments under the root, by name.
 
-    A folder without a manifest was not made here and is left out; so is one with a damaged manifest, which
-    `find_environment` explains.
+    A folder without a manifest was not made here and is left out. So is one with a damaged manifest, which `get`
+    explains.
     """
+    root = Root.find(root)
     if not root.environments.is_dir():
         return []
     for place in _interrupted(root):
@@ -145,25 +147,26 @@ def environments_under(root: Root) -> list[Environment]:
     return [environment for environment in found if environment is not None]
 
 
-def find_environment(name_or_path: NameOrPath, root: Root) -> Environment:
-    """Return the environment of that name, or at that path (also one that others made); NotFoundError."""
-    place = Location.of(name_or_path, root)
+@errors.translated
+def get(name: NameOrPath, root: PathLike | None = None) -> Environment:
+    """Return the environment of that name, or at that path (also one that others made); NotFoundError if none is."""
+    place = Location.of(name, Root.find(root))
     if not place.prefix.exists() and remains(place):
-        with locked(root, place.lock):
+        with locked(place.root, place.lock):
             recover(place)
     environment = read_environment(place) or _foreign(place)
-    if environment is None or not (environment.managed or is_path(name_or_path)):
-        raise _not_found(place, name_or_path)
+    if environment is None or not (environment.managed or is_path(name)):
+        raise _not_found(place, name)
     return environment
 
 
 @contextmanager
 def held(name_or_path: NameOrPath, root: Root, *, progress: Progress = silent) -> Iterator[Environment]:
     """Yield an environment that nobody else makes, changes, registers or removes meanwhile."""
-    place = find_environment(name_or_path, root).place
+    place = get(name_or_path, root).place
     with locked(root, place.lock, progress=progress):
         recover(place)
-        yield find_environment(name_or_path, root)
+        yield get(name_or_path, root)
 
 
 def owned(environment: Environment) -> Environment:
@@ -261,7 +264,7 @@ def _not_found(place: Location, name_or_path: NameOrPath) -> errors.NotFoundErro
             where=str(place.prefix),
             next_step="Name an environment, or the path of one. Those made here: mambakernels list",
         )
-    names = ", ".join(item.name for item in environments_under(place.root)) or "none yet"
+    names = ", ".join(item.name for item in list_environments(place.root)) or "none yet"
     return errors.NotFoundError(
         f"There is no environment {os.fspath(name_or_path)!r}.",
         where=str(place.prefix.parent),

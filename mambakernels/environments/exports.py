@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -9,34 +10,60 @@ from pathlib import Path
 from typing import Literal
 
 from mambakernels import channels, engines, errors, paths
-from mambakernels.engines import Engine, Package, Request, explicit, lockfile, virtual
+from mambakernels.engines import Engine, EngineName, Package, Request, explicit, lockfile, virtual
 from mambakernels.engines.lockfile import Locked
-from mambakernels.environments.environment import Environment
+from mambakernels.environments.environment import Environment, NameOrPath, get, owned
 from mambakernels.environments.linker import NUMERIC
-from mambakernels.environments.spec import EnvironmentSpec
+from mambakernels.environments.spec import EnvironmentSpec, requested
 from mambakernels.environments.staging import pip_installed
-from mambakernels.paths import Root
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.credentials import Secrets, public
 
 Format = Literal["yml", "specs", "explicit", "lock"]
 
 
-def export_text(environment: Environment, *, form: Format = "yml") -> str:
-    """Return an environment as text: `yml` with exact builds, `specs` as it was asked for, `explicit`, or `lock`."""
-    if form == "lock":
+@errors.translated
+def export(name: NameOrPath, *, format: Format = "yml", root: PathLike | None = None) -> str:  # noqa: A002 (as --format)
+    """Return an environment as text: `yml` with exact builds, `specs` as requested, `explicit`, or `lock`."""
+    environment = get(name, root)
+    if format == "lock":
         return lockfile.text(_locked(environment))
     packages = _packages(environment)
-    if form == "explicit":
+    if format == "explicit":
         return explicit.text(packages, paths.subdir(), notes=_beside_packages(environment))
     exact = [f"{item.name}={item.version}={item.build}" for item in packages]
-    return _yaml(environment, list(environment.specs) if form == "specs" and environment.specs else exact)
+    return _yaml(environment, list(environment.specs) if format == "specs" and environment.specs else exact)
 
 
-def lock_environment(environment: Environment, path: Path) -> Locked:
-    """Write the lockfile of an environment as it is, for this subdir."""
-    locked = _locked(environment)
-    lockfile.write(path, locked)
+@errors.translated
+def lock(
+    name: NameOrPath = "",
+    specs: Sequence[str] = (),
+    *,
+    output: PathLike,
+    file: PathLike | None = None,
+    subdirs: Sequence[str] = (),
+    engine: EngineName = "auto",
+    channel: str | Sequence[str] = (),
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Locked:
+    """Write a lockfile: of an environment as it is, or of specs or a file, solved for each of `subdirs`.
+
+    If `subdirs` names another platform than this one, the environment's specs are solved again.
+    """
+    place = Root.find(root)
+    if file is not None or specs:
+        spec = requested(os.fspath(name), specs, file=file, channel=channel, engine=engine)
+        locked = _solved(spec, subdirs, place, progress)
+    elif set(subdirs) <= {paths.subdir()}:
+        locked = _locked(get(name, place))
+    else:
+        environment = owned(get(name, place))
+        spec = requested(environment.name, environment.specs, channel=channel or environment.channels, engine=engine)
+        locked = _solved(spec, subdirs, place, progress)
+    lockfile.write(Path(output), locked)
     return locked
 
 
@@ -57,15 +84,8 @@ def _beside_packages(environment: Environment) -> list[str]:
     return [f"not in this list, {kind}: {' '.join(names)}" for kind, names in found.items() if names]
 
 
-def lock_spec(
-    spec: EnvironmentSpec,
-    path: Path,
-    *,
-    root: Root,
-    subdirs: Sequence[str] = (),
-    progress: Progress = silent,
-) -> Locked:
-    """Solve for each subdir (by default this one), and write one lockfile; what others have is taken for granted."""
+def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress: Progress) -> Locked:
+    """Solve for each subdir (by default this one), assuming the usual virtual packages of the others."""
     spec = spec.completed()
     if spec.pip:
         raise errors.InvalidRequestError(
@@ -86,9 +106,7 @@ def lock_spec(
                 progress(Event("lock", subdir))
                 request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
                 packages[subdir] = _solved_for(engine, request, root, progress)
-    locked = Locked(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
-    lockfile.write(path, locked)
-    return locked
+    return Locked(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
 
 
 def _solved_for(engine: Engine, request: Request, root: Root, progress: Progress) -> tuple[Package, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from mambakernels import errors, paths
 from mambakernels.engines import EngineName, Package, explicit
 from mambakernels.engines.match_spec import name_of
+from mambakernels.paths import PathLike
 
 # A spec of one of these brings a kernel; where there is none, ipykernel is added.
 _KERNEL_PACKAGES = ("ipykernel", "r-irkernel", "xeus", "bash_kernel", "ijulia", "octave_kernel")
@@ -68,6 +69,44 @@ def read_file(path: Path) -> EnvironmentSpec:
         raise errors.NotFoundError("There is no such file.", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise errors.InvalidRequestError(f"This is not text: {error}.", where=str(path)) from error
+
+
+def requested(
+    name: str,
+    specs: Sequence[str],
+    *,
+    file: PathLike | None = None,
+    locked: PathLike | None = None,
+    channel: str | Sequence[str] = (),
+    engine: EngineName = "auto",
+) -> EnvironmentSpec:
+    """Combine a request's words with its file: environment file, list of specs, `@EXPLICIT` file or lockfile."""
+    given = _from_lockfile(name, specs, file, Path(locked)) if locked is not None else _from_words(name, specs, file)
+    channels = (channel,) if isinstance(channel, str) else tuple(channel)
+    return replace(given, channels=channels or given.channels, engine=engine)
+
+
+def _from_lockfile(name: str, specs: Sequence[str], file: PathLike | None, locked: Path) -> EnvironmentSpec:
+    if specs or file is not None:
+        raise errors.InvalidRequestError(
+            "A lockfile names the exact packages, so it cannot be combined with specs or another file.",
+            next_step="Leave one of them out, or install the specs afterwards.",
+        )
+    exact = read_file(locked)
+    if not exact.packages:
+        raise errors.InvalidRequestError(
+            "This is not a lockfile: it does not name exact packages.",
+            where=str(locked),
+            next_step="A lockfile's name ends in .lock; `mambakernels lock` writes one. For specs, use --file.",
+        )
+    return replace(exact, name=name or locked.stem)
+
+
+def _from_words(name: str, specs: Sequence[str], file: PathLike | None) -> EnvironmentSpec:
+    given = EnvironmentSpec(name, ()) if file is None else read_file(Path(file))
+    if given.packages and specs:
+        raise errors.InvalidRequestError("A file of exact packages cannot be combined with specs.", where=str(file))
+    return replace(given, name=name or given.name, specs=(*given.specs, *specs))
 
 
 def of_packages(name: str, packages: Sequence[Package], channels: Sequence[str] = ()) -> EnvironmentSpec:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mambakernels.environments.environment import Environment
+from mambakernels.engines import EngineName
+from mambakernels.environments import changes
+from mambakernels.environments.environment import Environment, NameOrPath, get
+from mambakernels.errors import translated
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import files
 
@@ -33,8 +37,28 @@ class Verification:
     damage: tuple[Damage, ...]
 
 
-def verify_files(environment: Environment, *, progress: Progress = silent) -> Verification:
-    """Compare every file that a package brought with its SHA-256; a link must be there, bytecode may be remade."""
+@translated
+def verify(
+    name: NameOrPath,
+    *,
+    repair: bool = False,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Verification:
+    """Compare an environment's files with those its packages brought; `repair` links the damaged packages again.
+
+    A file is compared by its SHA-256; a link must exist; bytecode may have been compiled again.
+    """
+    place = Root.find(root)
+    found = _verified(get(name, place), progress)
+    if not (repair and found.damage):
+        return found
+    changes.repair(name, {item.package for item in found.damage}, root=place, engine=engine, progress=progress)
+    return _verified(get(name, place), progress)
+
+
+def _verified(environment: Environment, progress: Progress) -> Verification:
     expected = list(_expected(environment))
     found: list[Damage] = []
     with ThreadPoolExecutor() as pool:

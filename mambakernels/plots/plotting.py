@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -14,7 +13,8 @@ from matplotlib.figure import Figure
 
 from mambakernels.bench import saving
 from mambakernels.bench.pairs import pairs
-from mambakernels.errors import InvalidRequestError, RunError
+from mambakernels.errors import InvalidRequestError, RunError, translated
+from mambakernels.paths import PathLike
 from mambakernels.plots.accuracy import accuracy_against_speed
 from mambakernels.plots.architectures import code_paths
 from mambakernels.plots.page import summary_page
@@ -47,9 +47,10 @@ class Drawn:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
+@translated
 def plot(
-    *sources: str | os.PathLike[str],
-    output: str | os.PathLike[str] = ".",
+    *sources: PathLike,
+    output: PathLike = ".",
     figures: Sequence[str] = (),
     theme: Theme = "light",
     format: FigureFormat = "png",  # noqa: A002 (the word of the command line and of matplotlib)
@@ -63,7 +64,7 @@ def plot(
     """
     if unknown := [name for name in figures if name not in FIGURES]:
         raise InvalidRequestError(f"There is no figure {unknown[0]!r}.", next_step=f"There are: {', '.join(FIGURES)}.")
-    frame = _read([os.fspath(source) for source in sources])
+    frame = _read(sources)
     files, left_out = {}, {}
     for name in figures or FIGURES:
         try:
@@ -91,7 +92,7 @@ def png(figure: Figure, *, dpi: int = 144) -> bytes:
     return compact.getvalue()
 
 
-def _read(sources: Sequence[str]) -> pd.DataFrame:
+def _read(sources: Sequence[PathLike]) -> pd.DataFrame:
     """Read results from one file of `bench` or `collect`, or from executed notebooks and their folders."""
     file = Path(sources[0]) if len(sources) == 1 else Path()
     readers = _READERS.get(file.suffix.lower(), ())
@@ -101,7 +102,7 @@ def _read(sources: Sequence[str]) -> pd.DataFrame:
         except RunError:
             if reader is readers[-1]:
                 raise
-    return results.collect(sources)
+    return results.collect(*sources)
 
 
 def _of_bench(file: Path) -> pd.DataFrame:

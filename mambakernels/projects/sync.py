@@ -15,9 +15,10 @@ from mambakernels import channels, environments, errors, kernels
 from mambakernels.activation import capture
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import Environment, EnvironmentSpec
-from mambakernels.kernels import KernelSpec, commands
-from mambakernels.paths import Root
+from mambakernels.kernels import KernelSpec, commands, registering
+from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.projects import kernels_toml
 from mambakernels.projects.kernels_toml import DeclaredKernel, Project
 from mambakernels.system.credentials import public
 from mambakernels.system.locks import locked
@@ -66,10 +67,23 @@ class Inventory:
     channels: Mapping[str, str]
 
 
+@errors.translated
 def sync(
-    project: Project, root: Root, *, dry_run: bool = False, prune: bool = False, progress: Progress = silent
+    file: PathLike = "kernels.toml",
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
 ) -> Synced:
-    """Make it so, or only say what would be done; see `mambakernels.api.sync`."""
+    """Make the environments and kernels that a project's file declares, and return the steps that took.
+
+    `dry_run` changes nothing. Only what was made for this file is changed, or, with `prune`, removed once the file no
+    longer declares it. `root` takes the place of the file's. An InvalidRequestError says what is wrong in the file;
+    the error of a failed step also says what was done and what is left.
+    """
+    project = kernels_toml.read(Path(file))
+    root = Root.find(root or project.root)
     if dry_run:
         planned = decide(project, take_inventory(project, root), prune=prune)
         return Synced(project.file, root.path, planned.steps, planned.prunable)
@@ -89,11 +103,11 @@ def sync(
 
 def take_inventory(project: Project, root: Root) -> Inventory:
     """Find out what is there; nothing is changed."""
-    there = {environment.name: environment for environment in environments.environments_under(root)}
+    there = {environment.name: environment for environment in environments.list_environments(root)}
     names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
     return Inventory(
         environments=there,
-        kernels=tuple(kernels.list_kernels(root=root)),
+        kernels=tuple(kernels.list(root=root)),
         fingerprints={
             spec.name: capture.fingerprint(there[spec.name].prefix)
             for spec in project.environments
@@ -266,7 +280,7 @@ def _register(step: SyncStep, project: Project, root: Root, progress: Progress) 
     kernel = next(kernel for kernel in project.kernels if kernel.name == step.name)
     progress(Event("register", kernel.name))
     with environments.held(kernel.environment, root) as environment:
-        kernels.register(
+        registering.register(
             environment,
             name=None if kernel.default else kernel.name,
             display_name=kernel.display_name,
@@ -280,16 +294,16 @@ def _register(step: SyncStep, project: Project, root: Root, progress: Progress) 
 
 def _prune_kernel(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
-    for spec in kernels.list_kernels(root=root):
+    for spec in kernels.list(root=root):
         if spec.name == step.name and _is_left_over(spec, project):
-            kernels.unregister(spec.name, data_dir=spec.jupyter)
+            kernels.unregister(spec.name, jupyter=spec.jupyter)
 
 
 def _prune_environment(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
     with environments.held(step.name, root) as environment:
         if environment.declared_in == project.identity:  # it may have been made anew by hand since it was seen
-            kernels.unregister(environment=environment)
+            kernels.unregister_all(environment)
             environments.discard_environment(environment)
 
 

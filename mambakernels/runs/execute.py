@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from mambakernels.errors import NotFoundError, RunError
+from mambakernels.errors import NotFoundError, RunError, translated
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.imports import prepare_nbformat
@@ -55,6 +55,7 @@ class _Outcome:
     error: Failure | None
 
 
+@translated
 def run(
     notebook: str | os.PathLike[str],
     *,

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mambakernels.errors import InvalidRequestError
-from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, source_of, tags_of
+from mambakernels.errors import InvalidRequestError, translated
+from mambakernels.paths import PathLike
+from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of, tags_of
 
 DECLARED_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
@@ -86,6 +87,15 @@ def read_parameters(notebook: Notebook) -> Parameters:
         )
     source = source_of(notebook.content["cells"][cells[0]])
     return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, where)})
+
+
+@translated
+def parse_parameters(notebook: PathLike, assignments: Sequence[str]) -> dict[str, Any]:
+    """Read `name=value` texts as values for a notebook's parameters; InvalidRequestError if one does not fit."""
+    if not assignments:
+        return {}
+    known = read_parameters(read_notebook(notebook))
+    return dict(parse_assignment(text, known) for text in assignments)
 
 
 def parse_assignment(text: str, parameters: Parameters) -> tuple[str, Any]:

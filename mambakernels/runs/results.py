@@ -7,14 +7,14 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
+from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error, translated
 from mambakernels.numeric.intervals import median_interval
 from mambakernels.runs.bundle import MIME_TYPE, Bundle, BundleError, Measurement, decode
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
@@ -77,13 +77,14 @@ _LATER = ("error",)  # files that were saved before do not have it
 _MAYBE_FLAGS = tuple(name for name, kind in _DTYPES.items() if kind == "boolean")
 
 
-def collect(paths: Paths | Iterable[Paths]) -> pd.DataFrame:
+@translated
+def collect(*notebooks: Paths) -> pd.DataFrame:
     """Read every measurement that executed notebooks published into one frame, a row per measurement.
 
     Parameters
     ----------
-    paths
-        Notebooks, folders (searched through, hidden ones left out) or glob patterns.
+    notebooks
+        Executed notebooks, folders (searched through, hidden ones left out) or glob patterns.
 
     Returns
     -------
@@ -114,8 +115,7 @@ def collect(paths: Paths | Iterable[Paths]) -> pd.DataFrame:
     RunError
         A file is no notebook, or a bundle in it does not keep the contract; names the notebook and the cell.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    files = dict.fromkeys(file for path in given for file in _matching(path))
+    files = dict.fromkeys(file for path in notebooks for file in _matching(path))
     return _frame([row for file in files for row in _rows(read_notebook(file))])
 
 

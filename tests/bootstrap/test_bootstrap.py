@@ -23,7 +23,7 @@ from support.engines import needs_micromamba
 from support.misbehaving_server import Server
 
 from mambakernels import errors, paths
-from mambakernels.bootstrap import check, download, ensure, find, remove, sources, unpacking
+from mambakernels.bootstrap import check, download, find, install, remove, sources, unpacking
 from mambakernels.bootstrap.sources import MIRROR_VARIABLE, SUBDIRS, Source
 from mambakernels.paths import Root
 from mambakernels.progress import Event
@@ -146,7 +146,7 @@ def test_every_subdir_in_every_form_from_everywhere(  # noqa: PLR0917 (fixtures 
         "template": server.url + "/some/micromamba-{subdir}" + ending,
     }[how]
     version = "9.8.7" if how == "mirror" else None
-    made = ensure(empty_root, source=source, subdir=subdir, version=version)
+    made = install(empty_root, source=source, subdir=subdir, version=version)
     assert (made.sha256, made.subdir) == (HASH, subdir)
     assert made.verified == ("recorded" if how in {"file", "folder", "file URL"} else "published")
     assert made.path.read_bytes() == FAKE
@@ -178,7 +178,7 @@ def test_a_hostile_member_is_refused(empty_root: Root, tmp_path: Path, what: str
     path = tmp_path / f"a.{ending}"
     path.write_bytes(PACKINGS[ending](tar(member("info/x", FAKE), HOSTILE[what])))
     with pytest.raises(errors.DownloadError, match=r"refused|holds none of"):
-        ensure(empty_root, source=path, sha256=HASH)
+        install(empty_root, source=path, sha256=HASH)
     nothing_is_there(empty_root)
 
 
@@ -191,10 +191,10 @@ def test_an_oversized_member_is_refused(
     path.write_bytes(packed(fake(padding=200_000), HERE, ending))
     assert path.stat().st_size < 5_000
     with pytest.raises(errors.DownloadError, match="larger than 100000 bytes"):
-        ensure(empty_root, source=path)
+        install(empty_root, source=path)
     path.write_bytes(fake(padding=200_000))
     with pytest.raises(errors.DownloadError, match="larger than 100000 bytes"):
-        ensure(empty_root, source=path)
+        install(empty_root, source=path)
     nothing_is_there(empty_root)
 
 
@@ -204,7 +204,7 @@ def test_a_damaged_archive_is_said_so(empty_root: Root, tmp_path: Path, ending: 
     path = tmp_path / f"a.{ending}"
     path.write_bytes(packed(os.urandom(50_000), ELSEWHERE, ending)[:keep])
     with pytest.raises(errors.DownloadError, match=r"damaged|holds none"):
-        ensure(empty_root, source=path, subdir=ELSEWHERE)
+        install(empty_root, source=path, subdir=ELSEWHERE)
     nothing_is_there(empty_root)
 
 
@@ -215,7 +215,7 @@ def test_an_archive_with_a_flipped_byte_is_said_so(empty_root: Root, tmp_path: P
     path = tmp_path / f"a.{ending}"
     path.write_bytes(content)
     with pytest.raises((errors.DownloadError, errors.HashMismatchError), match=r"damaged|SHA-256"):
-        ensure(empty_root, source=path, subdir=ELSEWHERE, sha256=HASH)
+        install(empty_root, source=path, subdir=ELSEWHERE, sha256=HASH)
     nothing_is_there(empty_root)
 
 
@@ -223,7 +223,7 @@ def test_a_zip_that_is_no_package_is_said_so(empty_root: Root, tmp_path: Path) -
     with zipfile.ZipFile(tmp_path / "a.conda", "w") as archive:
         archive.writestr("bin/micromamba", FAKE)
     with pytest.raises(errors.DownloadError, match=r"not a \.conda package"):
-        ensure(empty_root, source=tmp_path / "a.conda")
+        install(empty_root, source=tmp_path / "a.conda")
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------------
@@ -232,14 +232,14 @@ def test_a_zip_that_is_no_package_is_said_so(empty_root: Root, tmp_path: Path) -
 def test_the_pinned_one_comes_from_the_first_source_and_stays(public: Server, empty_root: Root) -> None:
     public.at(asset(), bad.whole(FAKE))
     events: list[Event] = []
-    made = ensure(empty_root, progress=events.append)
+    made = install(empty_root, progress=events.append)
     assert (made.version, made.verified, made.subdir) == (sources.PINNED, "known", HERE)
     assert made.path == empty_root.path / "bin" / "micromamba"
     assert {event.step for event in events} == {"download"}
     assert events[-1].done == len(FAKE)
-    assert ensure(empty_root) == made
-    assert ensure(empty_root, version=sources.PINNED) == made
-    assert ensure(empty_root, version="2.9.0", sha256=HASH.upper()) == made
+    assert install(empty_root) == made
+    assert install(empty_root, version=sources.PINNED) == made
+    assert install(empty_root, version="2.9.0", sha256=HASH.upper()) == made
     assert [path for path, _ in public.seen] == [asset()]
 
 
@@ -247,11 +247,11 @@ def test_the_next_source_is_asked_when_one_fails(public: Server, empty_root: Roo
     number, _, build = sources.PINNED.partition("-")
     public.at(asset(), bad.status(404))
     public.at(f"/api/{HERE}/{number}", bad.whole(packed(FAKE, HERE, "tar.bz2")))
-    assert ensure(empty_root).source.endswith(f"/api/{HERE}/{number}")
+    assert install(empty_root).source.endswith(f"/api/{HERE}/{number}")
     remove(empty_root)
     public.at(f"/api/{HERE}/{number}", bad.status(410))
     public.at(f"/forge/{HERE}/micromamba-{number}-{build}.tar.bz2", bad.whole(packed(FAKE, HERE, "tar.bz2")))
-    assert "/forge/" in ensure(empty_root).source
+    assert "/forge/" in install(empty_root).source
 
 
 def test_when_nothing_answers_every_source_is_named_with_its_answer_and_the_ways_out(
@@ -260,7 +260,7 @@ def test_when_nothing_answers_every_source_is_named_with_its_answer_and_the_ways
     public.at(asset(), bad.status(404))
     public.at(f"/api/{HERE}/{sources.PINNED.partition('-')[0]}", bad.status(403))
     with pytest.raises(errors.DownloadError) as caught:
-        ensure(empty_root)
+        install(empty_root)
     for part in ("release asset", "status 404", "official API", "status 403", "conda-forge", asset()):
         assert part in caught.value.what
     for way in (MIRROR_VARIABLE, "bootstrap --from", "--engine rattler"):
@@ -281,7 +281,7 @@ def test_a_machine_that_is_cut_off_knows_soon(empty_root: Root, monkeypatch: pyt
     for version in (None, "2.8.1", "latest"):
         started = time.monotonic()
         with pytest.raises(errors.DownloadError, match="its name cannot be resolved") as caught:
-            ensure(empty_root, version=version, subdir=ELSEWHERE)
+            install(empty_root, version=version, subdir=ELSEWHERE)
         assert time.monotonic() - started < 2
         assert "github.com" in caught.value.what
 
@@ -291,14 +291,14 @@ def test_patience_bounds_all_sources_together(public: Server, empty_root: Root) 
         public.at(path, bad.mute())
     started = time.monotonic()
     with pytest.raises(errors.DownloadError, match=r"no answer within|nothing came"):
-        ensure(empty_root, patience=1)
+        install(empty_root, patience=1)
     assert time.monotonic() - started < 3
 
 
 def test_a_wrong_hash_is_fatal_names_both_and_asks_no_other_source(public: Server, empty_root: Root) -> None:
     public.at(asset(), bad.whole(fake("6.6.6")))
     with pytest.raises(errors.HashMismatchError) as caught:
-        ensure(empty_root)
+        install(empty_root)
     assert HASH in str(caught.value)
     assert hashlib.sha256(fake("6.6.6")).hexdigest() in str(caught.value)
     assert MIRROR_VARIABLE in str(caught.value)
@@ -308,7 +308,7 @@ def test_a_wrong_hash_is_fatal_names_both_and_asks_no_other_source(public: Serve
     public.at(asset(), bad.status(404))
     public.at(f"/api/{HERE}/{number}", bad.whole(packed(fake("6.6.6"), HERE, "tar.bz2")))
     with pytest.raises(errors.HashMismatchError, match=HASH):
-        ensure(empty_root)
+        install(empty_root)
     nothing_is_there(empty_root)
 
 
@@ -319,19 +319,19 @@ def test_another_version_is_checked_against_its_published_hash(public: Server, e
     public.at(asset(full), bad.whole(content))
     sums = asset(full) + ".sha256"
     with pytest.raises(errors.DownloadError, match="none is published"):
-        ensure(empty_root, version=version)
+        install(empty_root, version=version)
     public.at(sums, bad.whole(b"0" * 64))
     with pytest.raises(errors.HashMismatchError, match="0" * 64):
-        ensure(empty_root, version=version)
+        install(empty_root, version=version)
     nothing_is_there(empty_root)
     public.at(sums, bad.whole(hashlib.sha256(content).hexdigest().encode() + b"\n"))
-    made = ensure(empty_root, version=version)
+    made = install(empty_root, version=version)
     assert made.verified == "published"
     assert made.version == ("2.8.1" if version == "latest" else "2.8.1-0")
     fetched = public.count(asset(full))
-    assert ensure(empty_root, version=version) == made
+    assert install(empty_root, version=version) == made
     assert public.count(asset(full)) == fetched
-    assert ensure(empty_root) == made  # without a version, what is there will do
+    assert install(empty_root) == made  # without a version, what is there will do
 
 
 def test_the_published_hash_next_to_an_archive_is_that_of_the_executable(server: Server, empty_root: Root) -> None:
@@ -339,19 +339,19 @@ def test_the_published_hash_next_to_an_archive_is_that_of_the_executable(server:
     url = server.at("/micromamba-x.tar.bz2", bad.whole(archive))
     for published in (HASH, hashlib.sha256(archive).hexdigest() + "  micromamba-x.tar.bz2"):
         server.at("/micromamba-x.tar.bz2.sha256", bad.whole(published.encode()))
-        assert ensure(empty_root, source=url).verified == "published"
+        assert install(empty_root, source=url).verified == "published"
         remove(empty_root)
 
 
 def test_an_address_without_a_hash_is_checked_against_the_known_ones(public: Server, empty_root: Root) -> None:
     url = public.at("/my/micromamba-own", bad.whole(fake("5.5.5")))
     with pytest.raises(errors.HashMismatchError, match=HASH):
-        ensure(empty_root, source=url)
+        install(empty_root, source=url)
     nothing_is_there(empty_root)
     given = hashlib.sha256(fake("5.5.5")).hexdigest()
-    assert ensure(empty_root, source=url, sha256=given).verified == "given"
+    assert install(empty_root, source=url, sha256=given).verified == "given"
     public.at("/my/micromamba-own", bad.whole(FAKE))
-    made = ensure(empty_root, source=url)
+    made = install(empty_root, source=url)
     assert (made.verified, made.version) == ("known", sources.PINNED)
 
 
@@ -361,11 +361,11 @@ def test_a_subdir_without_a_known_hash_needs_one(
     monkeypatch.setattr(sources, "HASHES", {sources.PINNED: {}})
     public.at(asset(subdir="linux-ppc64le"), bad.whole(FAKE))
     with pytest.raises(errors.DownloadError, match="no SHA-256 is known"):
-        ensure(empty_root, subdir="linux-ppc64le")
+        install(empty_root, subdir="linux-ppc64le")
     public.at(asset(subdir="linux-ppc64le") + ".sha256", bad.whole(HASH.encode()))
-    assert ensure(empty_root, subdir="linux-ppc64le").verified == "published"
+    assert install(empty_root, subdir="linux-ppc64le").verified == "published"
     (tmp_path / "micromamba").write_bytes(FAKE)
-    assert ensure(empty_root, subdir="linux-ppc64le", source=tmp_path / "micromamba").verified == "recorded"
+    assert install(empty_root, subdir="linux-ppc64le", source=tmp_path / "micromamba").verified == "recorded"
 
 
 def test_only_ppc64le_has_no_known_hash() -> None:
@@ -379,7 +379,7 @@ def test_the_mirror_of_the_variable_takes_the_place_of_the_sources(
     monkeypatch.setenv(MIRROR_VARIABLE, public.url + "/mirror")
     public.at(f"/mirror/{sources.PINNED}/micromamba-{HERE}", bad.whole(FAKE))
     public.at(asset(), bad.whole(FAKE))
-    assert "/mirror/" in ensure(empty_root).source
+    assert "/mirror/" in install(empty_root).source
     assert public.count(asset()) == 0
 
 
@@ -387,14 +387,14 @@ def test_a_mirror_that_does_not_answer_is_asked_once(empty_root: Root, monkeypat
     with bad.serving() as gone:
         monkeypatch.setenv(MIRROR_VARIABLE, gone.url)
     with pytest.raises(errors.DownloadError, match="refused") as caught:
-        ensure(empty_root)
+        install(empty_root)
     assert caught.value.what.count("\n- ") == 1
     assert "other names" not in caught.value.what
 
 
 def test_a_mirror_that_has_nothing_is_one_line(server: Server, empty_root: Root) -> None:
     with pytest.raises(errors.DownloadError, match=r"7 other names there\): status 404") as caught:
-        ensure(empty_root, source=server.url + "/nothing")
+        install(empty_root, source=server.url + "/nothing")
     assert caught.value.what.count("\n- ") == 1
 
 
@@ -402,10 +402,10 @@ def test_a_mirror_with_a_conda_channels_layout_will_do(public: Server, empty_roo
     number, _, build = sources.PINNED.partition("-")
     path = f"/channel/{HERE}/micromamba-{number}-{build}"
     public.at(path + ".tar.bz2", bad.whole(packed(FAKE, HERE, "tar.bz2")))
-    assert ensure(empty_root, source=public.url + "/channel").verified == "known"
+    assert install(empty_root, source=public.url + "/channel").verified == "known"
     remove(empty_root)
     public.at(path + ".conda", bad.whole(packed(FAKE, HERE, "conda")))
-    assert ensure(empty_root, source=public.url + "/channel").source.endswith(".conda")
+    assert install(empty_root, source=public.url + "/channel").source.endswith(".conda")
 
 
 @pytest.mark.parametrize(
@@ -421,14 +421,14 @@ def test_a_mirror_with_a_conda_channels_layout_will_do(public: Server, empty_roo
 )
 def test_what_makes_no_sense_is_refused(empty_root: Root, options: dict[str, str], what: str) -> None:
     with pytest.raises(errors.InvalidRequestError, match=what):
-        ensure(empty_root, **options)  # type: ignore[arg-type]
+        install(empty_root, **options)  # type: ignore[arg-type]
 
 
 def test_a_file_or_folder_that_does_not_hold_it_is_named(empty_root: Root, tmp_path: Path) -> None:
     with pytest.raises(errors.NotFoundError, match="no such file or folder"):
-        ensure(empty_root, source=tmp_path / "nothing")
+        install(empty_root, source=tmp_path / "nothing")
     with pytest.raises(errors.NotFoundError, match=f"holds no micromamba for {HERE}"):
-        ensure(empty_root, source=tmp_path)
+        install(empty_root, source=tmp_path)
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------
@@ -446,38 +446,38 @@ def test_a_file_or_folder_that_does_not_hold_it_is_named(empty_root: Root, tmp_p
 def test_one_that_does_not_run_is_fatal(empty_root: Root, tmp_path: Path, content: bytes, what: str) -> None:
     (tmp_path / "micromamba").write_bytes(content)
     with pytest.raises(errors.EngineError, match=what):
-        ensure(empty_root, source=tmp_path / "micromamba")
+        install(empty_root, source=tmp_path / "micromamba")
     nothing_is_there(empty_root)
 
 
 def test_one_that_says_another_version_than_asked_for_is_refused(empty_root: Root, tmp_path: Path) -> None:
     (tmp_path / "micromamba").write_bytes(FAKE)
     with pytest.raises(errors.EngineError, match=r"9\.8\.7, and 1\.2\.3 was asked for"):
-        ensure(empty_root, source=tmp_path / "micromamba", version="1.2.3")
+        install(empty_root, source=tmp_path / "micromamba", version="1.2.3")
     nothing_is_there(empty_root)
 
 
 def test_one_that_was_changed_is_noticed_and_repaired(public: Server, empty_root: Root) -> None:
     public.at(asset(), bad.whole(FAKE))
-    made = ensure(empty_root)
+    made = install(empty_root)
     made.path.write_bytes(fake("6.6.6"))
     with pytest.raises(errors.HashMismatchError, match=HASH):
         check(empty_root)
-    assert ensure(empty_root) == made
+    assert install(empty_root) == made
     assert check(empty_root) == made
     made.path.with_name("micromamba.json").write_text("{")
     with pytest.raises(errors.EngineError, match="Nothing is recorded"):
         check(empty_root)
-    assert ensure(empty_root) == made
+    assert install(empty_root) == made
 
 
 def test_a_failed_replacement_leaves_the_old_one(public: Server, empty_root: Root) -> None:
     public.at(asset(), bad.whole(FAKE))
-    made = ensure(empty_root)
+    made = install(empty_root)
     public.at(asset("2.8.1-0") + ".sha256", bad.whole(b"0" * 64))
     public.at(asset("2.8.1-0"), bad.whole(fake("2.8.1")))
     with pytest.raises(errors.HashMismatchError):
-        ensure(empty_root, version="2.8.1")
+        install(empty_root, version="2.8.1")
     assert check(empty_root) == made
 
 
@@ -487,11 +487,11 @@ def test_remove_takes_everything_of_it(public: Server, empty_root: Root) -> None
         check(empty_root)
     public.at(asset(), bad.truncated(FAKE, 3))
     with pytest.raises(errors.DownloadError):
-        ensure(empty_root)
+        install(empty_root)
     assert not remove(empty_root)
     assert list((empty_root.path / "bin").iterdir()) == []
     public.at(asset(), bad.whole(FAKE))
-    ensure(empty_root)
+    install(empty_root)
     assert remove(empty_root)
     assert find(empty_root) is None
     assert list((empty_root.path / "bin").iterdir()) == []
@@ -509,14 +509,14 @@ def test_one_that_we_did_not_put_there_is_found_and_stays(empty_root: Root) -> N
 def test_one_is_carried_to_a_machine_without_a_network(public: Server, empty_root: Root, tmp_path: Path) -> None:
     public.at(asset(subdir=ELSEWHERE), bad.whole(FAKE))
     stick = tmp_path / "stick"
-    made = ensure(empty_root, subdir=ELSEWHERE, output=stick)
+    made = install(empty_root, subdir=ELSEWHERE, output=stick)
     assert made.path.parent == stick
     assert (stick / f"{made.path.name}.sha256").read_text().strip() == HASH
-    there = ensure(Root(tmp_path / "there"), source=stick, subdir=ELSEWHERE)
+    there = install(Root(tmp_path / "there"), source=stick, subdir=ELSEWHERE)
     assert (there.sha256, there.verified) == (HASH, "published")
     made.path.write_bytes(fake("6.6.6"))
     with pytest.raises(errors.HashMismatchError):
-        ensure(Root(tmp_path / "there too"), source=stick, subdir=ELSEWHERE)
+        install(Root(tmp_path / "there too"), source=stick, subdir=ELSEWHERE)
 
 
 # --- many at once, and ends in between -------------------------------------------------------------------------------
@@ -612,7 +612,7 @@ def test_a_failure_on_the_command_line_says_what_to_do(cli: Cli, empty_root: Roo
 def test_the_real_one(server: Server, empty_root: Root, ending: str) -> None:
     content = Path(os.environ["MAMBA_EXE"]).read_bytes()
     url = server.at("/one", bad.whole(packed(content, HERE, ending) if ending else content))
-    made = ensure(empty_root, source=url, sha256=hashlib.sha256(content).hexdigest())
+    made = install(empty_root, source=url, sha256=hashlib.sha256(content).hexdigest())
     assert made.path.read_bytes() == content
     assert check(empty_root) == made
     assert made.version[0].isdigit()

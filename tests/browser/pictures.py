@@ -65,7 +65,7 @@ def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) ->
     import mambakernels
     from mambakernels.demo import notebook as shipped_notebook
 
-    titles = {spec.environment: spec.display_name for spec in mambakernels.list_kernels()}
+    titles = {spec.environment: spec.display_name for spec in mambakernels.kernels.list()}
     assert len(titles) == kernels
     shutil.copy(shipped_notebook(), home)
     state = home / ".cache" / "pictures"

@@ -16,7 +16,7 @@ from support.running_kernels import make_environment
 import mambakernels
 from mambakernels import kernels, paths
 from mambakernels.environments import Environment
-from mambakernels.kernels import logo
+from mambakernels.kernels import logo, registering
 
 pytestmark = pytest.mark.browser
 
@@ -45,13 +45,13 @@ def lab(environments: dict[str, Environment], tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def titles(environments: dict[str, Environment]) -> dict[str, str]:
     """What each environment's kernel is called in JupyterLab, by its BLAS."""
-    shown = {spec.name: spec.display_name for spec in mambakernels.list_kernels()}
+    shown = {spec.name: spec.display_name for spec in mambakernels.kernels.list()}
     return {blas: shown[environment.name] for blas, environment in environments.items()}
 
 
 def test_the_launcher_shows_every_kernel(lab: Lab, page: Page) -> None:
     shown = [card.text_content() for card in lab.launcher(page).all()]
-    assert {spec.display_name for spec in mambakernels.list_kernels()} <= set(shown)
+    assert {spec.display_name for spec in mambakernels.kernels.list()} <= set(shown)
     assert len(shown) == len(set(shown)), "two kernels that nobody could tell apart"
 
 
@@ -68,7 +68,7 @@ def test_a_variant_appears_in_a_running_jupyterlab_and_is_what_it_says(
     lab: Lab, page: Page, environments: dict[str, Environment]
 ) -> None:
     environment = environments[CHOSEN[0]]
-    (spec,) = kernels.register(environment, variant="careful", env={"MODE": "$careful"}, threads=1)
+    (spec,) = registering.register(environment, variant="careful", env={"MODE": "$careful"}, threads=1)
     try:
         notebook = lab.new(page, spec.display_name)
         notebook.write(notebook.cells.first, "import os\nprint(os.environ['MODE'], os.environ['OMP_NUM_THREADS'])")
@@ -81,7 +81,7 @@ def test_a_variant_appears_in_a_running_jupyterlab_and_is_what_it_says(
 
 def test_a_kernel_whose_environment_was_moved_says_so_in_the_notebook(lab: Lab, page: Page, tmp_path: Path) -> None:
     environment = make_environment(tmp_path / "root", "wanderer")
-    (spec,) = kernels.register(environment)
+    (spec,) = registering.register(environment)
     environment.prefix.rename(tmp_path / "elsewhere")
     try:
         notebook = lab.new(page, spec.display_name)

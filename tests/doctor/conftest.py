@@ -57,5 +57,5 @@ def world(tmp_path: Path, ward_channel: Path) -> World:
 def one(world: World) -> kernels.KernelSpec:
     """The kernel of an environment that is well."""
     world.create("one", "python", "ipykernel")
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     return spec

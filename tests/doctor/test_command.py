@@ -74,6 +74,6 @@ def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: 
 def test_it_can_be_called_again_and_again(world: World, one: kernels.KernelSpec) -> None:
     shutil.rmtree(one.prefix)
     for _ in range(2):  # the name of the function is not that of a module
-        assert not mambakernels.examine("one", root=world.root).healthy
-    mambakernels.prune(root=world.root)
-    assert mambakernels.examine(fix=True, root=world.root).healthy
+        assert not mambakernels.doctor("one", root=world.root).healthy
+    mambakernels.kernels.prune(root=world.root)
+    assert mambakernels.doctor(fix=True, root=world.root).healthy

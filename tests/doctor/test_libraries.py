@@ -21,7 +21,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems' li
 def mkl(world: World) -> kernels.KernelSpec:
     """The kernel of an environment that is made for MKL."""
     world.create("np-mkl", "python", "ipykernel", "numpy", "libblas=*=*mkl")
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     assert spec.blas == "mkl"
     return spec
 

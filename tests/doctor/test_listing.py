@@ -12,6 +12,7 @@ from support.examination import look, only, snapshot, stays
 from support.world import World
 
 from mambakernels import kernels
+from mambakernels.kernels import registering
 
 
 def write(folder: Path, **fields: Any) -> Path:
@@ -24,7 +25,7 @@ def write(folder: Path, **fields: Any) -> Path:
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_hidden_by_anothers(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kernels.register(world.read("one"), threads=3)
+    registering.register(world.read("one"), threads=3)
     other = write(tmp_path / "first" / "kernels" / "ONE")
     assert look(world).findings == ()
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "first"))
@@ -33,8 +34,8 @@ def test_a_kernel_hidden_by_anothers(world: World, tmp_path: Path, monkeypatch: 
     assert str(other) in finding.what
     unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
     assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-2 --threads 3"
-    kernels.unregister("one", data_dir=tmp_path / "jupyter")
-    kernels.register(world.read("one"), name="one-2", threads=3)
+    kernels.unregister("one", jupyter=tmp_path / "jupyter")
+    registering.register(world.read("one"), name="one-2", threads=3)
     assert look(world).findings == ()
 
 
@@ -52,12 +53,12 @@ def test_a_kernel_that_hides_anothers(world: World, tmp_path: Path) -> None:
 def test_the_same_kernel_in_two_folders(
     world: World, one: kernels.KernelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernels.register(world.read("one"), data_dir=tmp_path / "project")
+    registering.register(world.read("one"), data_dir=tmp_path / "project")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "project"))
     hidden = only(look(world))
     assert (hidden.check, hidden.severity, hidden.path) == ("hidden", "note", one.path)
     assert hidden.remedy == f"mambakernels unregister one --jupyter {one.jupyter}"
-    kernels.unregister("one", data_dir=one.jupyter)
+    kernels.unregister("one", jupyter=one.jupyter)
     assert look(world).findings == ()
 
 
@@ -65,7 +66,7 @@ def test_the_same_kernel_in_two_folders(
 def test_a_folder_that_jupyter_does_not_look_into(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernels.register(world.read("one"), variant="mine", data_dir=tmp_path / "a project")
+    registering.register(world.read("one"), variant="mine", data_dir=tmp_path / "a project")
     finding = stays(world, "not-searched")
     assert (finding.severity, finding.kernel) == ("warning", "one-mine")
     assert finding.remedy.startswith(f"export JUPYTER_PATH='{tmp_path / 'a project'}'")
@@ -83,8 +84,8 @@ def test_a_name_that_jupyter_does_not_accept(world: World, one: kernels.KernelSp
     ]
     unregister = f"mambakernels unregister 'my one' --jupyter {one.jupyter}"
     assert found.findings[-1].remedy == f"{unregister} && mambakernels register one"
-    kernels.unregister("my one", data_dir=one.jupyter)
-    kernels.register(world.read("one"))
+    kernels.unregister("my one", jupyter=one.jupyter)
+    registering.register(world.read("one"))
     assert look(world).findings == ()
 
 
@@ -149,5 +150,5 @@ def test_what_others_wrote_is_left_as_it_is(
     assert world.variables("one")["LATER"] == "yes"
     shutil.rmtree(one.prefix)
     assert not look(world, fix=True, start=True).mended
-    kernels.prune(kernels.prunable())
+    kernels.prune(kernels.prune(dry_run=True))
     assert [snapshot(folder) for folder in folders] == theirs

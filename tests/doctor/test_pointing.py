@@ -13,6 +13,7 @@ from support.world import World
 from mambakernels import kernels
 from mambakernels.environments import MANIFEST
 from mambakernels.errors import KernelError, NotFoundError
+from mambakernels.kernels import registering
 
 
 @pytest.mark.usefixtures("one")
@@ -29,7 +30,7 @@ def test_without_any_kernel_nothing_is_found(world: World) -> None:
 
 
 def test_an_environment_that_is_gone(world: World, one: kernels.KernelSpec) -> None:
-    kernels.register(world.read("one"), variant="fast", display_name="My {kernel}", env={"A": "$a b"}, threads=2)
+    registering.register(world.read("one"), variant="fast", display_name="My {kernel}", env={"A": "$a b"}, threads=2)
     kernels.unregister("one")
     one.prefix.rename(one.prefix.with_name("two"))
     finding = stays(world, "prefix-gone")  # it may be moved, or on a disk that is not there now
@@ -116,7 +117,7 @@ def test_variables_that_jupyter_does_not_take(world: World, one: kernels.KernelS
     change(one.path, lambda document: document.update(env=env))
     finding = stays(world, "kernelspec", start=True)
     assert (finding.severity, finding.remedy) == ("error", "mambakernels register one")
-    kernels.register(world.read("one"))
+    registering.register(world.read("one"))
     assert look(world).findings == ()
 
 
@@ -127,12 +128,12 @@ def test_a_kernelspec_that_cannot_be_read(world: World, one: kernels.KernelSpec)
     assert finding.remedy == f"rm -r {one.path}"
     assert look(world, "one").findings == (finding,)
     with pytest.raises(KernelError, match="damaged") as caught:
-        kernels.register(world.read("one"))
+        registering.register(world.read("one"))
     assert finding.remedy in str(caught.value.next_step)
     (one.path / "kernel.json").unlink()
     assert only(look(world)) == finding
     shutil.rmtree(one.path)
-    kernels.register(world.read("one"))
+    registering.register(world.read("one"))
     assert look(world).findings == ()
 
 
@@ -148,27 +149,27 @@ def test_a_copy_is_its_makers(world: World, one: kernels.KernelSpec) -> None:
     after = look(world, fix=True)
     assert [(item.check, item.fixable) for item in after.findings] == [("copied", False), ("launcher-gone", False)]
     assert snapshot(mine) == before
-    kernels.register(world.read("one"), name="mine", display_name="Mine {{a}}")
+    registering.register(world.read("one"), name="mine", display_name="Mine {{a}}")
     assert look(world).findings == ()
 
 
 def test_a_projects_kernel_is_registered_by_its_file(world: World, one: kernels.KernelSpec) -> None:
     file = str(world.path / "a project" / "kernels.toml")
-    kernels.register(world.read("one"), declared_in=file)
+    registering.register(world.read("one"), declared_in=file)
     (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
     assert only(look(world)).remedy == f"mambakernels sync '{file}'"
-    kernels.register(world.read("one"), declared_in=file, env={"MKL_DEBUG_CPU_TYPE": "5"})
+    registering.register(world.read("one"), declared_in=file, env={"MKL_DEBUG_CPU_TYPE": "5"})
     assert only(look(world)).remedy == f"\"${{EDITOR:-vi}}\" '{file}' && mambakernels sync '{file}'"
-    kernels.register(world.read("one"), declared_in=file)
+    registering.register(world.read("one"), declared_in=file)
     (one.path / "start.sh").unlink()  # of which sync knows nothing
     unregister = f"mambakernels unregister one --jupyter {one.jupyter}"
     assert mends(world, "launcher-gone").remedy == f"{unregister} && mambakernels sync '{file}'"
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     assert spec.declared_in == file
 
 
 def test_all_kernels_of_an_environment_are_mended(world: World, one: kernels.KernelSpec) -> None:
-    kernels.register(world.read("one"), variant="fast", env={"FAST": "yes"})
+    registering.register(world.read("one"), variant="fast", env={"FAST": "yes"})
     (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
     assert [finding.check for finding in look(world).findings] == ["drift", "drift"]
     after = look(world, fix=True)
@@ -192,7 +193,7 @@ def test_names_choose_kernels_and_environments(world: World, one: kernels.Kernel
 def test_an_environment_of_another_root_is_mended_there(world: World, tmp_path: Path) -> None:
     other = World(tmp_path / "other", world.channel, world.engine)
     other.create("far", "python", "ipykernel")
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     spec.program.unlink()
     finding = mends(world, "program-gone")
     assert f"--root '{other.root}'" in finding.remedy
@@ -240,7 +241,7 @@ def without_ipykernel(world: World) -> Path:
         manifest["specs"] = ["python", "stem"]
 
     change(prefix, forget)
-    kernels.register(world.read("bare"))
+    registering.register(world.read("bare"))
     return prefix
 
 

@@ -31,7 +31,7 @@ def on_four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def blis(world: World, monkeypatch: pytest.MonkeyPatch) -> kernels.KernelSpec:
     on_four_cores(monkeypatch)
     world.create("np-blis", "python", "ipykernel", "libblas=*=*blis")
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     return spec
 
 
@@ -49,9 +49,9 @@ def test_blis_on_one_thread(world: World, blis: kernels.KernelSpec, monkeypatch:
 def test_blis_that_was_left_to_itself_is_not_changed(
     world: World,
 ) -> None:
-    kernels.register(world.read("np-blis"), threads=0)
+    registering.register(world.read("np-blis"), threads=0)
     stays(world, "blis-threads")
-    kernels.register(world.read("np-blis"), env={"OMP_NUM_THREADS": "3"})
+    registering.register(world.read("np-blis"), env={"OMP_NUM_THREADS": "3"})
     assert look(world).findings == ()
 
 
@@ -77,18 +77,18 @@ def test_a_limit_that_is_no_longer_right(world: World, monkeypatch: pytest.Monke
 
 
 def test_a_number_of_threads_that_was_asked_for_is_no_limit(world: World, blis: kernels.KernelSpec) -> None:
-    kernels.register(world.read(blis.environment), threads=1)
+    registering.register(world.read(blis.environment), threads=1)
     assert look(world).findings == ()
 
 
 def test_a_quota_below_what_was_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.create("np", "python", "ipykernel", "libblas=*=*openblas", register=False)
     in_a_container(monkeypatch)
-    kernels.register(world.read("np"), threads=4)
+    registering.register(world.read("np"), threads=4)
     finding = stays(world, "cpu-quota", machine=TIGHT)
     assert "is told to use 4 threads" in finding.what
     assert finding.remedy == "mambakernels register np --threads 2"
-    kernels.register(world.read("np"), threads=2)
+    registering.register(world.read("np"), threads=2)
     assert look(world, machine=TIGHT).findings == ()
 
 
@@ -110,20 +110,22 @@ def test_packages_of_the_user_in_place_of_the_environments(
     change(one.path, lambda document: document["env"].pop("PYTHONNOUSERSITE"))
     finding = mends(world, "user-site")
     assert finding.what.endswith("the environment's: numpy.")
-    kernels.register(world.read("one"), env={"PYTHONNOUSERSITE": ""})
+    registering.register(world.read("one"), env={"PYTHONNOUSERSITE": ""})
     assert stays(world, "user-site").remedy == "mambakernels register one"
 
 
 @pytest.mark.parametrize("name", ["MKL_DEBUG_CPU_TYPE", "KMP_DUPLICATE_LIB_OK"])
 @pytest.mark.usefixtures("one")
 def test_settings_that_nobody_should_make(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    kernels.register(world.read("one"), env={name: "5", "OTHER": "a b"})
+    registering.register(world.read("one"), env={name: "5", "OTHER": "a b"})
     finding = stays(world, "setting")
     assert (finding.severity, finding.kernel) == ("warning", "one")
     assert finding.remedy == "mambakernels register one --env 'OTHER=a b'"
-    kernels.register(world.read("one"), env={"MKL_DEBUG_CPU_TYPE": "5", "KMP_DUPLICATE_LIB_OK": "1", "OTHER": "a b"})
+    registering.register(
+        world.read("one"), env={"MKL_DEBUG_CPU_TYPE": "5", "KMP_DUPLICATE_LIB_OK": "1", "OTHER": "a b"}
+    )
     assert {item.remedy for item in look(world).findings} == {"mambakernels register one --env 'OTHER=a b'"}
-    kernels.register(world.read("one"))
+    registering.register(world.read("one"))
     monkeypatch.setenv(name, "5")
     finding = only(look(world))
     assert (finding.kernel, finding.environment, finding.remedy) == (None, None, f"unset {name}")
@@ -139,17 +141,17 @@ def test_settings_of_another_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world.create("np", "python", "ipykernel", "libblas=*=*openblas")
-    kernels.register(world.read("np"), env={name: "x"}, threads=2)
+    registering.register(world.read("np"), env={name: "x"}, threads=2)
     assert [finding.what.partition(" ")[0] for finding in look(world).findings] == [name] * found
     assert look(world).healthy
-    kernels.register(world.read("np"), threads=2)
+    registering.register(world.read("np"), threads=2)
     monkeypatch.setenv(name, "x")
     assert [finding.kernel for finding in look(world).findings] == [None] * found
 
 
 def test_a_setting_of_the_environment(world: World, one: kernels.KernelSpec) -> None:
     (one.prefix / "etc" / "conda" / "env_vars.d" / "old.json").write_text('{"MKL_DEBUG_CPU_TYPE": "5"}')
-    kernels.register(world.read("one"))
+    registering.register(world.read("one"))
     assert stays(world, "setting").remedy == "mambakernels register one --env MKL_DEBUG_CPU_TYPE="
-    kernels.register(world.read("one"), env={"MKL_DEBUG_CPU_TYPE": ""})
+    registering.register(world.read("one"), env={"MKL_DEBUG_CPU_TYPE": ""})
     assert look(world).findings == ()

@@ -9,8 +9,9 @@ from support.examination import look, only, site
 from support.world import World
 
 from mambakernels import kernels
-from mambakernels.doctor import examine
+from mambakernels.doctor import doctor
 from mambakernels.environments import MANIFEST, Environment
+from mambakernels.kernels import registering
 from mambakernels.paths import Root
 from mambakernels.progress import Event
 
@@ -19,7 +20,7 @@ from mambakernels.progress import Event
 def test_kernels_that_start(
     world: World,
 ) -> None:
-    kernels.register(world.read("one"), variant="other", env={"A": "b"})
+    registering.register(world.read("one"), variant="other", env={"A": "b"})
     events: list[Event] = []
     found = look(world, start=True, progress=events.append)
     assert (found.findings, found.kernels, found.started) == ((), 2, True)
@@ -67,8 +68,8 @@ def test_a_numpy_that_cannot_be_imported(world: World, one: kernels.KernelSpec) 
 def test_the_library_that_really_runs(root: Root, environments: dict[str, Environment]) -> None:
     """A kernel tells which BLAS it runs on; the manifest of one is made to say another."""
     for environment in environments.values():
-        kernels.register(environment)
-    found = examine(root=root, start=True).findings
+        registering.register(environment)
+    found = doctor(root=root, start=True).findings
     elsewhere = "not-searched"  # the session's kernels are in a folder that the root knows, and this test's Jupyter not
     assert [finding for finding in found if finding.severity != "note" and finding.check != elsewhere] == []
     openblas = environments["openblas"]
@@ -78,7 +79,7 @@ def test_the_library_that_really_runs(root: Root, environments: dict[str, Enviro
     content["specs"] = ["python", "numpy", "libblas=*=*netlib"]
     try:
         manifest.write_text(json.dumps(content))
-        found = examine([openblas.name], root=root).findings
+        found = doctor(openblas.name, root=root).findings
     finally:
         manifest.write_bytes(before)
     assert {finding.check for finding in found} - {elsewhere} == {"blas"}

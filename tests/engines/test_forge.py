@@ -474,7 +474,7 @@ def test_create_from_an_address(engine: Engine, formed: Site, root_folder: Path)
     assert made.channels == (formed.url(),)
     assert made.engine.startswith(name)
     assert {"python", "greeter", "ipykernel", "activated"} <= {package.name for package in made.packages}
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     document = json.loads((spec.path / "kernel.json").read_text())
     assert document["env"]["FORGE_DATA"] == str(made.prefix / "share" / "activated")
     assert document["env"]["FORGE_VARIABLE"] == "from a package"
@@ -508,4 +508,4 @@ def test_a_failed_creation_leaves_nothing(engine: Engine, site: Site, root_folde
     with pytest.raises(errors.MambakernelsError, match="tiny"):
         mambakernels.create("forged", ["python", "patched"], channel=site.url(), engine=name, root=root_folder)
     assert list((root_folder / "envs").iterdir()) == []
-    assert kernels.list_kernels() == []
+    assert kernels.list() == []

@@ -107,10 +107,10 @@ def test_install_keeps_a_compiled_module_that_has_no_source(world: World) -> Non
 
 def test_install_activates_kernels_anew_in_every_way_they_were_registered(world: World) -> None:
     world.create()
-    mambakernels.register("one", kernel="one-fast", display_name="Fast", env={"A": "a b$c"}, root=world.root)
-    mambakernels.register("one", kernel="something", root=world.root)
+    mambakernels.kernels.register("one", kernel="one-fast", display_name="Fast", env={"A": "a b$c"}, root=world.root)
+    mambakernels.kernels.register("one", kernel="something", root=world.root)
     mambakernels.install("one", ["activating"], **world.options)
-    listed = {spec.name: spec for spec in kernels.list_kernels()}
+    listed = {spec.name: spec for spec in kernels.list()}
     assert set(listed) == {"one", "one-fast", "something"}
     assert listed["one-fast"].display_name == "Fast"
     assert {world.variables(name)["ACTIVATING"] for name in listed} == {"1.0"}
@@ -171,7 +171,7 @@ def test_a_creation_that_fails_leaves_nothing(world: World) -> None:
     with pytest.raises(errors.EngineError, match="stem"):
         world.create("one", "python", spec)
     assert list((world.root / "envs").iterdir()) == []
-    assert kernels.list_kernels() == []
+    assert kernels.list() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -70,7 +70,7 @@ def test_a_whole_life_is_the_same(worlds: list[World], monkeypatch: pytest.Monke
 def state(world: World) -> Any:
     """All there is to compare: manifests, `conda-meta`, files, capture, kernels."""
     found = {}
-    for environment in mambakernels.list_environments(root=world.root):
+    for environment in mambakernels.list(root=world.root):
         prefix = environment.prefix
         captured = capture.capture(prefix, root=world.root)
         found[environment.name] = {
@@ -84,7 +84,7 @@ def state(world: World) -> Any:
             "activation": neutral(world, str(replace(captured, fingerprint=""))),
             "damage": mambakernels.verify(environment.name, root=world.root).damage,
         }
-    return found, [neutral(world, str((item.name, item.display_name, item.argv))) for item in kernels.list_kernels()]
+    return found, [neutral(world, str((item.name, item.display_name, item.argv))) for item in kernels.list()]
 
 
 def _files(prefix: Path) -> list[str]:

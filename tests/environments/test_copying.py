@@ -13,6 +13,7 @@ from support.world import World
 
 import mambakernels
 from mambakernels import environments, errors, kernels
+from mambakernels.kernels import registered
 
 
 def prepared(world: World) -> None:
@@ -24,8 +25,8 @@ def prepared(world: World) -> None:
     (prefix / "bin" / "inside").symlink_to(prefix / "bin" / "mine")
     (prefix / "bin" / "outside").symlink_to(world.path)
     (prefix / "notes.txt").write_text(f"not {prefix}-data, {prefix}.old nor {prefix}2, but {prefix}. And {prefix}/x\n")
-    mambakernels.register("one", kernel="one-fast", display_name="Fast", env={"A": "1"}, root=world.root)
-    mambakernels.register("one", kernel="oneself", root=world.root)
+    mambakernels.kernels.register("one", kernel="one-fast", display_name="Fast", env={"A": "1"}, root=world.root)
+    mambakernels.kernels.register("one", kernel="oneself", root=world.root)
 
 
 def test_a_clone_is_the_same_at_another_place(world: World) -> None:
@@ -42,7 +43,7 @@ def test_a_clone_is_the_same_at_another_place(world: World) -> None:
     old, new = source.prefix, made.prefix
     assert (new / "notes.txt").read_text() == f"not {old}-data, {old}.old nor {old}2, but {new}. And {new}/x\n"
     assert tree(world.root / "envs" / "one") == before
-    assert {spec.name: spec.prefix.name for spec in kernels.list_kernels()} == {
+    assert {spec.name: spec.prefix.name for spec in kernels.list()} == {
         "one": "one",
         "one-fast": "one",
         "oneself": "one",
@@ -91,19 +92,19 @@ def test_a_clone_again_is_nothing_to_do_and_onto_something_else_is_refused(world
 def test_a_rename_whose_kernel_has_no_free_name_is_completed_once_it_has(world: World) -> None:
     world.create()
     world.create("three", "python", "other")
-    mambakernels.register("three", kernel="two", root=world.root)
+    mambakernels.kernels.register("three", kernel="two", root=world.root)
     with pytest.raises(errors.KernelError, match="'two' is taken"):
         mambakernels.rename("one", "two", **world.options)
     assert world.read("one").name == "one"
-    assert {spec.name: spec.prefix.name for spec in kernels.list_kernels()} == {
+    assert {spec.name: spec.prefix.name for spec in kernels.list()} == {
         "one": "one",
         "three": "three",
         "two": "three",
     }
-    mambakernels.unregister("two")
+    mambakernels.kernels.unregister("two")
     mambakernels.rename("one", "two", **world.options)
-    assert [spec.name for spec in kernels.list_kernels()] == ["three", "two"]
-    assert [item.name for item in mambakernels.list_environments(root=world.root)] == ["three", "two"]
+    assert [spec.name for spec in kernels.list()] == ["three", "two"]
+    assert [item.name for item in mambakernels.list(root=world.root)] == ["three", "two"]
 
 
 def test_rename_takes_all_along(world: World) -> None:
@@ -111,9 +112,9 @@ def test_rename_takes_all_along(world: World) -> None:
     before = world.read("one")
     made = mambakernels.rename("one", "two", **world.options)
     assert made.packages == before.packages
-    assert [item.name for item in mambakernels.list_environments(root=world.root)] == ["two"]
-    assert {spec.name for spec in kernels.list_kernels()} == {"two", "one-fast", "oneself"}  # notebooks name them
-    assert all(spec.working for spec in kernels.list_kernels())
+    assert [item.name for item in mambakernels.list(root=world.root)] == ["two"]
+    assert {spec.name for spec in kernels.list()} == {"two", "one-fast", "oneself"}  # notebooks name them
+    assert all(spec.working for spec in kernels.list())
     assert world.python("two", "import grown; print(grown.VERSION)") == "1.0"
     said = subprocess.run(
         ["grep", "-rlIF", f"{before.prefix}/", made.prefix], capture_output=True, text=True, check=False
@@ -124,30 +125,30 @@ def test_rename_takes_all_along(world: World) -> None:
         world.read("one")
 
 
-@pytest.mark.parametrize("moment", ["move", "unregister"])
+@pytest.mark.parametrize("moment", ["move", "unregister_all"])
 def test_a_rename_that_was_stopped_is_completed_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """As if the process had been killed after the clone was made, or before the first one was removed."""
     prepared(world)
     with monkeypatch.context() as patch:
-        patch.setattr(kernels, moment, lambda *_, **__: sys.exit(9))
+        patch.setattr(registered, moment, lambda *_, **__: sys.exit(9))
         with pytest.raises(SystemExit):
             mambakernels.rename("one", "two", **world.options)
-    assert {item.name for item in mambakernels.list_environments(root=world.root)} == {"one", "two"}
+    assert {item.name for item in mambakernels.list(root=world.root)} == {"one", "two"}
     mambakernels.rename("one", "two", **world.options)
-    assert [item.name for item in mambakernels.list_environments(root=world.root)] == ["two"]
-    assert {spec.name for spec in kernels.list_kernels()} == {"two", "one-fast", "oneself"}  # notebooks name them
+    assert [item.name for item in mambakernels.list(root=world.root)] == ["two"]
+    assert {spec.name for spec in kernels.list()} == {"two", "one-fast", "oneself"}  # notebooks name them
 
 
 def test_a_clone_that_fails_leaves_nothing(world: World) -> None:
     world.create()
-    environments.delete_leftovers(environments.find_environment("one", world.read("one").root).root)
+    environments.clean(environments.get("one", world.read("one").root).root)
     growing_channel.damage(world.channel, "grown-1.0-pyh_0")
     with pytest.raises(errors.EngineError, match="grown"):
         mambakernels.clone("one", "two", **world.options)
     assert [path.name for path in (world.root / "envs").iterdir()] == ["one"]
-    assert [spec.name for spec in kernels.list_kernels()] == ["one"]
+    assert [spec.name for spec in kernels.list()] == ["one"]
 
 
 def test_an_environment_at_a_path_lives_as_one_with_a_name(world: World) -> None:
@@ -160,8 +161,8 @@ def test_an_environment_at_a_path_lives_as_one_with_a_name(world: World) -> None
     mambakernels.update(place, ["stem"], **world.options)
     mambakernels.uninstall(place, ["grown"], **world.options)
     assert mambakernels.verify(place, root=world.root).damage == ()
-    assert [spec.name for spec in kernels.list_kernels()] == ["np"]
+    assert [spec.name for spec in kernels.list()] == ["np"]
     mambakernels.clone(place, "two", **world.options)
     mambakernels.remove(place, root=world.root)
     assert list(place.parent.iterdir()) == []
-    assert [spec.name for spec in kernels.list_kernels()] == ["two"]
+    assert [spec.name for spec in kernels.list()] == ["two"]

@@ -48,7 +48,7 @@ def test_one_is_registered_by_its_path_and_runs(world: World, cli: Cli, tmp_path
     before = tree(place)
     done = cli("register", place, "--root", world.root)
     assert done.returncode == 0, done.stderr
-    [spec] = kernels.list_kernels()
+    [spec] = kernels.list()
     assert (spec.name, spec.prefix) == ("theirs", place)
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell("import grown, sys; print(grown.VERSION, sys.prefix)", id="a")]
@@ -68,7 +68,7 @@ def test_one_is_described_exported_locked_and_verified(world: World) -> None:
     before = tree(place)
     assert mambakernels.describe(place, root=world.root)["managed"] is False
     assert mambakernels.verify(place, root=world.root).damage == ()
-    assert mambakernels.list_environments(root=world.root) == []
+    assert mambakernels.list(root=world.root) == []
     mambakernels.lock(place, output=world.path / "theirs.lock", root=world.root)
     made = mambakernels.create("ours", locked=world.path / "theirs.lock", **world.options)
     assert {(item.name, item.build) for item in made.packages} == {
@@ -83,7 +83,7 @@ def test_one_is_described_exported_locked_and_verified(world: World) -> None:
 
 def test_one_is_never_changed(world: World) -> None:
     place = made_by_others(world)
-    mambakernels.register(place, root=world.root)
+    mambakernels.kernels.register(place, root=world.root)
     (place / "share" / "seed").mkdir(parents=True)
     before = tree(world.path / "others")
     options = world.options
@@ -102,10 +102,10 @@ def test_one_is_never_changed(world: World) -> None:
         assert "mambakernels" in str(caught.value)
         assert str(place) in str(caught.value)
     assert tree(world.path / "others") == before
-    assert [spec.name for spec in kernels.list_kernels()] == ["theirs"]
+    assert [spec.name for spec in kernels.list()] == ["theirs"]
     with pytest.raises(errors.NotFoundError):
         mambakernels.remove("theirs", root=world.root)
-    assert mambakernels.list_environments(root=world.root) == []
+    assert mambakernels.list(root=world.root) == []
 
 
 def test_one_that_is_damaged_is_found_and_not_repaired(world: World) -> None:

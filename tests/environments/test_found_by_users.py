@@ -35,7 +35,7 @@ def test_another_python_never_runs_in_place_of_one_that_is_gone(world: World, cl
 
 def test_a_kernel_name_that_is_taken_is_told_before_anything_is_made(world: World) -> None:
     world.create()
-    mambakernels.register("one", kernel="two", root=world.root)
+    mambakernels.kernels.register("one", kernel="two", root=world.root)
     with pytest.raises(errors.KernelError, match="'two' is taken"):
         world.create("Two")
     assert [path.name for path in (world.root / "envs").iterdir()] == ["one"]
@@ -53,7 +53,7 @@ def test_a_registration_that_fails_says_that_the_environment_is_there(
         assert "mambakernels register one" in str(caught.value)
         mambakernels.get("one", root=world.root)
         mambakernels.remove("one", root=world.root)  # which needs nothing of Jupyter
-    assert mambakernels.list_environments(root=world.root) == []
+    assert mambakernels.list(root=world.root) == []
 
 
 def test_a_lockfile_that_cannot_be_written_is_one_line_with_its_place(world: World, cli: Cli) -> None:
@@ -138,8 +138,8 @@ def test_what_was_declared_last_can_be_pruned(world: World, cli: Cli) -> None:
     file.write_text("[environments]\n")
     done = cli("sync", file, "--prune", "--root", world.root, "-q")
     assert done.returncode == 0, done.stderr
-    assert mambakernels.list_environments(root=world.root) == []
-    assert kernels.list_kernels() == []
+    assert mambakernels.list(root=world.root) == []
+    assert kernels.list() == []
     file.write_text("")
     assert "declares no environment" in cli("sync", file, "--root", world.root).stderr
 
@@ -162,4 +162,4 @@ def test_what_is_no_lockfile_is_never_solved_in_its_place(world: World, name: st
     assert caught.value.where == str(file)
     with pytest.raises(errors.InvalidRequestError, match="no lockfile"):
         mambakernels.solve(locked=file, channel=world.url, **world.options)
-    assert mambakernels.list_environments(root=world.root) == []
+    assert mambakernels.list(root=world.root) == []

@@ -33,7 +33,7 @@ class Action:
 
 
 def has(world: World, name: str, spec: str) -> bool:
-    found = {item.name: item for item in mambakernels.list_environments(root=world.root)}
+    found = {item.name: item for item in mambakernels.list(root=world.root)}
     return name in found and any(str(package).startswith(spec) for package in found[name].packages)
 
 
@@ -118,14 +118,14 @@ def test_killed_at_fifty_random_moments(world: World) -> None:
             os.killpg(child.pid, signal.SIGKILL)
             child.communicate()
             killed[action.words[0]] += child.returncode != 0
-        for environment in mambakernels.list_environments(root=world.root):
+        for environment in mambakernels.list(root=world.root):
             check(environment)
         if not (action.words[0] == "rename" and action.done(world)):
             succeeds(world, action.words)
         assert action.done(world)
-        for environment in mambakernels.list_environments(root=world.root):
+        for environment in mambakernels.list(root=world.root):
             check(environment)
-        assert all(spec.working for spec in kernels.list_kernels()), number
+        assert all(spec.working for spec in kernels.list()), number
         action.back(world)
     assert sum(killed.values()) > KILLS / 2, killed
     left_over(world)
@@ -137,7 +137,7 @@ def left_over(world: World) -> None:
     assert world.hidden() == []
     assert not (world.root / "pkgs").exists()
     assert not list(Path(world.root / "locks").glob("in-use-*"))
-    assert {item.name for item in mambakernels.list_environments(root=world.root)} == {"one", "moved"}
+    assert {item.name for item in mambakernels.list(root=world.root)} == {"one", "moved"}
     world.create("last", "python<3.99", "grown", "big")
     check_last = world.python("last", "import big.part59; print(big.part59.VALUE)")
     assert check_last == "1"

@@ -87,11 +87,11 @@ def test_other_specs_under_a_name_that_is_taken_are_refused(environments: dict[s
 
 def test_create_list_remove(borrowed_root: Root) -> None:
     made = environments_module.create_environment(SMALL, root=borrowed_root)
-    assert environments_module.environments_under(borrowed_root) == [made]
+    assert environments_module.list_environments(borrowed_root) == [made]
     assert made.package("ipykernel") is not None
     assert made.python.exists()
     mambakernels.remove("small", root=borrowed_root.path)
-    assert environments_module.environments_under(borrowed_root) == []
+    assert environments_module.list_environments(borrowed_root) == []
     assert left_behind(borrowed_root) == []
     assert list(borrowed_root.trash.iterdir()) == []
 
@@ -103,7 +103,7 @@ def test_create_list_remove(borrowed_root: Root) -> None:
 def test_names_that_cannot_be_folders_and_kernels_are_refused(empty_root: Root, name: str) -> None:
     for act in (
         lambda: environments_module.create_environment(EnvironmentSpec(name, ("python",)), root=empty_root),
-        lambda: environments_module.find_environment(name, empty_root),
+        lambda: environments_module.get(name, empty_root),
         lambda: mambakernels.remove(name, root=empty_root.path),
     ):
         with pytest.raises(errors.InvalidRequestError, match="cannot be an environment's name"):
@@ -120,7 +120,7 @@ def test_an_environment_of_nothing_is_refused(empty_root: Root, specs: tuple[str
 def test_a_missing_environment_is_named_with_those_there_are(environments: dict[str, Environment], root: Root) -> None:
     assert environments
     with pytest.raises(errors.NotFoundError, match="np-openblas"):
-        environments_module.find_environment("nothing", root)
+        environments_module.get("nothing", root)
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(borrowed_root: Root) -> None:
@@ -213,7 +213,7 @@ def test_killed_at_any_moment_nothing_half_made_is_listed_and_the_next_call_succ
         time.sleep(chance.uniform(0.05, 0.8))
         child.send_signal(signal.SIGKILL)
         child.wait()
-        for environment in environments_module.environments_under(borrowed_root):
+        for environment in environments_module.list_environments(borrowed_root):
             subprocess.run([environment.python, "-c", "import ipykernel"], check=True)
             mambakernels.remove(environment.name, root=borrowed_root.path)
     made = environments_module.create_environment(SMALL, root=borrowed_root)
@@ -236,12 +236,12 @@ def test_interrupted_nothing_is_left(borrowed_root: Root) -> None:
 def test_a_damaged_manifest_says_which_and_what_to_do(borrowed_root: Root) -> None:
     made = environments_module.create_environment(SMALL, root=borrowed_root)
     (made.prefix / environments_module.MANIFEST).write_text("{")
-    assert environments_module.environments_under(borrowed_root) == []
+    assert environments_module.list_environments(borrowed_root) == []
     with pytest.raises(errors.EngineError, match="manifest is damaged"):
-        environments_module.find_environment("small", borrowed_root)
+        environments_module.get("small", borrowed_root)
     (made.prefix / environments_module.MANIFEST).write_text('{"schema": 99}')
     with pytest.raises(errors.EngineError, match="manifest is damaged"):
-        environments_module.find_environment("small", borrowed_root)
+        environments_module.get("small", borrowed_root)
 
 
 def test_no_name_at_all_says_what_to_give(empty_root: Root) -> None:

@@ -40,9 +40,9 @@ def ended(children: list[subprocess.Popen[str]]) -> list[str]:
 def test_eight_create_the_same_environment(world: World) -> None:
     said = ended([start(world, "create", "one", "python", "grown", "big", "-c", world.url) for _ in range(MANY)])
     assert sum("solving" in text or "linking" in text for text in said) == 1
-    assert [item.name for item in mambakernels.list_environments(root=world.root)] == ["one"]
+    assert [item.name for item in mambakernels.list(root=world.root)] == ["one"]
     assert mambakernels.verify("one", root=world.root).damage == ()
-    assert [spec.name for spec in kernels.list_kernels()] == ["one"]
+    assert [spec.name for spec in kernels.list()] == ["one"]
     assert world.hidden() == []
     before = tree(world.root / "envs")
     ended([start(world, "create", "one", "python", "grown", "big", "-c", world.url)])
@@ -52,9 +52,9 @@ def test_eight_create_the_same_environment(world: World) -> None:
 def test_eight_create_different_environments(world: World) -> None:
     """With one package cache, which is empty at first."""
     ended([start(world, "create", f"e{number}", "python", "big", "-c", world.url) for number in range(MANY)])
-    assert len(mambakernels.list_environments(root=world.root)) == MANY
+    assert len(mambakernels.list(root=world.root)) == MANY
     assert all(mambakernels.verify(f"e{number}", root=world.root).damage == () for number in range(MANY))
-    assert len(kernels.list_kernels()) == MANY
+    assert len(kernels.list()) == MANY
     assert world.hidden() == []
 
 

@@ -119,7 +119,7 @@ def test_a_pip_part_is_installed_with_the_rest(options: dict[str, Any], tmp_path
     assert [says(made.prefix, name) for name in ("added", "second")] == [str(made.prefix)] * 2
     assert mambakernels.create(file=file, **options) == made
     assert subprocess.run(["grep", "-rlF", "/.one.", made.prefix], capture_output=True, check=False).stdout == b""
-    assert kernels.list_kernels()[0].name == "one"
+    assert kernels.list()[0].name == "one"
 
 
 def test_a_pip_part_that_fails_leaves_nothing(options: dict[str, Any], tmp_path: Path) -> None:
@@ -129,4 +129,4 @@ def test_a_pip_part_that_fails_leaves_nothing(options: dict[str, Any], tmp_path:
         mambakernels.create(file=file, **options)
     assert "No matching distribution" in str(caught.value)
     assert list((Path(options["root"]) / "envs").iterdir()) == []
-    assert kernels.list_kernels() == []
+    assert kernels.list() == []

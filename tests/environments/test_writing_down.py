@@ -161,7 +161,7 @@ def test_a_wrong_hash_in_a_file_is_fatal(world: World, hashed: str, scheme: str,
         with pytest.raises(errors.EngineError, match=r"stem-1\.0-pyh_0"):
             mambakernels.create("two", file=file, **world.options)
     assert [path.name for path in (world.root / "envs").iterdir()] == ["one"]
-    assert [spec.name for spec in kernels.list_kernels()] == ["one"]
+    assert [spec.name for spec in kernels.list()] == ["one"]
     assert mambakernels.verify("one", root=world.root).damage == ()
 
 

@@ -24,7 +24,8 @@ from support.running_kernels import make_environment, running, seconds_until
 
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError
-from mambakernels.kernels import list_kernels, register
+from mambakernels.kernels.registered import list_kernels
+from mambakernels.kernels.registering import register
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
 # What only a shell has; what a kernelspec of ours sets on purpose, which has tests of its own.

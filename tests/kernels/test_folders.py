@@ -15,7 +15,9 @@ from support.kernelspecs import Make
 
 from mambakernels import kernels
 from mambakernels.errors import InvalidRequestError, KernelError
-from mambakernels.kernels import folders, list_kernels, register
+from mambakernels.kernels import folders
+from mambakernels.kernels.registered import list_kernels
+from mambakernels.kernels.registering import register
 
 pytestmark = pytest.mark.usefixtures("jupyter")
 
@@ -61,7 +63,7 @@ def test_a_kernel_in_a_folder_of_its_own_is_found_again_and_goes_with_its_enviro
     script.write_text("export NEW=1")
     for spec in kernels.refresh(environment):
         assert json.loads((spec.path / "kernel.json").read_text())["env"]["NEW"] == "1"
-    assert len(kernels.unregister(environment=environment)) == 2
+    assert len(kernels.unregister_all(environment)) == 2
     assert not list(jupyter.iterdir())
     assert not list((tmp_path / "project" / "kernels").iterdir())
 
@@ -71,7 +73,7 @@ def test_a_folder_that_was_removed_by_hand_does_no_harm(make: Make, tmp_path: Pa
     register(environment, data_dir=tmp_path / "project")
     shutil.rmtree(tmp_path / "project")
     assert list_kernels(root=environment.root) == []
-    assert kernels.unregister(environment=environment) == []
+    assert kernels.unregister_all(environment) == []
     assert not (tmp_path / "project").exists()
 
 
@@ -111,10 +113,10 @@ def test_only_what_points_nowhere_is_pruned(make: Make, tmp_path: Path, jupyter:
     shutil.rmtree(gone.prefix)
     moved.prefix.rename(tmp_path / "elsewhere")
     (healthy.prefix / "bin" / "python").unlink()  # broken, and there
-    found = kernels.prunable(root=gone.root)
+    found = kernels.prune(dry_run=True, root=gone.root)
     assert sorted(spec.name for spec in found) == ["gone", "gone", "moved"]
     (tmp_path / "elsewhere").rename(moved.prefix)  # it comes back before anything is removed
-    assert sorted(spec.name for spec in kernels.prune(found)) == ["gone", "gone"]
+    assert sorted(spec.name for spec in kernels.prune(only=found)) == ["gone", "gone"]
     assert [spec.name for spec in list_kernels(root=gone.root)] == ["healthy", "moved"]
     assert untouched.is_dir()
 
@@ -125,7 +127,7 @@ def test_what_cannot_be_looked_at_is_not_pruned(make: Make) -> None:
     shutil.rmtree(environment.prefix)
     environment.prefix.symlink_to(environment.prefix)  # a loop: like a folder that may not be looked into
     assert [spec.working for spec in list_kernels()] == [False]
-    assert kernels.prunable(root=environment.root) == []
+    assert kernels.prune(dry_run=True, root=environment.root) == []
 
 
 def test_a_copy_that_somebody_made_is_theirs(make: Make, jupyter: Path) -> None:
@@ -137,9 +139,9 @@ def test_a_copy_that_somebody_made_is_theirs(make: Make, jupyter: Path) -> None:
     (environment.prefix / "etc" / "conda" / "activate.d" / "a.sh").write_text("export NEW=1")
     kernels.refresh(environment)
     register(environment)
-    assert [gone.name for gone in kernels.unregister(environment=environment)] == ["np-mkl"]
+    assert [gone.name for gone in kernels.unregister_all(environment)] == ["np-mkl"]
     shutil.rmtree(environment.prefix)
-    assert kernels.prunable() == []
+    assert kernels.prune(dry_run=True) == []
     assert (jupyter / "mine" / "kernel.json").read_bytes() == before
     assert [gone.name for gone in kernels.unregister("mine")] == ["mine"]  # unless it is named
 
@@ -150,7 +152,7 @@ def test_a_kernel_is_found_again_when_jupyter_looks_elsewhere(
     environment = make()
     register(environment, data_dir=shared)
     monkeypatch.delenv("JUPYTER_PATH")
-    assert [spec.jupyter for spec in kernels.unregister(environment=environment)] == [shared]
+    assert [spec.jupyter for spec in kernels.unregister_all(environment)] == [shared]
 
 
 def test_what_cannot_be_started_is_not_working(make: Make) -> None:
@@ -164,7 +166,7 @@ def test_only_one_of_the_folders_can_be_meant(make: Make, shared: Path, jupyter:
     environment = make()
     register(environment)
     register(environment, data_dir=shared)
-    assert [gone.path for gone in kernels.unregister("NP-MKL", data_dir=shared)] == [shared / "kernels" / "np-mkl"]
+    assert [gone.path for gone in kernels.unregister("NP-MKL", jupyter=shared)] == [shared / "kernels" / "np-mkl"]
     assert [spec.jupyter for spec in list_kernels()] == [jupyter.parent]
 
 

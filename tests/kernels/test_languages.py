@@ -21,7 +21,7 @@ from support.kernelspecs import Make, add_program
 import mambakernels
 from mambakernels import environments, kernels
 from mambakernels.environments import Environment
-from mambakernels.kernels import register
+from mambakernels.kernels.registering import register
 from mambakernels.paths import Root
 
 WAIT_SECONDS = 60
@@ -208,7 +208,7 @@ def stats(irkernel: Path, jupyter: Path, tmp_path: Path) -> Environment:
         record = {"name": name, "version": version, "build": "0", "subdir": "linux-64", "url": f"file:///{name}.conda"}
         (prefix / "conda-meta" / f"{name}-{version}-0.json").write_text(json.dumps(record))
     assert not jupyter.exists()
-    return environments.find_environment(prefix, Root(tmp_path / "root"))
+    return environments.get(prefix, Root(tmp_path / "root"))
 
 
 @contextmanager
@@ -310,16 +310,16 @@ def test_r_that_is_gone_is_told_in_the_notebook(stats: Environment) -> None:
 def test_an_environment_whose_only_kernel_is_not_python_keeps_one_kernelspec(stats: Environment) -> None:
     (spec,) = register(stats)
     assert [again.name for again in kernels.refresh(stats)] == ["stats-ir"]
-    assert kernels.list_kernels() == [spec]
+    assert kernels.list() == [spec]
     register(stats, name="myr", variant="fast")
     kernels.refresh(stats)
-    assert {listed.name for listed in kernels.list_kernels()} == {"stats-ir", "myr"}
+    assert {listed.name for listed in kernels.list()} == {"stats-ir", "myr"}
 
 
 def test_a_kernelspec_in_a_wheel_reaches_the_environment_and_jupyter(borrowed_root: Root, jupyter: Path) -> None:
     """xeus-python: a kernel in C++ that brings two kernelspecs as data files, and no ipykernel."""
     mambakernels.create("xeus", ["python", "xeus-python"], channel="wheels", root=borrowed_root.path)
-    found = {spec.name: spec for spec in kernels.list_kernels(data_dir=jupyter.parent)}
+    found = {spec.name: spec for spec in kernels.list(jupyter=jupyter.parent)}
     assert found.keys() == {"xeus-xpython", "xeus-xpython-raw"}
     assert len({spec.display_name for spec in found.values()}) == len(found)
     python = str(borrowed_root.environments / "xeus" / "bin" / "python")

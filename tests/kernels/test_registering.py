@@ -25,7 +25,8 @@ from support.kernelspecs import SHIPPED, Make
 from mambakernels.activation.capture import fingerprint
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError, NotFoundError, StorageError
-from mambakernels.kernels import list_kernels, register, unregister
+from mambakernels.kernels.registered import list_kernels, unregister, unregister_all
+from mambakernels.kernels.registering import register
 
 OURS = {"PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 ACTIVATE = r"""
@@ -301,7 +302,7 @@ def test_every_kernel_of_an_environment_is_registered(make: Make) -> None:
     assert written["env"]["COST"] == "$$5 $UNKNOWN"
     assert document(cpp.path)["metadata"]["debugger"] is True
     assert listed().keys() == {"mixed", "mixed-ir", "mixed-xcpp17"}
-    assert [spec.name for spec in unregister(environment=environment)] == ["mixed", "mixed-ir", "mixed-xcpp17"]
+    assert [spec.name for spec in unregister_all(environment)] == ["mixed", "mixed-ir", "mixed-xcpp17"]
     assert listed() == {}
 
 
@@ -532,11 +533,11 @@ def test_unregister_removes_what_is_named_or_nothing(make: Make) -> None:
     for environment in made.values():
         register(environment)
     with pytest.raises(NotFoundError, match=r"no kernel 'four'") as caught:
-        unregister(["one", "four"])
+        unregister("one", "four")
     assert caught.value.next_step == "Kernels of mambakernels: one, three, two."
-    assert [spec.name for spec in unregister(["ONE", "one"])] == ["one"]
-    assert [spec.name for spec in unregister(environment=made["two"])] == ["two"]
-    assert unregister(environment=made["two"]) == []
+    assert [spec.name for spec in unregister("ONE", "one")] == ["one"]
+    assert [spec.name for spec in unregister_all(made["two"])] == ["two"]
+    assert unregister_all(made["two"]) == []
     assert listed().keys() == {"three"}
 
 
@@ -544,8 +545,8 @@ def test_another_jupyter_folder_can_be_given(make: Make, tmp_path: Path, jupyter
     (spec,) = register(make(), data_dir=tmp_path / "share")
     assert spec.path == tmp_path / "share" / "kernels" / "np-mkl"
     assert list_kernels() == []
-    assert list_kernels(data_dir=tmp_path / "share") == [spec]
-    assert unregister("np-mkl", data_dir=tmp_path / "share") == [spec]
+    assert list_kernels(jupyter=tmp_path / "share") == [spec]
+    assert unregister("np-mkl", jupyter=tmp_path / "share") == [spec]
     assert not jupyter.exists()
 
 
@@ -585,7 +586,8 @@ def check_complete(environment: Environment, *, meanwhile: bool = False) -> int:
 FILES = {"kernel.json", "logo-svg.svg", "logo-32x32.png", "logo-64x64.png", "start.py", "start.sh"}
 LOOP = """
 import itertools, pathlib, pickle, sys
-from mambakernels.kernels import register, unregister
+from mambakernels.kernels.registered import unregister_all
+from mambakernels.kernels.registering import register
 environment = pickle.loads(bytes.fromhex(sys.argv[1]))
 logo = environment.prefix / "share/jupyter/kernels/python3/logo-svg.svg"
 register(environment)
@@ -595,7 +597,7 @@ for count in itertools.count():
     register(environment, env={"COUNT": str(count)})
     register(environment, name=f"second{count % 2}", env={"BIG": "x" * 100_000})
     if count % 3 == 0:
-        unregister(environment=environment)
+        unregister_all(environment)
 """
 
 
@@ -631,5 +633,5 @@ def test_many_at_once_do_not_disturb_one_another(make: Make, jupyter: Path) -> N
         list(pool.map(register, environments * 4))
     assert listed().keys() == {environment.name for environment in environments}
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda environment: unregister(environment=environment), environments))
+        list(pool.map(unregister_all, environments))
     assert list(jupyter.iterdir()) == []

@@ -22,7 +22,8 @@ from support.running_kernels import make_environment
 from support.terminal import terminal
 
 from mambakernels.environments import Environment
-from mambakernels.kernels import KernelSpec, register, unregister
+from mambakernels.kernels import KernelSpec, unregister
+from mambakernels.kernels.registering import register
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 VALUE = "it's $HOME"

@@ -9,7 +9,9 @@ from support.kernelspecs import Make
 
 from mambakernels import kernels
 from mambakernels.errors import InvalidRequestError, KernelError
-from mambakernels.kernels import KernelSpec, list_kernels, register, threads
+from mambakernels.kernels import KernelSpec, threads
+from mambakernels.kernels.registered import list_kernels
+from mambakernels.kernels.registering import register
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
 pytestmark = pytest.mark.usefixtures("jupyter")
@@ -31,7 +33,7 @@ def test_a_variant_is_another_kernel_of_the_same_environment(make: Make) -> None
     assert env(spec)["MKL_ENABLE_INSTRUCTIONS"] == "SSE4_2"
     assert [item.name for item in list_kernels()] == ["np-mkl", "np-mkl-old-cpu"]
     assert {item.environment for item in list_kernels()} == {"np-mkl"}
-    assert [item.name for item in kernels.unregister(environment=environment)] == ["np-mkl", "np-mkl-old-cpu"]
+    assert [item.name for item in kernels.unregister_all(environment)] == ["np-mkl", "np-mkl-old-cpu"]
 
 
 def test_a_name_that_is_given_wins_over_the_variants(make: Make) -> None:

@@ -85,7 +85,7 @@ def test_the_whole_life_of_a_file(beside: Beside) -> None:
     assert (beside.environments, beside.kernels) == ([], [])
     assert beside.steps() == everything
     assert (beside.environments, beside.kernels) == (["one", "two"], ["one", "one-four", "two"])
-    variant = next(spec for spec in mambakernels.list_kernels() if spec.name == "one-four")
+    variant = next(spec for spec in mambakernels.kernels.list() if spec.name == "one-four")
     assert (variant.display_name, variant.variables, variant.working) == ("One, four", {"FOUR": "4"}, True)
 
     before = beside.stamps()
@@ -96,7 +96,7 @@ def test_the_whole_life_of_a_file(beside: Beside) -> None:
     assert beside.steps() == ["install one", "re-register one-four"]
     assert mambakernels.get("one", root=beside.root.path).package("threadpoolctl") is not None
     assert beside.stamps()[beside.root.environments / "two" / ".mambakernels.json"] in before.values()
-    variant = next(spec for spec in mambakernels.list_kernels() if spec.name == "one-four")
+    variant = next(spec for spec in mambakernels.kernels.list() if spec.name == "one-four")
     assert variant.variables == {"FOUR": "vier"}
     assert beside.steps() == []
 
@@ -106,7 +106,7 @@ def test_the_whole_life_of_a_file(beside: Beside) -> None:
     assert [str(step) for step in planned.steps] == ["replace one: without threadpoolctl"]
     assert beside.steps() == ["replace one"]
     assert mambakernels.get("one", root=beside.root.path).package("threadpoolctl") is None
-    assert all(spec.working for spec in mambakernels.list_kernels())
+    assert all(spec.working for spec in mambakernels.kernels.list())
 
     beside.declare(f"[environments.two]\n{SMALL}\n")
     assert beside.steps() == []
@@ -124,7 +124,7 @@ def test_nothing_that_others_made_is_changed_or_pruned(beside: Beside) -> None:
     beside.sync(file=other)
     mambakernels.create("by-hand", ["python"], channel="wheels", engine="rattler", root=beside.root.path)
     mambakernels.clone("theirs", "copied", root=beside.root.path, engine="rattler")
-    mambakernels.register("shared", kernel="mine", root=beside.root.path)
+    mambakernels.kernels.register("shared", kernel="mine", root=beside.root.path)
     foreign = beside.jupyter / "kernels" / "foreign"
     foreign.mkdir()
     (foreign / "kernel.json").write_text('{"argv": ["x"], "display_name": "x", "language": "x"}')
@@ -167,7 +167,7 @@ def test_what_was_changed_by_hand_is_made_as_declared(beside: Beside) -> None:
     beside.declare(TWO)
     beside.sync()
     mambakernels.install("one", ["threadpoolctl"], engine="rattler", root=beside.root.path)
-    mambakernels.unregister("two")
+    mambakernels.kernels.unregister("two")
     assert beside.steps() == ["replace one", "register two"]
     (beside.root.environments / "two" / "etc" / "conda" / "env_vars.d").mkdir(parents=True)
     (beside.root.environments / "two" / "etc" / "conda" / "env_vars.d" / "x.json").write_text('{"XX": "1"}')
@@ -274,7 +274,7 @@ def test_interrupted_at_any_moment_nothing_half_made_is_left(beside: Beside, eng
         gone, alive = psutil.wait_procs(started, timeout=5)
         assert gone or not started
         assert alive == []
-    for environment in environments_module.environments_under(beside.root):
+    for environment in environments_module.list_environments(beside.root):
         subprocess.run([environment.python, "-c", "import ipykernel"], check=True)
     beside.sync()
     assert (beside.environments, beside.kernels) == ([f"e{index}" for index in range(4)],) * 2
@@ -320,7 +320,7 @@ def test_one_that_is_made_anew_is_there_all_the_time_and_stays_if_it_fails(borro
     before = inode(made)
     with pytest.raises(errors.SolveError):
         create_in_parallel([spec("a", "python=3.9")], root=borrowed_root, replacing={"a"})
-    assert environments_module.find_environment("a", borrowed_root) == made
+    assert environments_module.get("a", borrowed_root) == made
     (again,) = create_in_parallel([spec("a", "threadpoolctl")], root=borrowed_root, replacing={"a"})
     assert again.package("threadpoolctl") is not None
     assert inode(again) != before
@@ -341,7 +341,7 @@ def test_kernels_keep_their_file_when_they_are_registered_again(beside: Beside) 
     beside.sync()
     with environments_module.held("one", beside.root) as environment:
         kernels.refresh(environment)
-    assert {kernel.declared_in for kernel in mambakernels.list_kernels()} == {str(beside.file)}
+    assert {kernel.declared_in for kernel in mambakernels.kernels.list()} == {str(beside.file)}
 
 
 def test_kernels_go_to_the_projects_own_folder_with_the_threads_it_declares(beside: Beside) -> None:
@@ -354,7 +354,7 @@ def test_kernels_go_to_the_projects_own_folder_with_the_threads_it_declares(besi
     assert beside.kernels == ["one", "one-t3"]
     assert beside.steps(prune=True) == ["prune kernel one", "prune kernel one-t3"]
     assert beside.kernels == []
-    found = {spec.name: spec for spec in mambakernels.list_kernels(root=beside.root.path)}
+    found = {spec.name: spec for spec in mambakernels.kernels.list(root=beside.root.path)}
     assert {spec.jupyter for spec in found.values()} == {beside.folder / ".jupyter"}
     assert (found["one-t3"].threads, found["one-t3"].variant) == (2, "t3")
     beside.declare(own.replace("threads = 2", "threads = 1"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from support.world import World
 
-from mambakernels.doctor import Examination, Finding, Machine, examine
+from mambakernels.doctor import Examination, Finding, Machine, doctor
 from mambakernels.environments import MANIFEST
 from mambakernels.paths import Root
 
@@ -18,7 +18,7 @@ ROOMY = Machine(cores=4, quota=None)
 
 
 def look(world: World, *names: str, machine: Machine = ROOMY, **options: Any) -> Examination:
-    return examine(names, root=Root(world.root), engine=world.engine, machine=machine, **options)
+    return doctor(*names, root=Root(world.root), engine=world.engine, machine=machine, **options)
 
 
 def only(found: Examination) -> Finding:

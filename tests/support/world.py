@@ -61,6 +61,6 @@ class World:
 
     def variables(self, kernel: str) -> dict[str, str]:
         """The variables that a kernel starts with."""
-        [spec] = [spec for spec in kernels.list_kernels() if spec.name == kernel]
+        [spec] = [spec for spec in kernels.list() if spec.name == kernel]
         found: dict[str, str] = json.loads((spec.path / "kernel.json").read_text())["env"]
         return found

@@ -106,8 +106,8 @@ def test_an_address_with_credentials_works_and_is_kept_nowhere(any_engine: Engin
     assert made.package("greeter") is not None
     assert place.leaks() == []
     assert not _leaks(repr(made).encode())
-    assert not _leaks(repr(mambakernels.list_environments(root=place.root)).encode())
-    assert not _leaks(repr(mambakernels.list_kernels()).encode())
+    assert not _leaks(repr(mambakernels.list(root=place.root)).encode())
+    assert not _leaks(repr(mambakernels.kernels.list()).encode())
 
 
 def test_an_address_with_credentials_is_not_in_the_package_cache(
@@ -168,7 +168,7 @@ def test_a_mirror_with_credentials_is_kept_nowhere(
 
 def test_an_executed_notebook_tells_none(private: str, place: Place, tmp_path: Path) -> None:
     mambakernels.create("private", SPECS, channel=private, engine="rattler", root=place.root)
-    [kernel] = mambakernels.list_kernels()
+    [kernel] = mambakernels.kernels.list()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os; print(os.environ['FORGE_DATA'])")])
     nbformat.write(notebook, tmp_path / "asks.ipynb")
     output = tmp_path / "out"

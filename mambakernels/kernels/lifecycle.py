@@ -1,0 +1,245 @@
+"""Environments together with their kernels: each change of an environment takes its kernelspecs along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mambakernels import environments, errors
+from mambakernels.engines import EngineName
+from mambakernels.environments import Change, Environment
+from mambakernels.kernels import folders, registered, registering
+from mambakernels.kernels.shipped import has_kernel
+from mambakernels.kernels.specs import KernelSpec
+from mambakernels.paths import PathLike, Root
+from mambakernels.progress import Progress, silent
+
+
+@errors.translated
+def create(
+    name: str = "",
+    specs: Sequence[str] = (),
+    *,
+    file: PathLike | None = None,
+    locked: PathLike | None = None,
+    prefix: PathLike | None = None,
+    engine: EngineName = "auto",
+    channel: str | Sequence[str] = (),
+    root: PathLike | None = None,
+    register: bool = True,
+    progress: Progress = silent,
+) -> Environment:
+    """Make an environment from match specs, a file or both, and register it as Jupyter kernels.
+
+    `file` is an `environment.yml` (also with a `pip:` part and `variables`), a list of specs, an `@EXPLICIT` file or
+    a lockfile; `locked` is a lockfile whose packages are to be linked exactly. `prefix` is where to make it, if not
+    at its name under the root. An environment made from the same is returned as it is. `channel` is `auto`, `wheels`,
+    `conda-forge`, a URL or a folder, or several of these, the first one first. Raises InvalidRequestError,
+    SolveError, ChannelError, EngineError, ActivationError or KernelError; nothing half-made is left then.
+    """
+    place = Root.find(root)
+    name = name or (Path(prefix).name if prefix is not None else "")
+    spec = environments.requested(name, specs, file=file, locked=locked, channel=channel, engine=engine)
+    target = None if prefix is None else Path(prefix)
+    if register:
+        where = environments.Location.at(target, place) if target else environments.Location.named(spec.name, place)
+        registered.check_name(where.name, where.prefix)
+    environment = environments.create_environment(spec, root=place, prefix=target, progress=progress)
+    if register:
+        with environments.held(target or environment.name, place) as environment:
+            _registered(environment)
+    return environment
+
+
+@errors.translated
+def remove(name: PathLike, *, root: PathLike | None = None) -> None:
+    """Remove an environment and the kernelspecs that point to it, those first."""
+    with environments.held(name, Root.find(root)) as environment:
+        environments.owned(environment)
+        registered.unregister_all(environment)
+        environments.discard_environment(environment)
+
+
+@errors.translated
+def install(
+    name: PathLike,
+    specs: Sequence[str],
+    *,
+    channel: str | Sequence[str] = (),
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Change:
+    """Add match specs to an environment, changing as little else as can be; its kernels are activated anew.
+
+    `channel` is where to look, by default where the environment came from. Raises as `create` does; the environment
+    is then as it was, as it is after an interruption.
+    """
+    place = Root.find(root)
+    change = environments.install_specs(
+        name, specs, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
+    )
+    return change if dry_run else _refreshed(change, name, place)
+
+
+@errors.translated
+def update(
+    name: PathLike,
+    names: Sequence[str] = (),
+    *,
+    channel: str | Sequence[str] = (),
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Change:
+    """Bring packages (by default all) and what they depend on to the newest versions that the specs allow.
+
+    Python stays at its minor version unless it is named. Raises as `install` does.
+    """
+    place = Root.find(root)
+    change = environments.update_packages(
+        name, names, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
+    )
+    return change if dry_run else _refreshed(change, name, place)
+
+
+@errors.translated
+def uninstall(
+    name: PathLike,
+    names: Sequence[str],
+    *,
+    engine: EngineName = "auto",
+    dry_run: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Change:
+    """Take packages out of an environment, with what only they needed; InvalidRequestError if others need them."""
+    place = Root.find(root)
+    change = environments.uninstall_packages(name, names, root=place, engine=engine, dry_run=dry_run, progress=progress)
+    return change if dry_run else _refreshed(change, name, place)
+
+
+@errors.translated
+def clone(
+    name: PathLike,
+    target: str,
+    *,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Environment:
+    """Make another environment of the same packages and files, with kernels of its own like those of the first."""
+    place = Root.find(root)
+    source = environments.get(name, place)
+    environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
+    with environments.held(target, place) as made:
+        registered.copy(source, made)
+    return made
+
+
+@errors.translated
+def rename(
+    name: PathLike,
+    target: str,
+    *,
+    engine: EngineName = "auto",
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> Environment:
+    """Give an environment another name: its files are linked anew for their new place, its kernels go with it.
+
+    Interrupted, it is there under both names, and doing it again completes it.
+    """
+    place = Root.find(root)
+    environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
+    with environments.held(name, place) as source, environments.held(target, place) as made:
+        registered.move(source, made)
+        environments.discard_environment(source)
+    return made
+
+
+@errors.translated
+def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
+    """Return what is known of an environment: its manifest, what pip added, its kernels."""
+    environment = environments.get(name, Root.find(root))
+    own = [item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix]
+    return {
+        "name": environment.name,
+        "prefix": str(environment.prefix),
+        "managed": environment.managed,
+        "engine": environment.engine,
+        "created": environment.created,
+        "blas": environment.blas,
+        "specs": list(environment.specs),
+        "channels": list(environment.channels),
+        "variables": dict(environment.variables),
+        "kernels": own,
+        "pip": sorted(environments.pip_installed(environment.prefix)),
+        "packages": [package.identity for package in environment.packages],
+    }
+
+
+@errors.translated
+def register(
+    name: PathLike,
+    *,
+    kernel: str | None = None,
+    display_name: str | None = None,
+    variant: str | None = None,
+    env: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    jupyter: PathLike = "user",
+    add_ipykernel: bool = False,
+    root: PathLike | None = None,
+    progress: Progress = silent,
+) -> list[KernelSpec]:
+    """Register an environment's kernels with Jupyter, activated; again after its activation changed.
+
+    `name` is an environment's, or the path of one that conda, mamba or pixi made. `kernel` is the kernelspec's name,
+    by default the environment's, with a dash and the `variant` if there is one: another kernel of the environment.
+    `display_name` may have fields: `{environment} · {language} {version} · {blas} · {variant}` is the default, also
+    `{threads}` and `{kernel}`. `env` are variables set on top; `threads` sets those of all numeric libraries (0: leave
+    them alone; None: no more than a container's quota allows). `jupyter` is `user`, `sys-prefix` or a Jupyter data
+    folder. With `add_ipykernel`, that is installed where the environment has no kernel.
+    """
+    place = Root.find(root)
+    if add_ipykernel:
+        _add_ipykernel(name, place, progress)
+    with environments.held(name, place) as environment:
+        return registering.register(
+            environment,
+            name=kernel,
+            display_name=display_name,
+            variant=variant,
+            env=env,
+            threads=threads,
+            data_dir=folders.choose(jupyter),
+        )
+
+
+def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
+    """Install ipykernel in an environment of ours that has no kernel."""
+    environment = environments.get(name, root)
+    if not has_kernel(environment):
+        environments.owned(environment)
+        environments.install_specs(name, ["ipykernel"], root=root, progress=progress)
+
+
+def _registered(environment: Environment) -> None:
+    """Register the kernels of an environment that was just made; an error says that it is there all the same."""
+    try:
+        registering.register(environment)
+    except errors.MambakernelsError as error:
+        again = f"The environment is there; once that is repaired: mambakernels register {environment.name}"
+        error.next_step = "\n".join(filter(None, (error.next_step, again)))
+        raise
+
+
+def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
+    """Activate the kernels anew, also if nothing has changed now: a call before may have been killed."""
+    with environments.held(name, root) as environment:
+        registered.refresh(environment)
+    return change

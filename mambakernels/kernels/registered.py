@@ -1,0 +1,154 @@
+"""Registered kernelspecs: listed, registered again when their environment changes, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from mambakernels.environments import Environment
+from mambakernels.errors import NotFoundError, translated
+from mambakernels.kernels import folders, naming
+from mambakernels.kernels.registering import check_free, register
+from mambakernels.kernels.specs import JupyterFolder, KernelSpec, is_gone
+from mambakernels.paths import PathLike, Root
+
+
+@translated
+def list_kernels(*, jupyter: PathLike | None = None, root: PathLike | None = None) -> list[KernelSpec]:
+    """Return the kernelspecs that mambakernels wrote, by environment and name.
+
+    Searches Jupyter's folders and those where kernels of the root were registered, or only the folder `jupyter`.
+    """
+    found = (spec for folder in _jupyters(root, jupyter) for spec in folder.specs())
+    return sorted(found, key=lambda spec: (spec.environment, str(spec.prefix), spec.base, spec.name))
+
+
+def check_name(environment: str, prefix: Path) -> None:
+    """Raise KernelError if the kernel of an environment of that name, at that prefix, could not be registered."""
+    check_free(JupyterFolder(folders.choose()), naming.derived(environment), prefix, environment)
+
+
+def refresh(environment: Environment, *, only: Collection[KernelSpec] | None = None) -> list[KernelSpec]:
+    """Register an environment again in every way it is registered: what is in it, or its activation, has changed.
+
+    `only` are the kernelspecs that this is done for, with those that were registered together with one of them.
+    """
+    return _again(environment, environment, lambda name: name, only=only)
+
+
+def copy(source: Environment, target: Environment) -> list[KernelSpec]:
+    """Register an environment in every way that another is: kernels called after that one are called after this."""
+    was, now = naming.derived(source.name), naming.derived(target.name)
+
+    def named(name: str) -> str:
+        return now + name[len(was) :] if name == was or name.startswith(f"{was}-") else f"{now}-{name}"
+
+    return _again(source, target, named)
+
+
+def move(source: Environment, target: Environment) -> list[KernelSpec]:
+    """Hand an environment's kernels over to another: those that were given a name keep it."""
+    was, now = naming.derived(source.name), naming.derived(target.name)
+    moved = _again(source, target, lambda name: now if name == was else name)
+    unregister_all(source)
+    return moved
+
+
+@translated
+def prune(
+    *, only: Collection[KernelSpec] | None = None, dry_run: bool = False, root: PathLike | None = None
+) -> list[KernelSpec]:
+    """Remove the kernelspecs that mambakernels wrote and whose environment is gone, and return them.
+
+    `only` limits this to some kernelspecs; those whose environment has come back in the meantime stay. Copies made by
+    hand stay as well, unless they are in `only`.
+    """
+    found = [spec for spec in list_kernels(root=root) if _is_dead(spec) and not spec.copied] if only is None else only
+    return list(found) if dry_run else _remove(found, still=_is_dead)
+
+
+@translated
+def unregister(*names: str, jupyter: PathLike | None = None, root: PathLike | None = None) -> list[KernelSpec]:
+    """Remove kernelspecs that mambakernels wrote, in every Jupyter folder or only in `jupyter`, and return them.
+
+    Environments stay. If a name is not that of such a kernelspec, raises NotFoundError and removes nothing.
+    """
+    wanted = [name.lower() for name in names]
+    known = list_kernels(jupyter=jupyter, root=root)
+    if missing := [name for name in wanted if name not in {spec.name.lower() for spec in known}]:
+        raise _not_ours(_jupyters(root, jupyter), missing[0], known)
+    named = (spec for spec in known if spec.name.lower() in wanted)
+    return _remove(sorted(named, key=lambda spec: wanted.index(spec.name.lower())))
+
+
+def unregister_all(environment: Environment) -> list[KernelSpec]:
+    """Remove every kernelspec of an environment, but for copies made by hand; return them."""
+    return _remove(_kernels_of(environment))
+
+
+def _kernels_of(environment: Environment) -> list[KernelSpec]:
+    known = list_kernels(root=environment.root)
+    return [spec for spec in known if spec.prefix == environment.prefix and not spec.copied]
+
+
+def _again(
+    source: Environment,
+    target: Environment,
+    named: Callable[[str], str],
+    *,
+    only: Collection[KernelSpec] | None = None,
+) -> list[KernelSpec]:
+    """Register an environment in every way that another is, under names derived from those there are."""
+    own = _kernels_of(source)
+    chosen = {(spec.jupyter, spec.base) for spec in (own if only is None else only)}
+    asked = {(spec.jupyter, spec.base): spec for spec in own if (spec.jupyter, spec.base) in chosen}
+    return [
+        written
+        for spec in asked.values()
+        for written in register(
+            target,
+            name=None if spec.asked_name is None else named(spec.asked_name),
+            display_name=spec.title,
+            variant=spec.variant,
+            env=spec.variables,
+            threads=spec.threads,
+            declared_in=spec.declared_in if source.prefix == target.prefix else None,
+            over=source.prefix,
+            data_dir=spec.jupyter,
+        )
+    ]
+
+
+def _is_dead(spec: KernelSpec) -> bool:
+    return is_gone(spec.prefix)
+
+
+def _remove(specs: Iterable[KernelSpec], *, still: Callable[[KernelSpec], bool] = lambda _: True) -> list[KernelSpec]:
+    """Remove kernelspecs of ours that are there, and `still` so, once the folder they are in is locked."""
+    gone: list[KernelSpec] = []
+    by_folder: dict[Path, list[Path]] = {}
+    for spec in specs:
+        by_folder.setdefault(spec.jupyter, []).append(spec.path)
+    for folder, doomed in by_folder.items():
+        jupyter = JupyterFolder(folder)
+        with jupyter.locked():
+            there = {spec.path: spec for spec in jupyter.specs()}
+            for spec in (there[path] for path in doomed if path in there and still(there[path])):
+                jupyter.remove(spec)
+                gone.append(spec)
+    return gone
+
+
+def _jupyters(root: PathLike | None, jupyter: PathLike | None) -> list[JupyterFolder]:
+    known = folders.known(Root.find(root)) if jupyter is None else [folders.choose(jupyter)]
+    return [JupyterFolder(folder) for folder in known]
+
+
+def _not_ours(jupyters: Sequence[JupyterFolder], name: str, known: Iterable[KernelSpec]) -> NotFoundError:
+    there = next(filter(None, (jupyter.find(name) for jupyter in jupyters)), None)
+    what = f"The kernel {name!r} is not one that mambakernels wrote." if there else f"There is no kernel {name!r}."
+    return NotFoundError(
+        what,
+        where=str(there or jupyters[0].kernels),
+        next_step=f"Kernels of mambakernels: {', '.join(spec.name for spec in known) or 'none yet'}.",
+    )
