@@ -15,7 +15,7 @@ import timeit
 from time import perf_counter
 
 from mambakernels.numeric import prepare
-from mambakernels.numeric.timing import run
+from mambakernels.numeric.timing import time_loop
 
 ROUNDS, CALLS, LIMIT = 200, 5000, 0.01
 WRITTEN_OUT = ";".join(["f(a, b)"] * 100)
@@ -26,7 +26,7 @@ def loop_costs() -> float:
     a, b = object(), object()
     written_out = timeit.Timer(WRITTEN_OUT, globals={"f": operator.is_, "a": a, "b": b})
     pairs = [
-        (run(operator.is_, (a, b), loops=CALLS) / CALLS, written_out.timeit(CALLS // 100) / CALLS)
+        (time_loop(operator.is_, (a, b), loops=CALLS) / CALLS, written_out.timeit(CALLS // 100) / CALLS)
         for _ in range(ROUNDS)
     ]
     return statistics.median(ours for ours, _ in pairs) - statistics.median(plain for _, plain in pairs)

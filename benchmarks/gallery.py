@@ -18,10 +18,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mambakernels import plots
-from mambakernels.bench import rounds, saving
+from mambakernels.bench import interleaving
 from mambakernels.bench.cases import Settings, put_together
+from mambakernels.bench.measured import Measured
 from mambakernels.bench.pairs import pairs
-from mambakernels.bench.records import Measured
 
 KERNELS = "np-openblas,np-mkl,np-blis,np-netlib"
 SIZES = (32, 64, 128, 256, 512, 1024)
@@ -58,8 +58,8 @@ def measured(asked: argparse.Namespace) -> dict[str, Measured]:
         file = asked.folder / f"{name}.json"
         if not (asked.keep and file.exists()):
             print(f"measuring {name} for {wanted.budget:g} s")
-            saving.save(rounds.measure(wanted), file)
-        found[name] = saving.load(file)
+            interleaving.measure_interleaved(wanted).save(file)
+        found[name] = Measured.load(file)
     return found
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mambakernels.activation.programs import shell as shell
     from mambakernels.activation.shell_init import shell_init as shell_init
     from mambakernels.bench.comparison import bench as bench
+    from mambakernels.bench.measurements import collect as collect
     from mambakernels.channels import channel as channel
     from mambakernels.demo import clean_demo as clean_demo
     from mambakernels.demo import demo as demo
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from mambakernels.projects.sync import sync as sync
     from mambakernels.runs.execute import run as run
     from mambakernels.runs.parameters import parse_parameters as parse_parameters
-    from mambakernels.runs.results import collect as collect
 
     __version__: str
 
@@ -83,7 +83,7 @@ _HOMES = {
     # runs and results
     "run": "runs.execute:run",
     "parse_parameters": "runs.parameters:parse_parameters",
-    "collect": "runs.results:collect",
+    "collect": "bench.measurements:collect",
     "bench": "bench.comparison:bench",
     "plot": "plots.plotting:plot",
     "plots": "plots",

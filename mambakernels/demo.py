@@ -80,7 +80,8 @@ def demo(
     for environment in made:
         progress(Event("register", environment.name))
         kernels.register(environment.name, root=place)
-    from mambakernels.runs import execute, results
+    from mambakernels.bench import measurements
+    from mambakernels.runs import execute
 
     runs = execute.run(
         notebook(),
@@ -91,7 +92,7 @@ def demo(
         progress=progress,
     )
     progress(Event("report", str(folder)))
-    frame = results.collect(*(run.path for run in runs if run.path.exists()))
+    frame = measurements.collect(*(run.path for run in runs if run.path.exists()))
     return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
 
 
@@ -205,15 +206,15 @@ def _remember(root: Root, name: str) -> None:
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
     """Write results, report and, if a rate was measured at all, the plot."""
     from mambakernels import plots
+    from mambakernels.bench import measurements
     from mambakernels.report import html
-    from mambakernels.runs import results
 
     files = {"results": folder / "results.csv"}
     if frame["gflops"].notna().any():
         files["plot"] = folder / "gflops.png"
     files["report"] = folder / "report.html"
     before = _content(files["results"])
-    results.save(frame, files["results"])
+    measurements.save(frame, files["results"])
     if before == _content(files["results"]) and _newer(files["report"], [run.path for run in runs]):
         return files  # drawing takes longer than all the rest of a demo that finds everything done
     if "plot" in files:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.threads import is_thread_count
@@ -49,21 +48,6 @@ class Settings:
     min_sample: float = 0.002
     visit_seconds: float = 0.04
     rounds: int = 60
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it."""
-        return vars(self) | {
-            "kernels": list(self.kernels),
-            "cases": [vars(case) for case in self.cases],
-            "threads": list(self.threads),
-        }
-
-
-def settings_from(content: Mapping[str, Any]) -> Settings:
-    """Return what `Settings.as_dict` wrote down."""
-    cases = tuple(Case(**case) for case in content["cases"])
-    lists = {name: tuple(content[name]) for name in ("kernels", "threads")}
-    return Settings(**{**content, **lists, "cases": cases})
 
 
 def put_together(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequence[str]) -> tuple[Case, ...]:

@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from mambakernels.bench import cases, rounds, saving
-from mambakernels.bench.controls import ControlVerdict, check_pairs
+from mambakernels.bench import cases
+from mambakernels.bench.agreement import ControlVerdict, check_pairs
 from mambakernels.bench.diagnosis import diagnose
 from mambakernels.bench.gates import gates
+from mambakernels.bench.interleaving import measure_interleaved
+from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
 from mambakernels.bench.pairs import pairs
-from mambakernels.bench.records import Measured, Worker
 from mambakernels.bench.regression import Regression, against, check_comparable
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.errors import InvalidRequestError, translated
@@ -127,8 +128,8 @@ def bench(
     if budget <= 0:
         raise InvalidRequestError(f"A budget of {budget:g} seconds is none.", next_step="Give a number above 0.")
     if save is not None:
-        saving.check_target(Path(save))
-    then = None if base is None else saving.load(Path(base))
+        COMPARISONS.check_target(save)
+    then = None if base is None else Measured.load(base)
     settings = cases.Settings(
         kernels=(kernels,) if isinstance(kernels, str) else tuple(kernels),
         cases=cases.put_together(operations, cases.read_sizes(sizes), dtypes),
@@ -137,12 +138,12 @@ def bench(
         seed=seed,
     )
 
-    def accept(workers: Sequence[Worker]) -> None:
+    def accept(workers: Sequence[MeasuredKernel]) -> None:
         if then is not None:
             check_comparable(workers, then.workers, force=force)
 
-    measured = rounds.measure(settings, accept=accept, progress=progress)
-    saved = None if save is None else saving.save(measured, Path(save))
+    measured = measure_interleaved(settings, accept=accept, progress=progress)
+    saved = None if save is None else measured.save(save)
     return compare(measured, base=then, force=force, saved=saved)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mambakernels.bench.gates import findings_of
-from mambakernels.bench.records import Measured
+from mambakernels.bench.measured import Measured
 from mambakernels.numeric.intervals import drift, trend_probability
 from mambakernels.numeric.rules import Finding, Severity
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mambakernels.bench.records import Measured, Worker, label
+from mambakernels.bench.measured import Measured, MeasuredKernel, label
 from mambakernels.numeric import rules
 from mambakernels.numeric.rules import Finding
 
@@ -19,7 +19,7 @@ def gates(measured: Measured) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys([*found, *_results(measured)]))
 
 
-def findings_of(worker: Worker) -> Iterator[Finding]:
+def findings_of(worker: MeasuredKernel) -> Iterator[Finding]:
     """Yield what the rules say of a kernel; nothing of one that never answered."""
     if worker.probe:
         working = worker.facts.get("working")
@@ -27,7 +27,7 @@ def findings_of(worker: Worker) -> Iterator[Finding]:
             yield replace(finding, kernel=worker.name, text=f"{worker.name}: {finding.text}")
 
 
-def _of(worker: Worker) -> Iterator[Finding]:
+def _of(worker: MeasuredKernel) -> Iterator[Finding]:
     if worker.failure is not None:
         yield Finding("kernel", "error", f"{worker.name} failed: {worker.failure}", kernel=worker.name)
     for finding in findings_of(worker):

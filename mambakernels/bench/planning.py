@@ -33,7 +33,7 @@ Costs = Mapping[tuple[Key, Case], Visit]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How many rounds there are to be, and how many samples are to be taken at each visit."""
 
     rounds: int
@@ -56,7 +56,7 @@ def hopeless(seconds: float, left: float) -> bool:
     return seconds > _FAR_TOO_LONG * left
 
 
-def plan(costs: Costs, settings: Settings, left: float) -> Plan:
+def plan(costs: Costs, settings: Settings, left: float) -> Schedule:
     """Divide the seconds that are left: many rounds before many samples; InvalidRequestError if no round fits."""
     lengths = {count: _round_seconds(costs, settings, count) for count in range(1, settings.samples + 1)}
     good = [count for count, seconds in lengths.items() if left / seconds >= min(ENOUGH_ROUNDS, settings.rounds)]
@@ -64,7 +64,7 @@ def plan(costs: Costs, settings: Settings, left: float) -> Plan:
     rounds = min(settings.rounds, math.floor(left / lengths[samples]))
     if rounds < 1:
         raise too_long(by_case(costs, settings), left=left, budget=settings.budget)
-    return Plan(rounds, samples, lengths[samples])
+    return Schedule(rounds, samples, lengths[samples])
 
 
 def by_case(costs: Costs, settings: Settings) -> dict[Case, float]:

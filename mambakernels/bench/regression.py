@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from mambakernels.bench.measured import Measured, MeasuredKernel
 from mambakernels.bench.pairs import FAMILY_LEVEL, judge
-from mambakernels.bench.records import Measured, Worker
 from mambakernels.bench.summaries import KEY
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.intervals import median_interval
@@ -58,7 +58,9 @@ def against(now: Measured, base: Measured, *, force: bool = False) -> Regression
     return Regression(frame, differences, trusted, text)
 
 
-def check_comparable(now: Sequence[Worker], then: Sequence[Worker], *, force: bool = False) -> tuple[str, ...]:
+def check_comparable(
+    now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel], *, force: bool = False
+) -> tuple[str, ...]:
     """Return what is not the same of kernels now and then; InvalidRequestError if that is anything, unless `force`."""
     differences = tuple(dict.fromkeys(_differences(now, then)))
     if differences and not force:
@@ -69,7 +71,7 @@ def check_comparable(now: Sequence[Worker], then: Sequence[Worker], *, force: bo
     return differences
 
 
-def _differences(now: Sequence[Worker], then: Sequence[Worker]) -> Iterator[str]:
+def _differences(now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel]) -> Iterator[str]:
     before = {(worker.kernel, worker.asked): worker for worker in then}
     for worker in now:
         same = before.get((worker.kernel, worker.asked))
@@ -81,7 +83,7 @@ def _differences(now: Sequence[Worker], then: Sequence[Worker]) -> Iterator[str]
             yield f"threads of {worker.kernel}: {worker.asked or 'as registered'}, and then {', '.join(counts)}"
 
 
-def _fields(worker: Worker, then: Worker) -> Iterator[tuple[str, Any, Any]]:
+def _fields(worker: MeasuredKernel, then: MeasuredKernel) -> Iterator[tuple[str, Any, Any]]:
     """Yield what must be the same: its name, what it is, what it was."""
     for key, name in (("cpu", "the processor"), ("cores", "cores"), ("instruction_sets", "instruction sets")):
         yield name, _shown(worker.machine.get(key)), _shown(then.machine.get(key))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mambakernels.bench.records import Measured
+from mambakernels.bench.measured import Measured
 from mambakernels.bench.summaries import KEY
 from mambakernels.numeric.intervals import median_interval
 

@@ -184,6 +184,6 @@ def _or_dash(value: Any, form: str) -> str:
 
 
 def _time(seconds: float) -> str:
-    from mambakernels.numeric.tables import seconds as written
+    from mambakernels.numeric.formatting import seconds as written
 
     return written(seconds)

@@ -108,9 +108,9 @@ def collect(
 
     frame = mambakernels.collect(*notebooks)
     if output is not None:
-        from mambakernels.runs import results
+        from mambakernels.bench import measurements
 
-        results.save(frame, output)
+        measurements.save(frame, output)
         typer.echo(f"{len(frame)} measurements in {output}")
     elif as_json:
         typer.echo(frame.to_json(orient="records"))

@@ -32,7 +32,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, empty: 
 
 def print_results(frame: DataFrame) -> None:
     """Print which library ran in each kernel, each operation's time, rate and ratio to the best, and a verdict."""
-    from mambakernels.bench import controls, summaries
+    from mambakernels.bench import agreement, summaries
 
     if frame.empty:
         print_table((), (), empty="There are no measurements.")
@@ -48,7 +48,7 @@ def print_results(frame: DataFrame) -> None:
             for (operation, dtype, size), group in groups
         ]
         print_table(("operation", "n", *kernels), rows)
-    print_table((), (), empty=controls.check_controls(frame).text)
+    print_table((), (), empty=agreement.check_controls(frame).text)
 
 
 _TITLES = {"blas_version": "version", "architecture": "code path", "lapack": "LAPACK", "blas": "BLAS"}

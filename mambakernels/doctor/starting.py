@@ -14,7 +14,7 @@ from mambakernels.doctor.findings import Finding, about
 from mambakernels.doctor.look import Kernel, Look
 from mambakernels.kernels.specs import is_gone
 from mambakernels.progress import Progress
-from mambakernels.runs.asking import Answer, Question, ask
+from mambakernels.runs.questions import Answer, Question, ask
 
 _MIME_TYPE = "application/vnd.mambakernels.doctor+json"
 # Asked of Python kernels; elsewhere, that the kernel answers at all is what can be known.

@@ -14,7 +14,7 @@ from typing import Any
 from mambakernels.lessons import drawing
 from mambakernels.lessons.drawing import INK, MUTED, SIZE, WIDTH, Mark
 from mambakernels.lessons.scales import Scale, measured, number, scale
-from mambakernels.numeric.tables import text_table
+from mambakernels.numeric.formatting import text_table
 
 Points = Sequence[tuple[float, float]]
 

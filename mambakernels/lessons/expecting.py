@@ -9,7 +9,7 @@ from html import escape
 from typing import Any, Literal
 
 from mambakernels.lessons.scales import number
-from mambakernels.numeric.tables import html_table
+from mambakernels.numeric.formatting import html_table
 
 LESSON_MIME_TYPE = "application/vnd.mambakernels.lesson+json"
 LESSON_SCHEMA = 1

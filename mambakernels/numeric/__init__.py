@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mambakernels.numeric.measuring import Case, Measurement, measure, prepare
-    from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available
+    from mambakernels.numeric.bundle import MIME_TYPE, json_schema
+    from mambakernels.numeric.measurement import Measurement
+    from mambakernels.numeric.measuring import PreparedCall, measure, prepare
+    from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available_operations
     from mambakernels.numeric.probing import Probe, probe
     from mambakernels.numeric.publishing import mime_bundle, publish
     from mambakernels.numeric.rules import Finding, findings
-    from mambakernels.numeric.schema import MIME_TYPE, SchemaError, validate
     from mambakernels.numeric.source import code_hash
     from mambakernels.numeric.threads import set_threads
     from mambakernels.numeric.timing import Sampling, time_call
@@ -26,16 +27,16 @@ __all__ = [
     "DTYPES",
     "MIME_TYPE",
     "OPERATIONS",
-    "Case",
     "Finding",
     "Measurement",
     "Operation",
+    "PreparedCall",
     "Probe",
     "Sampling",
-    "SchemaError",
-    "available",
+    "available_operations",
     "code_hash",
     "findings",
+    "json_schema",
     "measure",
     "mime_bundle",
     "prepare",
@@ -43,16 +44,16 @@ __all__ = [
     "publish",
     "set_threads",
     "time_call",
-    "validate",
 ]
 
 _HOMES = {
+    "bundle": ("MIME_TYPE", "json_schema"),
+    "measurement": ("Measurement",),
+    "measuring": ("PreparedCall", "measure", "prepare"),
+    "operations": ("DTYPES", "OPERATIONS", "Operation", "available_operations"),
     "rules": ("Finding", "findings"),
-    "measuring": ("Case", "Measurement", "measure", "prepare"),
-    "operations": ("DTYPES", "OPERATIONS", "Operation", "available"),
     "probing": ("Probe", "probe"),
     "publishing": ("mime_bundle", "publish"),
-    "schema": ("MIME_TYPE", "SchemaError", "validate"),
     "source": ("code_hash",),
     "threads": ("set_threads",),
     "timing": ("Sampling", "time_call"),

@@ -5,103 +5,31 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from itertools import product
 from time import perf_counter
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from mambakernels.numeric.intervals import Interval
 from mambakernels.numeric.machine import memory_bytes
+from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation
-from mambakernels.numeric.probing import blas_threads
 from mambakernels.numeric.timing import (
     DEFAULT,
     Clock,
     Sampling,
     Stability,
     Timing,
-    Verdict,
     calibrate,
     no_garbage_collection,
-    run,
     stability,
     time_call,
+    time_loop,
 )
 
 _ARRAYS_AT_ONCE = 6  # arguments, results, LAPACK's workspace: svd holds most
 _DIGEST_BYTES = 8
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One operation at one size and dtype, timed and checked.
-
-    `samples` are seconds per call, each the mean over `loops` calls; `first_call` is how long the first one took, cold;
-    `flops` and `bytes` belong to one call; `threads` is how many the BLAS used, if it tells. `stability` says in a word
-    whether the samples can be trusted, `remark` why not. A result is right if `residual` is at most `residual_bound`;
-    `fingerprint` is a hash of its bits, and `reproduced` tells whether the last call gave the same bits as the first
-    (None: there was no time to look). `error` is the largest of a few entries against exact arithmetic, relative to the
-    sum of the absolute products, in units of the dtype's eps; None where entries are no sums of products.
-    """
-
-    operation: str
-    routine: str | None
-    dtype: str
-    size: int
-    shape: Mapping[str, int]
-    flops: float | None
-    flops_nominal: bool
-    bytes: float | None
-    control: bool
-    threads: int | None
-    loops: int
-    samples: tuple[float, ...]
-    first_call: float
-    stability: Verdict
-    remark: str
-    residual: float
-    residual_bound: float
-    error: float | None
-    fingerprint: str
-    reproduced: bool | None
-
-    @property
-    def timing(self) -> Timing:
-        """The samples, and what can be told from them."""
-        return Timing(self.loops, self.samples)
-
-    @property
-    def median(self) -> float:
-        """Seconds of a typical call."""
-        return self.timing.median
-
-    @property
-    def minimum(self) -> float:
-        """Seconds of a call in the fastest sample."""
-        return self.timing.minimum
-
-    @property
-    def interval(self) -> Interval:
-        """The median's confidence interval, without assuming a distribution."""
-        return self.timing.interval
-
-    @property
-    def gflops(self) -> float | None:
-        """Floating-point operations a second at the median time, in 10⁹; None where they are not counted."""
-        return self.flops / self.median / 1e9 if self.flops else None
-
-    @property
-    def correct(self) -> bool:
-        """Whether the result is right, as far as its residual tells."""
-        return self.residual <= self.residual_bound
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it, every field under its own name."""
-        return vars(self) | {"shape": dict(self.shape), "samples": list(self.samples)}
 
 
 def measure(
@@ -160,22 +88,22 @@ def measure_one(
 ) -> Measurement:
     """Measure one operation, which need not be among `OPERATIONS`."""
     start = clock()
-    case = Case(operation, n, dtype, seed=seed, clock=clock)
+    case = PreparedCall(operation, n, dtype, seed=seed, clock=clock)
     case.check()
     left = start + sampling.budget - clock()
     if case.first_call > left:
         only = Timing(1, (case.first_call,))
-        return case.measurement(only, Stability("too short", _one_call(case.first_call, sampling.budget)))
+        return Measurement.of(case, only, Stability("too short", _one_call(case.first_call, sampling.budget)))
     one_more = case.first_call + case.check_takes
     checks_again = left > case.first_call + one_more
     deadline = start + sampling.budget - (one_more if checks_again else 0.0)
     timing = time_call(operation.call, case.given, sampling=sampling, clock=clock, deadline=deadline)
     if checks_again:
         case.check()
-    return case.measurement(timing, stability(timing, sampling))
+    return Measurement.of(case, timing, stability(timing, sampling))
 
 
-class Case:
+class PreparedCall:
     """One operation, size and dtype, set up to be called: whoever takes turns with others takes samples from here.
 
     Warms up when it is made: `first_call` is how many seconds the first call took, cold; `check_takes` how many the
@@ -189,7 +117,7 @@ class Case:
         self.error: float | None = None
         self.check_takes = 0.0
         self._clock = clock
-        self._fingerprints: list[str] = []
+        self.fingerprints: list[str] = []
         start = clock()
         self._result: Any = operation.call(*self.given)
         self.first_call = clock() - start
@@ -202,7 +130,7 @@ class Case:
     def sample(self, loops: int) -> float:
         """Return the seconds per call, the mean of `loops` calls in a row."""
         with no_garbage_collection():
-            return run(self.operation.call, self.given, loops=loops, clock=self._clock) / loops
+            return time_loop(self.operation.call, self.given, loops=loops, clock=self._clock) / loops
 
     def check(self) -> float:
         """Call once and return how wrong the result is; the worst of all checks stays in `residual`, `error`."""
@@ -212,7 +140,7 @@ class Case:
         residual = _residual(self.operation, self.given, result)
         self.residual = max(self.residual, residual)
         self.error = _worse(self.error, self._error(result))
-        self._fingerprints.append(fingerprint(result))
+        self.fingerprints.append(result_fingerprint(result))
         self.check_takes = self._clock() - start
         return residual
 
@@ -222,43 +150,17 @@ class Case:
             error = self.operation.error(self.given, result, np.random.default_rng([self.seed, self.n]))
         return None if error is None else _finite(error)
 
-    def measurement(self, timing: Timing, verdict: Stability) -> Measurement:
-        """Return what was measured, checks included."""
-        operation, n, dtype = self.operation, self.n, self.dtype
-        return Measurement(
-            operation=operation.name,
-            routine=operation.routines[dtype],
-            dtype=dtype,
-            size=n,
-            shape=MappingProxyType(operation.shape(n)),
-            flops=operation.flop_count(n, dtype),
-            flops_nominal=operation.flops_nominal,
-            bytes=operation.byte_count(n, dtype),
-            control=operation.control,
-            threads=blas_threads(),
-            loops=timing.loops,
-            samples=timing.samples,
-            first_call=self.first_call,
-            stability=verdict.verdict,
-            remark=verdict.remark,
-            residual=self.residual,
-            residual_bound=operation.allowed(n, dtype),
-            error=self.error,
-            fingerprint=self._fingerprints[0],
-            reproduced=len(set(self._fingerprints)) == 1 if len(self._fingerprints) > 1 else None,
-        )
 
-
-def prepare(name: str, n: int, dtype: str = "float64", *, seed: int = 0) -> Case:
+def prepare(name: str, n: int, dtype: str = "float64", *, seed: int = 0) -> PreparedCall:
     """Set up one of the `OPERATIONS` and call it once; ValueError for what `measure` would refuse."""
     _check_names("operations", [name], OPERATIONS)
     _check_names("dtypes", [dtype], DTYPES)
     _check_size(n)
     _check_possible(OPERATIONS[name], [dtype])
-    return Case(OPERATIONS[name], n, dtype, seed=seed)
+    return PreparedCall(OPERATIONS[name], n, dtype, seed=seed)
 
 
-def fingerprint(result: Any) -> str:
+def result_fingerprint(result: Any) -> str:
     """Return a hash, in hexadecimal, of the bits of a result and of all its parts."""
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for part in result if isinstance(result, tuple) else (result,):

@@ -20,7 +20,7 @@ from mambakernels.numeric.operation import DTYPES, Operation
 from mambakernels.numeric.products import PRODUCTS
 from mambakernels.numeric.scientific import SCIENTIFIC
 
-__all__ = ["DTYPES", "OPERATIONS", "Operation", "available"]
+__all__ = ["DTYPES", "OPERATIONS", "Operation", "available_operations"]
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {operation.name: operation for operation in (*PRODUCTS, *DECOMPOSITIONS, *CONTROLS, *SCIENTIFIC)}
@@ -28,6 +28,6 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
 """Every operation by its name, in the order tables show them."""
 
 
-def available() -> tuple[str, ...]:
+def available_operations() -> tuple[str, ...]:
     """Return the names of the operations that can run here: all of NumPy's, and those whose library is installed."""
     return tuple(name for name, operation in OPERATIONS.items() if operation.available)

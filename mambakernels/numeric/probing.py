@@ -15,11 +15,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from mambakernels.numeric import libraries, native, tables
+from mambakernels.numeric import formatting, libraries, native
 from mambakernels.numeric.machine import Machine, machine
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
@@ -56,7 +56,7 @@ class Blas:
     architecture: str | None = None
     threads: int | None = None
     threading_layer: str | None = None
-    integer_bits: int | None = None
+    integer_bits: Literal[32, 64] | None = None
     build: str | None = None
     proven: bool | None = None
 
@@ -115,14 +115,31 @@ class Probe:
         return peak.how if peak.gflops_per_core is None else f"{peak.gflops_per_core:g} GFLOP/s a core: {peak.how}"
 
     def __str__(self) -> str:
-        return tables.text_table(("what", "value"), self.rows())
+        return formatting.text_table(("what", "value"), self.rows())
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's own signature)
         """Show the table as text, too, where there is no HTML."""
         printer.text("Probe(...)" if cycle else str(self))
 
     def _repr_html_(self) -> str:
-        return tables.html_table(("what", "value"), self.rows())
+        return formatting.html_table(("what", "value"), self.rows())
+
+
+COLUMNS: Mapping[str, str] = {
+    "blas": "blas.name",
+    "blas_version": "blas.version",
+    "architecture": "blas.architecture",
+    "threads": "blas.threads",
+    "library": "blas.library",
+    "lapack": "lapack.name",
+    "numpy": "numpy",
+    "python": "python",
+    "cpu": "machine.cpu",
+    "cores": "machine.cores",
+    "system": "machine.system",
+    "peak_gflops": "machine.peak.gflops_per_core",
+}
+"""The fields that stand next to each measurement in a frame, by the column's name."""
 
 
 def probe() -> Probe:
@@ -227,7 +244,7 @@ def _extension(*names: str) -> str | None:
     return next((module.__file__ for module in loaded if module is not None), None)
 
 
-def integer_bits(exports: native.Exports, ddot: str) -> int | None:
+def integer_bits(exports: native.Exports, ddot: str) -> Literal[32, 64] | None:
     """Tell how wide a library's integers are by calling its `cblas_ddot`.
 
     The length passed is 1 in its low 32 bits and negative as 64 bits: a library with 32-bit integers multiplies
@@ -241,7 +258,8 @@ def integer_bits(exports: native.Exports, ddot: str) -> int | None:
     function.restype = ctypes.c_double
     number = ctypes.c_double(2.0)
     product = function(1 - 2**32, ctypes.byref(number), 1, ctypes.byref(number), 1)
-    return {4.0: 32, 0.0: 64}.get(product)
+    widths: dict[float, Literal[32, 64]] = {4.0: 32, 0.0: 64}
+    return widths.get(product)
 
 
 def _blas_by_threadpoolctl(build: str | None) -> Blas:

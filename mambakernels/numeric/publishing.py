@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from mambakernels.numeric import tables
-from mambakernels.numeric.measuring import Measurement
+from mambakernels.numeric import formatting
+from mambakernels.numeric.bundle import MIME_TYPE, PACKAGE, SCHEMA
+from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.probing import Probe, probe
 from mambakernels.numeric.rules import Finding, findings
-from mambakernels.numeric.schema import MIME_TYPE, REVISION, SCHEMA
 from mambakernels.numeric.source import code_hash
-
-PACKAGE = "mambakernels-numeric"
 
 _HEADER = ("operation", "n", "dtype", "median time", "GFLOP/s", "samples", "result")
 
@@ -37,7 +35,6 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
         "text/html": as_html(measurements, probed),
         MIME_TYPE: {
             "schema": SCHEMA,
-            "revision": REVISION,
             "code": {"package": PACKAGE, "sha256": code_hash()},
             "probe": probed.as_dict(),
             "findings": [finding.as_dict() for finding in findings(probed) if finding.grave],
@@ -48,7 +45,7 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
 
 def as_text(measurements: Sequence[Measurement], probed: Probe) -> str:
     """Return a plain table, with what ran above it and a warning below if a result is wrong."""
-    table = tables.text_table(_HEADER, [_row(measurement) for measurement in measurements])
+    table = formatting.text_table(_HEADER, [_row(measurement) for measurement in measurements])
     return "\n".join([_title(probed), table, *_notes(measurements, findings(probed))])
 
 
@@ -57,7 +54,7 @@ def as_html(measurements: Sequence[Measurement], probed: Probe) -> str:
     rows = [_row(measurement) for measurement in measurements]
     wrong = [index for index, measurement in enumerate(measurements) if not measurement.correct]
     below = "".join(f"<p>{escape(note)}</p>" for note in _notes(measurements, findings(probed)))
-    return tables.html_table(_HEADER, rows, caption=_title(probed), marked=wrong) + below
+    return formatting.html_table(_HEADER, rows, caption=_title(probed), marked=wrong) + below
 
 
 def _title(probed: Probe) -> str:
@@ -72,7 +69,7 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
         measurement.operation,
         str(measurement.size),
         measurement.dtype,
-        tables.seconds(measurement.median),
+        formatting.seconds(measurement.median),
         _rate(measurement),
         measurement.stability,
         "right" if measurement.correct else f"WRONG: {measurement.residual:.1e} > {measurement.residual_bound:.1e}",
@@ -81,7 +78,7 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
 
 def _rate(measurement: Measurement) -> str:
     rate = measurement.gflops
-    return "-" if rate is None else tables.three_digits(rate) + "*" * measurement.flops_nominal
+    return "-" if rate is None else formatting.three_digits(rate) + "*" * measurement.flops_nominal
 
 
 def _notes(measurements: Sequence[Measurement], found: Sequence[Finding]) -> list[str]:

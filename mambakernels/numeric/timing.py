@@ -12,7 +12,7 @@ from itertools import repeat
 from time import perf_counter
 from typing import Any, Literal
 
-from mambakernels.numeric import intervals, tables
+from mambakernels.numeric import formatting, intervals
 from mambakernels.numeric.intervals import Interval
 
 Clock = Callable[[], float]
@@ -59,11 +59,9 @@ class Stability:
     remark: str = ""
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Raw samples: seconds per call, each the mean over `loops` calls in a row."""
+class Sampled:
+    """What follows from samples, in seconds per call."""
 
-    loops: int
     samples: tuple[float, ...]
 
     @property
@@ -73,13 +71,21 @@ class Timing:
 
     @property
     def minimum(self) -> float:
-        """Seconds of the fastest sample's calls."""
+        """Seconds of a call in the fastest sample."""
         return min(self.samples)
 
     @property
     def interval(self) -> Interval:
         """The median's confidence interval, without assuming a distribution."""
         return intervals.median_interval(self.samples)
+
+
+@dataclass(frozen=True)
+class Timing(Sampled):
+    """Raw samples: seconds per call, each the mean over `loops` calls in a row."""
+
+    loops: int
+    samples: tuple[float, ...]
 
 
 def time_call(
@@ -102,7 +108,7 @@ def time_call(
         usable = loops == 1 or clock() + max(tries) > end
         samples = [seconds / loops for seconds in tries[: sampling.repeats]] if usable else []
         while len(samples) < sampling.repeats and (not samples or clock() + max(tries) <= end):
-            samples.append(run(call, given, loops=loops, clock=clock) / loops)
+            samples.append(time_loop(call, given, loops=loops, clock=clock) / loops)
     return Timing(loops, tuple(samples))
 
 
@@ -121,10 +127,10 @@ def calibrate(
     """
     loops = 1
     while True:
-        tries: tuple[float, ...] = (run(call, given, loops=loops, clock=clock),)
+        tries: tuple[float, ...] = (time_loop(call, given, loops=loops, clock=clock),)
         wanted = min(min_sample, (deadline - clock()) / 2)
         if tries[0] >= wanted and clock() + tries[0] <= deadline:
-            tries += (run(call, given, loops=loops, clock=clock),)
+            tries += (time_loop(call, given, loops=loops, clock=clock),)
         shortest = min(tries)
         if shortest >= wanted:
             return loops, tries
@@ -132,7 +138,9 @@ def calibrate(
         loops = math.ceil(loops * min(max(factor, 1.1), _GROWTH))
 
 
-def run(call: Callable[..., object], given: Sequence[Any] = (), *, loops: int, clock: Clock = perf_counter) -> float:
+def time_loop(
+    call: Callable[..., object], given: Sequence[Any] = (), *, loops: int, clock: Clock = perf_counter
+) -> float:
     """Return how many seconds so many calls in a row take.
 
     Ten calls stand in one round, so that the loop itself costs each of them a few nanoseconds, as
@@ -163,8 +171,8 @@ def stability(timing: Timing, sampling: Sampling = DEFAULT) -> Stability:
     if taken < FEWEST_SAMPLES:
         return Stability("too short", f"{taken} sample{'s' * (taken != 1)}: too few to tell noise from drift.")
     if length < sampling.min_sample / 2:
-        asked = tables.seconds(sampling.min_sample)
-        return Stability("too short", f"A sample lasts {tables.seconds(length)}, and {asked} were asked for.")
+        asked = formatting.seconds(sampling.min_sample)
+        return Stability("too short", f"A sample lasts {formatting.seconds(length)}, and {asked} were asked for.")
     change = intervals.drift(timing.samples)
     if abs(change) > DRIFTING and intervals.trend_probability(timing.samples) < UNLIKELY:
         return Stability(

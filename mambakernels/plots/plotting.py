@@ -11,7 +11,8 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mambakernels.bench import saving
+from mambakernels.bench import measurements
+from mambakernels.bench.measured import Measured
 from mambakernels.bench.pairs import pairs
 from mambakernels.errors import InvalidRequestError, RunError, translated
 from mambakernels.paths import PathLike
@@ -23,7 +24,6 @@ from mambakernels.plots.ratios import paired_ratios
 from mambakernels.plots.roof import roofline
 from mambakernels.plots.scaling import thread_scaling
 from mambakernels.plots.style import Theme
-from mambakernels.runs import results
 from mambakernels.system.files import write_atomically
 
 FigureFormat = Literal["png", "pdf", "svg"]
@@ -102,17 +102,17 @@ def _read(sources: Sequence[PathLike]) -> pd.DataFrame:
         except RunError:
             if reader is readers[-1]:
                 raise
-    return results.collect(*sources)
+    return measurements.collect(*sources)
 
 
 def _of_bench(file: Path) -> pd.DataFrame:
-    return saving.load(file).frame
+    return Measured.load(file).frame
 
 
 _READERS: Mapping[str, tuple[Callable[[Path], pd.DataFrame], ...]] = {
     ".json": (_of_bench,),
-    ".parquet": (_of_bench, results.load),
-    ".csv": (results.load,),
+    ".parquet": (_of_bench, measurements.load),
+    ".csv": (measurements.load,),
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mambakernels.bench.controls import check_controls
+from mambakernels.bench.agreement import check_controls
 from mambakernels.bench.summaries import libraries, summary, wide
 from mambakernels.runs.records import Run
 from mambakernels.system.files import write_atomically

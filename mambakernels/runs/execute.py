@@ -19,9 +19,8 @@ from typing import Any, Generic, TypeVar
 from mambakernels.errors import NotFoundError, RunError, translated
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
-from mambakernels.runs.imports import prepare_nbformat
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
-from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of
+from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, prepare_nbformat, read_notebook, source_of
 from mambakernels.runs.parameters import inject, read_parameters
 from mambakernels.runs.records import METADATA_KEY, Failure, Identity, Run, describe, is_current, read_run, record_path
 from mambakernels.system.files import writable_folder, write_atomically

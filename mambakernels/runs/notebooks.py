@@ -1,23 +1,28 @@
-"""Notebook files as plain JSON: read once, hashed, and looked at without loading nbformat (which is slow to import)."""
+"""Notebook files as plain JSON: found, read once, hashed, and decoded without nbformat, which is slow to import."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mambakernels.errors import NotFoundError, RunError, from_os_error
-from mambakernels.runs.imports import prepare_nbformat
 
 Json = dict[str, Any]
 
 FIRST_MINOR_WITH_IDS = 5  # of format 4
 
 _FORMAT = 4
+_GRAMMAR = "rfc3987_syntax"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ def read_notebook(path: str | os.PathLike[str]) -> Notebook:
     return Notebook(path=file, sha256=hashlib.sha256(raw).hexdigest(), content=_decode(raw, file))
 
 
+def find_notebooks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Notebook]:
+    """Read the notebooks that paths name, each once: files, folders (hidden ones left out) or glob patterns."""
+    for file in dict.fromkeys(file for path in paths for file in _matching(path)):
+        yield read_notebook(file)
+
+
 def source_of(cell: Mapping[str, Any]) -> str:
     """Return a cell's source as one text (files may hold it as a list of lines)."""
     source = cell.get("source", "")
@@ -59,6 +70,26 @@ def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, A
     for index, cell in enumerate(content["cells"]):
         for output in cell.get("outputs", ()):
             yield index, output
+
+
+def _matching(path: str | os.PathLike[str]) -> list[Path]:
+    place = Path(path).expanduser().absolute()
+    if place.is_dir():
+        found = [file for file in sorted(place.rglob("*.ipynb")) if not _is_hidden(file.relative_to(place))]
+    elif place.exists():
+        found = [place]
+    else:
+        matching = glob.glob(str(place), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        found = [Path(file) for file in sorted(matching) if file.endswith(".ipynb")]
+    if not found:
+        raise NotFoundError(
+            "No notebook is there.", where=str(path), next_step="Give executed notebooks, or their folder."
+        )
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _read(file: Path) -> bytes:
@@ -101,3 +132,28 @@ def _looks_like_a_notebook(content: object) -> bool:
         return False
     cells = content.get("cells")
     return isinstance(cells, list) and all(isinstance(cell, dict) and "cell_type" in cell for cell in cells)
+
+
+def prepare_nbformat() -> None:
+    """Make the first import of nbformat quick where JupyterLab is installed too; elsewhere it is already.
+
+    nbformat imports jsonschema, which imports rfc3987_syntax if it can (jupyter-events asks for it), and that one
+    compiles a grammar for international addresses while it is imported: two seconds, measured, of a run's three.
+    A stand-in that is there during this import only puts that off until an address is really checked. So nothing
+    changes in what jsonschema can do.
+    """
+    if "jsonschema" in sys.modules or _GRAMMAR in sys.modules or find_spec(_GRAMMAR) is None:
+        return
+    sys.modules[_GRAMMAR] = _StandIn(_GRAMMAR)
+    try:
+        import_module("jsonschema")
+    finally:
+        del sys.modules[_GRAMMAR]
+
+
+class _StandIn(ModuleType):
+    """What jsonschema takes from rfc3987_syntax: one function, which imports the real one when it is called."""
+
+    @staticmethod
+    def is_valid_syntax(rule: str, text: str) -> Any:
+        return import_module(_GRAMMAR).is_valid_syntax(rule, text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mambakernels.errors import MambakernelsError, RunError
-from mambakernels.runs.notebooks import Json, read_notebook
+from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
 
 METADATA_KEY = "mambakernels"
 SCHEMA = 1
@@ -101,6 +101,26 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         return _revive(record or {}, file)
     except (KeyError, TypeError) as error:
         raise RunError("This notebook does not say how it was run by mambakernels.", where=str(file)) from error
+
+
+def provenance(notebook: Notebook) -> Json:
+    """Return where a notebook's outputs come from: what its record says, else what its metadata shows.
+
+    The keys are `notebook` (file name of the notebook that was run), `path` (of the executed one), `kernel`, `status`,
+    `started`, `host` and `parameters` (JSON); None for what is not known of a notebook that was run by hand.
+    """
+    metadata = notebook.content.get("metadata", {})
+    record = metadata.get(METADATA_KEY) or {}
+    raised = any(output.get("output_type") == "error" for _, output in outputs_of(notebook.content))
+    return {
+        "notebook": Path(record.get("notebook", {}).get("path", notebook.path)).name,
+        "path": str(notebook.path),
+        "kernel": record.get("kernel", metadata.get("kernelspec", {})).get("name"),
+        "status": record.get("status", "failed" if raised else "ok"),
+        "started": record.get("started"),
+        "host": record.get("host"),
+        "parameters": json.dumps(record.get("parameters", {}), sort_keys=True),
+    }
 
 
 def is_current(path: str | os.PathLike[str], identity: Identity) -> bool:

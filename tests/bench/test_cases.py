@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from mambakernels.bench.cases import Case, Settings, put_together, read_counts, read_sizes, settings_from
+from mambakernels.bench.cases import Case, Settings, put_together, read_counts, read_sizes
 from mambakernels.errors import InvalidRequestError
 
 
@@ -69,4 +70,4 @@ def test_what_is_not_known_is_said(operations: list[str], dtypes: list[str], wor
 
 def test_settings_survive_being_written_down() -> None:
     settings = Settings(("a", "b"), put_together(["svd"], [64], ["float64"]), (1, 2), budget=3.5, seed=9)
-    assert settings_from(settings.as_dict()) == settings
+    assert msgspec.convert(msgspec.to_builtins(settings), Settings) == settings

@@ -10,15 +10,15 @@ from support.measurements import FFT, GEMM, SVD, measured, visits, worker
 from mambakernels.bench import diagnosis
 from mambakernels.bench.cases import Case
 from mambakernels.bench.diagnosis import diagnose
-from mambakernels.bench.records import Measured, Worker
+from mambakernels.bench.measured import Measured, MeasuredKernel
 from mambakernels.numeric import rules
 
 SOLVE = Case("solve", "float64", 256)
 TIMES = [0.01] * 12
 
 
-def said(rule: str, what: Worker | Measured) -> list[str]:
-    whole = measured([what], list(visits(what, GEMM, TIMES))) if isinstance(what, Worker) else what
+def said(rule: str, what: MeasuredKernel | Measured) -> list[str]:
+    whole = measured([what], list(visits(what, GEMM, TIMES))) if isinstance(what, MeasuredKernel) else what
     return [item.text for item in diagnose(whole) if item.rule == rule]
 
 

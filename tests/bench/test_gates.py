@@ -6,10 +6,10 @@ import pytest
 from support.measurements import GEMM, measured, visits, worker
 
 from mambakernels.bench.gates import gates
-from mambakernels.bench.records import Worker
+from mambakernels.bench.measured import MeasuredKernel
 
 
-def found(one: Worker, **changes: float) -> list[tuple[str, str]]:
+def found(one: MeasuredKernel, **changes: float) -> list[tuple[str, str]]:
     return [(gate.rule, gate.text) for gate in gates(measured([one], list(visits(one, GEMM, [0.1, 0.1], **changes))))]
 
 
@@ -80,7 +80,7 @@ def test_a_warning_about_a_kernel_closes_no_gate() -> None:
 
 
 def test_a_kernel_that_failed_is_named_with_its_reason() -> None:
-    dead = Worker("b", None, {}, failure="KernelDied: The kernel ended with signal SIGILL.")
+    dead = MeasuredKernel("b", None, {}, failure="KernelDied: The kernel ended with signal SIGILL.")
     [gate] = gates(measured([worker(), dead], []))
     assert (gate.rule, gate.kernel) == ("kernel", "b")
     assert "SIGILL" in gate.text

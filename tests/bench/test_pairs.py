@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from support.measurements import FFT, GEMM, SVD, measured, noisy, visits, worker
 
-from mambakernels.bench.controls import check_pairs
+from mambakernels.bench.agreement import check_pairs
 from mambakernels.bench.pairs import CONTROL_TOLERANCE, LEAST_MARGIN, PER_PROCESS, judge, pairs
 
 A, B, C = worker("a"), worker("b"), worker("c")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.measurements import FFT, GEMM, SVD, measured, visits, worker
 
-from mambakernels.bench.records import Measured
+from mambakernels.bench.measured import Measured
 from mambakernels.bench.regression import LEAST_MARGIN, against
 from mambakernels.errors import InvalidRequestError
 

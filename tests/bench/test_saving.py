@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from support.measurements import FFT, GEMM, measured, visits, worker
 
-from mambakernels.bench import saving
-from mambakernels.bench.records import Measured
+from mambakernels.bench.measured import COMPARISONS, Measured
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError
 
 
@@ -22,35 +20,27 @@ def example() -> Measured:
 @pytest.mark.parametrize("name", ["käse.json", "base.parquet"])
 def test_what_is_saved_comes_back(tmp_path: Path, name: str) -> None:
     before = example()
-    file = saving.save(before, tmp_path / "new folder" / name)
-    after = saving.load(file)
+    file = before.save(tmp_path / "new folder" / name)
+    after = Measured.load(file)
     pd.testing.assert_frame_equal(after.frame, before.frame)
     assert after.about() == before.about()
     assert after.settings == before.settings
 
 
 def test_both_formats_hold_the_same(tmp_path: Path) -> None:
-    files = [saving.save(example(), tmp_path / name) for name in ("a.json", "a.parquet")]
-    pd.testing.assert_frame_equal(*(saving.load(file).frame for file in files))
-
-
-@pytest.mark.parametrize("name", ["a.json", "a.parquet"])
-def test_what_was_saved_before_there_were_errors_is_still_read(tmp_path: Path, name: str) -> None:
-    before = example()
-    old = replace(before, frame=before.frame.drop(columns="error"))
-    after = saving.load(saving.save(old, tmp_path / name)).frame
-    pd.testing.assert_frame_equal(after, before.frame.assign(error=float("nan")))
+    files = [example().save(tmp_path / name) for name in ("a.json", "a.parquet")]
+    pd.testing.assert_frame_equal(*(Measured.load(file).frame for file in files))
 
 
 def test_json_is_json_for_everyone(tmp_path: Path) -> None:
-    content = json.loads(saving.save(example(), tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
-    assert content["schema"] == saving.SCHEMA
+    content = json.loads(example().save(tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
+    assert content["schema"] == COMPARISONS.schema
     assert content["rows"][-1]["others"] is None
 
 
 def test_nothing_measured_is_saved_too(tmp_path: Path) -> None:
     for name in ("a.json", "a.parquet"):
-        assert saving.load(saving.save(measured([], []), tmp_path / name)).frame.empty
+        assert Measured.load(measured([], []).save(tmp_path / name)).frame.empty
 
 
 @pytest.mark.parametrize(
@@ -61,29 +51,29 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.json"
     file.write_text(text)
     with pytest.raises(RunError, match="does not hold a comparison"):
-        saving.load(file)
+        Measured.load(file)
 
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     file.write_bytes(b"PAR1")
     with pytest.raises(RunError):
-        saving.load(file)
+        Measured.load(file)
     pd.DataFrame({"samples": [[1.0]]}).to_parquet(file)
     with pytest.raises(RunError, match="written by something else"):
-        saving.load(file)
+        Measured.load(file)
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
-        saving.load(tmp_path / "none.json")
+        Measured.load(tmp_path / "none.json")
     with pytest.raises(InvalidRequestError, match=r"\.parquet or \.json"):
-        saving.check_target(tmp_path / "a.csv")
+        COMPARISONS.check_target(tmp_path / "a.csv")
 
 
 def test_without_pyarrow_json_is_named_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saving, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(InvalidRequestError, match="pyarrow") as caught:
-        saving.check_target(Path("a.parquet"))
+        COMPARISONS.check_target(Path("a.parquet"))
     assert ".json" in str(caught.value.next_step)
-    saving.check_target(Path("a.json"))
+    COMPARISONS.check_target(Path("a.json"))

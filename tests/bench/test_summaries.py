@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mambakernels.bench.controls import check_controls
+from mambakernels.bench.agreement import check_controls
+from mambakernels.bench.measurements import collect
 from mambakernels.bench.summaries import libraries, summary, wide
-from mambakernels.runs.results import collect
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mambakernels.numeric import DTYPES, OPERATIONS, measure, prepare
-from mambakernels.numeric.measuring import Measurement, fingerprint, measure_one
+from mambakernels.numeric.measuring import Measurement, measure_one, result_fingerprint
 from mambakernels.numeric.timing import Sampling, Timing, stability
 
 QUICK: dict[str, Any] = {"repeats": 2, "min_sample": 1e-4}
@@ -180,8 +180,11 @@ def test_a_result_that_changes_from_call_to_call_is_seen() -> None:
 
 def test_the_fingerprint_is_of_every_bit_of_every_part() -> None:
     x = np.array([1.0, 2.0])
-    assert fingerprint(x) == fingerprint((x,)) == fingerprint(x[::-1][::-1])
-    assert len({fingerprint(one) for one in (x, x[::-1], np.nextafter(x, 3), (x, 0), (x, 1), 2.0, x.astype("f4"))}) == 7
+    assert result_fingerprint(x) == result_fingerprint((x,)) == result_fingerprint(x[::-1][::-1])
+    assert (
+        len({result_fingerprint(one) for one in (x, x[::-1], np.nextafter(x, 3), (x, 0), (x, 1), 2.0, x.astype("f4"))})
+        == 7
+    )
 
 
 def test_whoever_takes_turns_prepares_samples_and_checks_alone() -> None:
@@ -193,7 +196,7 @@ def test_whoever_takes_turns_prepares_samples_and_checks_alone() -> None:
     assert case.check() == case.residual
     case.check()
     timing = Timing(loops, samples)
-    measured = case.measurement(timing, stability(timing, SAMPLING))
+    measured = Measurement.of(case, timing, stability(timing, SAMPLING))
     assert measured.samples == samples
     assert measured.correct
     assert measured.reproduced is True

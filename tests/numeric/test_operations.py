@@ -8,7 +8,7 @@ import pytest
 from support import flop_counting
 
 from mambakernels.numeric import native
-from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available
+from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available_operations
 
 # At n = 1000, real numbers, worked out by hand from the formulas the modules name.
 FLOPS = {
@@ -183,7 +183,7 @@ def test_what_needs_a_library_that_is_not_there_is_not_available() -> None:
     there = OPERATIONS["gemm"]
     assert there.available
     assert not replace(there, needs="no_library_of_that_name").available
-    assert set(NUMPYS) <= set(available()) <= set(OPERATIONS)
+    assert set(NUMPYS) <= set(available_operations()) <= set(OPERATIONS)
 
 
 def test_a_new_operation_is_one_entry() -> None:

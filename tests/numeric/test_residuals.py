@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mambakernels.numeric import residuals, setups
-from mambakernels.numeric.operations import OPERATIONS, available
+from mambakernels.numeric.operations import OPERATIONS, available_operations
 
 EPS = float(np.finfo("float64").eps)
 
@@ -46,7 +46,7 @@ def _right(name: str, dtype: str) -> tuple[tuple[np.ndarray, ...], tuple[Any, ..
     return given, result if isinstance(result, tuple) else (result,)
 
 
-CASES = [(name, dtype) for name in available() for dtype in OPERATIONS[name].routines]
+CASES = [(name, dtype) for name in available_operations() for dtype in OPERATIONS[name].routines]
 PARTS = [(name, dtype, part) for name, dtype in CASES for part in range(len(_right(name, dtype)[1]))]
 
 

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
-from mambakernels.numeric.timing import Sampling, Stability, Timing, run, stability, time_call
+from mambakernels.numeric.timing import Sampling, Stability, Timing, stability, time_call, time_loop
 
 
 @dataclass
@@ -83,13 +83,13 @@ def test_a_budget_below_one_sample_shortens_the_sample() -> None:
 @pytest.mark.parametrize("loops", [1, 9, 10, 11, 137])
 def test_as_many_calls_are_made_as_were_asked_for(loops: int) -> None:
     fake = FakeTime(1.0)
-    assert run(fake.call, loops=loops, clock=fake.clock) == loops
+    assert time_loop(fake.call, loops=loops, clock=fake.clock) == loops
     assert fake.calls == loops
 
 
 def test_the_call_gets_what_it_is_given() -> None:
     seen: list[tuple[int, ...]] = []
-    run(lambda *given: seen.append(given), (1, 2), loops=12)
+    time_loop(lambda *given: seen.append(given), (1, 2), loops=12)
     assert set(seen) == {(1, 2)}
 
 

@@ -317,7 +317,7 @@ def test_the_page_of_another_operation() -> None:
 def test_frames_of_notebooks_can_be_drawn_too() -> None:
     from plots.drawn import DATA
 
-    from mambakernels.runs.results import collect
+    from mambakernels.bench.measurements import collect
 
     frame = collect(DATA)
     for figure in ("gflops", "roofline", "accuracy", "page"):

@@ -12,10 +12,9 @@ from PIL import Image
 from support.measurements import GEMM, measured, visits, worker
 
 import mambakernels
-from mambakernels.bench import saving
+from mambakernels.bench import measurements
 from mambakernels.errors import InvalidRequestError, NotFoundError
 from mambakernels.plots.plotting import FIGURES
-from mambakernels.runs import results
 
 MEASURED = Path(__file__).parents[1] / "data" / "measured"
 
@@ -31,7 +30,7 @@ def test_all_that_can_be_drawn_of_notebooks_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_file_of_collect_gives_the_same_pictures_as_its_notebooks(tmp_path: Path) -> None:
-    results.save(results.collect(MEASURED), tmp_path / "results.csv")
+    measurements.save(measurements.collect(MEASURED), tmp_path / "results.csv")
     first = mambakernels.plot(MEASURED, output=tmp_path / "one", figures=["gflops"]).files["gflops"]
     second = mambakernels.plot(tmp_path / "results.csv", output=tmp_path / "two", figures=["gflops"]).files["gflops"]
     assert first.read_bytes() == second.read_bytes()
@@ -41,7 +40,7 @@ def test_a_file_of_collect_gives_the_same_pictures_as_its_notebooks(tmp_path: Pa
 def test_a_file_of_bench_has_ratios(tmp_path: Path, suffix: str) -> None:
     one, other = worker("a"), worker("b")
     rows = [*visits(one, GEMM, [0.010] * 8), *visits(other, GEMM, [0.012] * 8)]
-    saving.save(measured([one, other], rows), tmp_path / f"base{suffix}")
+    measured([one, other], rows).save(tmp_path / f"base{suffix}")
     drawn = mambakernels.plot(tmp_path / f"base{suffix}", output=tmp_path, figures=["ratios"], format="svg")
     assert drawn.files["ratios"].read_bytes().startswith(b"<?xml")
 

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
+from mambakernels.bench.measurements import collect
 from mambakernels.errors import InvalidRequestError
 from mambakernels.plots import MARKS, UNKNOWN, gflops_by_size, png
-from mambakernels.runs.results import collect
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mambakernels.bench.measurements import collect
 from mambakernels.errors import StorageError
 from mambakernels.report.html import render, write_report
 from mambakernels.runs.records import Failure, Run
-from mambakernels.runs.results import collect
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
 FAILURE = Failure(

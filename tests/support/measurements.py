@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mambakernels.bench.cases import Case, Settings
-from mambakernels.bench.records import Measured, Worker, frame_of, row
+from mambakernels.bench.measured import Measured, MeasuredKernel, frame_of_visits, visit_row
+from mambakernels.numeric import Measurement
 
 MACHINE: Mapping[str, Any] = {
     "cpu": "A processor",
@@ -32,7 +33,7 @@ FFT = Case("fft", "float64", 64, control=True)
 ROUTINES = {"gemm": "dgemm", "svd": "dgesdd", "solve": "dgesv"}
 
 
-def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> Worker:
+def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> MeasuredKernel:
     """Return a kernel as it ran; `blas`, `machine`, `probe` and `facts` replace single facts."""
     probe = {
         "numpy": "2.4.0",
@@ -49,42 +50,47 @@ def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> Worker:
         **changes.pop("probe", {}),
     }
     facts = {"pid": 1, "code": "c0de", "working": probe["blas"]["threads"], **changes.pop("facts", {})}
-    return Worker(kernel, asked, {**facts, "probe": probe}, **changes)
+    return MeasuredKernel(kernel, asked, {**facts, "probe": probe}, **changes)
 
 
-def answer(case: Case, seconds: float, **changes: Any) -> dict[str, Any]:
-    """Return what a kernel answers to a visit."""
-    return {
-        "routine": None if case.control else ROUTINES[case.operation],
+def measurement(case: Case, seconds: float, **changes: Any) -> Measurement:
+    """Return what a kernel measures at a visit."""
+    fields = {
         "operation": case.operation,
+        "routine": None if case.control else ROUTINES[case.operation],
         "dtype": case.dtype,
         "size": case.size,
         "shape": {"n": case.size},
+        "control": case.control,
+        "threads": 1,
         "flops": 2.0 * case.size**3,
         "flops_nominal": False,
         "bytes": 24.0 * case.size**2,
-        "threads": 1,
         "loops": 10,
-        "samples": [seconds, seconds * 1.5],
+        "first_call": seconds * 2,
+        "stability": "too short",
+        "remark": "2 samples: too few to tell noise from drift.",
         "residual": 1e-16,
         "residual_bound": 1e-14,
         "error": None if case.control else 0.25,
         "fingerprint": "f1",
-        **changes,
+        "reproduced": None,
+        "samples": (seconds, seconds * 1.5),
     }
+    return Measurement(**{name: changes.get(name, value) for name, value in fields.items()})
 
 
-def visits(one: Worker, case: Case, seconds: Sequence[float], **changes: Any) -> Iterator[dict[str, Any]]:
+def visits(one: MeasuredKernel, case: Case, seconds: Sequence[float], **changes: Any) -> Iterator[dict[str, Any]]:
     """Yield a row per round in which the kernel took so many seconds."""
     for number, least in enumerate(seconds):
         circumstances = {"round": number, "position": 0, "elapsed": float(number), "others": 0.0}
         circumstances |= {name: changes[name] for name in circumstances if name in changes}
-        yield row(one, case, answer(case, least, **changes), circumstances)
+        yield visit_row(one, measurement(case, least, **changes), circumstances)
 
 
-def measured(workers: Sequence[Worker], rows: Sequence[Mapping[str, Any]], **changes: Any) -> Measured:
+def measured(workers: Sequence[MeasuredKernel], rows: Sequence[Mapping[str, Any]], **changes: Any) -> Measured:
     """Put rows and kernels together as what `measure` returns."""
-    frame = frame_of(rows)
+    frame = frame_of_visits(rows)
     keys = frame[["operation", "dtype", "size", "control"]].drop_duplicates().itertuples(index=False)
     settings = Settings(
         kernels=tuple(dict.fromkeys(one.kernel for one in workers)),

@@ -1,4 +1,4 @@
-"""A kernel that is kept alive and asked one thing after another."""
+"""A kernel that stays alive while `bench` calls functions in it, one after another."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mambakernels.bench.inside import MIME_TYPE
-from mambakernels.bench.records import label
+from mambakernels.bench.kernel_side import MIME_TYPE
+from mambakernels.bench.measured import label
 from mambakernels.numeric.threads import THREAD_VARIABLES, thread_variables
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import Kernel
@@ -24,13 +24,13 @@ sys.dont_write_bytecode = True
 _found = importlib.util.spec_from_file_location("mambakernels", {init!r}, submodule_search_locations=[{folder!r}])
 sys.modules["mambakernels"] = importlib.util.module_from_spec(_found)
 _found.loader.exec_module(sys.modules["mambakernels"])
-from mambakernels.bench import inside
+from mambakernels.bench import kernel_side
 """
 
 
 @dataclass
-class Live:
-    """A kernel's process, with the threads it was told to use; `failure` says why it can be asked no more."""
+class LiveKernel:
+    """A kernel's process, started with a number of threads; once `failure` is set, it answers no more."""
 
     kernel: Kernel
     threads: int | None
@@ -46,12 +46,12 @@ class Live:
 
     @property
     def key(self) -> tuple[str, int | None]:
-        """What tells it from the others."""
+        """Its identity among the others."""
         return self.kernel.name, self.threads
 
     @property
     def pid(self) -> int | None:
-        """Its process, once it has told."""
+        """Its process id, once `facts` are there."""
         return self.facts.get("pid")
 
     async def start(self, folder: Path) -> None:
@@ -74,16 +74,16 @@ class Live:
             await self._fail(stopped)
 
     async def describe(self, timeout: float) -> None:
-        """Have it tell what runs in it: its `facts`."""
+        """Ask what runs in it, and keep the answer as `facts`."""
         self.facts = await self.ask("describe", timeout=timeout) or {}
 
     async def ask(self, function: str, *words: Any, timeout: float, **options: Any) -> Json | None:
-        """Call a function of `inside` there and return what it published; None, and `failure` is set, if it cannot."""
+        """Call a function of `kernel_side` there and return its answer; without one, set `failure` and return None."""
         if self._session is None or self.failure is not None:
             return None
         arguments = [*map(repr, words), *(f"{name}={value!r}" for name, value in options.items())]
         try:
-            bundles = await self._session.run(f"inside.{function}({', '.join(arguments)})", timeout)
+            bundles = await self._session.run(f"kernel_side.{function}({', '.join(arguments)})", timeout)
         except session.RunStoppedError as stopped:
             await self._fail(stopped)
             return None

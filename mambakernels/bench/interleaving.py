@@ -16,10 +16,11 @@ from typing import Any
 
 from mambakernels.bench import idle, planning
 from mambakernels.bench.cases import Case, Settings
-from mambakernels.bench.live import Live
-from mambakernels.bench.planning import Key, Plan, Visit
-from mambakernels.bench.records import Measured, Worker, frame_of, row
+from mambakernels.bench.live_kernel import LiveKernel
+from mambakernels.bench.measured import Measured, MeasuredKernel, frame_of_visits, visit_row
+from mambakernels.bench.planning import Key, Schedule, Visit
 from mambakernels.errors import InvalidRequestError, KernelError
+from mambakernels.numeric.measurement import Measurement
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs.execute import in_a_thread
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
@@ -31,12 +32,12 @@ _PATIENCE_SECONDS = 1.0  # for other kernels' threads to stop spinning
 _CANARY_REPEATS = 6
 
 
-def _anyone(_workers: Sequence[Worker]) -> None:
+def _anyone(_workers: Sequence[MeasuredKernel]) -> None:
     """Accept whatever runs in the kernels."""
 
 
-def measure(
-    settings: Settings, *, accept: Callable[[Sequence[Worker]], object] = _anyone, progress: Progress = silent
+def measure_interleaved(
+    settings: Settings, *, accept: Callable[[Sequence[MeasuredKernel]], object] = _anyone, progress: Progress = silent
 ) -> Measured:
     """Measure the cases on the kernels in rounds, within the budget; all kernels have ended when it returns.
 
@@ -62,7 +63,7 @@ class _Record:
 
     settings: Settings
     rows: list[dict[str, Any]] = field(default_factory=list)
-    workers: dict[Key, Worker] = field(default_factory=dict)
+    workers: dict[Key, MeasuredKernel] = field(default_factory=dict)
     canary: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -73,10 +74,10 @@ class _Record:
     def elapsed(self) -> float:
         return time.monotonic() - self.begin
 
-    def know(self, live: Live) -> Worker:
+    def know(self, live: LiveKernel) -> MeasuredKernel:
         """Take down what a kernel told of itself, and how it fares."""
         ours = live.kernel.ours or {}
-        self.workers[live.key] = Worker(
+        self.workers[live.key] = MeasuredKernel(
             kernel=live.kernel.name,
             asked=live.threads,
             facts=live.facts,
@@ -88,7 +89,7 @@ class _Record:
 
     def result(self) -> Measured:
         return Measured(
-            frame=frame_of(sorted(self.rows, key=self._place)),
+            frame=frame_of_visits(sorted(self.rows, key=self._place)),
             workers=tuple(self.workers.values()),
             settings=self.settings,
             canary=tuple(self.canary),
@@ -107,6 +108,15 @@ class _Record:
         return case, one["asked"] or 0, self.settings.kernels.index(one["kernel"]), one["round"]
 
 
+@dataclass(frozen=True)
+class _Visited:
+    """What a visit gave: the measurement, how busy the other kernels were meanwhile, and its seconds in all."""
+
+    measurement: Measurement
+    others: float
+    seconds: float
+
+
 class _Bench:
     """One comparison while it goes on."""
 
@@ -115,7 +125,7 @@ class _Bench:
         self._record = record
         self._report = report
         self._random = random.Random(settings.seed)  # noqa: S311 (an order, no secret)
-        self._lives: list[Live] = []
+        self._lives: list[LiveKernel] = []
         self._loops: dict[tuple[Key, Case], int] = {}
         self._costs: dict[tuple[Key, Case], Visit] = {}
         self._up = 0.0  # when the kernels were, in seconds from the start
@@ -126,12 +136,12 @@ class _Bench:
         return self._settings.budget - _STOPPING_SECONDS - self._record.elapsed
 
     @property
-    def _alive(self) -> list[Live]:
+    def _alive(self) -> list[LiveKernel]:
         return [live for live in self._lives if live.failure is None]
 
-    async def run(self, kernels: Sequence[Kernel], accept: Callable[[Sequence[Worker]], object]) -> None:
+    async def run(self, kernels: Sequence[Kernel], accept: Callable[[Sequence[MeasuredKernel]], object]) -> None:
         threads: Sequence[int | None] = self._settings.threads or (None,)
-        self._lives = [Live(kernel, count) for count in threads for kernel in kernels]
+        self._lives = [LiveKernel(kernel, count) for count in threads for kernel in kernels]
         with tempfile.TemporaryDirectory(prefix="mk-", ignore_cleanup_errors=True) as folder:
             async with self._started(Path(folder)):
                 accept(tuple(self._record.workers.values()))
@@ -170,31 +180,31 @@ class _Bench:
                 self._say(f"warming up: {live.name}, {case}", number, len(cases))
                 known = sizes.setdefault((live.key, case.operation, case.dtype), {})
                 await self._check_hope(live, case, known)
-                answer = await self._visit(live, case, samples=1)
-                if answer is not None:
-                    known[case.size] = min(answer["samples"])
-                    self._learn(live, case, answer)
+                visited = await self._visit(live, case, samples=1)
+                if visited is not None:
+                    known[case.size] = visited.measurement.minimum
+                    self._learn(live, case, visited)
                 elif live.failure is not None and self._left < 0:
                     raise self._too_long(case, self._settings.budget)
         self._check_alive()
 
-    async def _check_hope(self, live: Live, case: Case, known: dict[int, float]) -> None:
+    async def _check_hope(self, live: LiveKernel, case: Case, known: dict[int, float]) -> None:
         """Refuse what cannot fit before it is begun, judging by a smaller size of the same."""
         if not known and case.size > planning.PILOT_SIZE:
             small = Case(case.operation, case.dtype, planning.PILOT_SIZE)
             pilot = await self._visit(live, small, samples=1)
             if pilot is not None:
-                known[small.size] = min(pilot["samples"])
+                known[small.size] = pilot.measurement.minimum
         seconds = planning.guess(known, case.size)
         if planning.hopeless(seconds, self._left):
             raise self._too_long(case, seconds)
 
-    def _learn(self, live: Live, case: Case, answer: dict[str, Any]) -> None:
+    def _learn(self, live: LiveKernel, case: Case, visited: _Visited) -> None:
         """Keep how many loops make a sample there, and what a visit costs."""
-        self._loops[live.key, case] = answer["loops"]
-        sampling = answer["loops"] * sum(answer["samples"])
-        sample = answer["loops"] * min(answer["samples"])
-        self._costs[live.key, case] = Visit(max(0.0, answer["seconds_in_all"] - sampling), sample)
+        one = visited.measurement
+        self._loops[live.key, case] = one.loops
+        overhead = max(0.0, visited.seconds - one.loops * sum(one.samples))
+        self._costs[live.key, case] = Visit(overhead, one.loops * one.minimum)
 
     def _too_long(self, case: Case, seconds: float) -> InvalidRequestError:
         costs = planning.by_case(self._costs, self._settings)
@@ -203,19 +213,19 @@ class _Bench:
         room = (self._settings.budget - _STOPPING_SECONDS - self._up) / 2  # warming up takes as long as a round
         return planning.too_long(costs, left=self._left, budget=self._settings.budget, room=room)
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> Schedule:
         alive = {live.key for live in self._alive}
         costs = {known: visit for known, visit in self._costs.items() if known[0] in alive}
         return planning.plan(costs, self._settings, self._left)
 
-    async def _measure(self, plan: Plan) -> None:
-        took = plan.round_seconds
+    async def _measure(self, schedule: Schedule) -> None:
+        took = schedule.round_seconds
         for number in range(self._settings.rounds):
             if self._left < took and number:
                 break
             begin = time.monotonic()
             await self._sing()
-            await self._round(number, max(plan.rounds, number + 1), plan.samples)
+            await self._round(number, max(schedule.rounds, number + 1), schedule.samples)
             took = (took + time.monotonic() - begin) / 2
         await self._sing()
 
@@ -229,21 +239,19 @@ class _Bench:
             done = (number * len(turns) + position, rounds * len(turns))
             self._say(f"round {number + 1} of {rounds}: {live.name}, {case}", *done)
             elapsed = self._record.elapsed
-            answer = await self._visit(live, case, samples=samples)
-            if answer is not None:
-                circumstances = {
-                    "round": number, "position": position, "elapsed": elapsed, "others": answer["others"],
-                }  # fmt: skip
-                self._record.rows.append(row(self._record.workers[live.key], case, answer, circumstances))
+            visited = await self._visit(live, case, samples=samples)
+            if visited is not None:
+                when = {"round": number, "position": position, "elapsed": elapsed, "others": visited.others}
+                self._record.rows.append(visit_row(self._record.workers[live.key], visited.measurement, when))
 
-    def _turns(self) -> Iterator[tuple[Live, Case]]:
+    def _turns(self) -> Iterator[tuple[LiveKernel, Case]]:
         """Yield who measures what, in turn: those that are compared follow each other, in an order of its own."""
         pairs = [(count, case) for count in self._settings.threads or (None,) for case in self._settings.cases]
         for count, case in self._random.sample(pairs, len(pairs)):
             takers = [live for live in self._alive if live.threads == count and (live.key, case) in self._costs]
             yield from ((live, case) for live in self._random.sample(takers, len(takers)))
 
-    async def _visit(self, live: Live, case: Case, *, samples: int) -> dict[str, Any] | None:
+    async def _visit(self, live: LiveKernel, case: Case, *, samples: int) -> _Visited | None:
         """Have one kernel measure one case while the others idle; None if it cannot."""
         begin = time.monotonic()
         others = [other.pid for other in self._alive if other is not live and other.pid is not None]
@@ -258,14 +266,17 @@ class _Bench:
         now = time.monotonic()
         if live.failure is not None:
             self._record.notes.append(f"{live.name} failed at {case}: {live.failure}")
-        if answer is not None and "refused" in answer:
-            self._record.notes.append(f"{live.name} leaves {case} out: {answer['refused']}")
-            return None
         if answer is None:
             return None
+        if "refused" in answer:
+            self._record.notes.append(f"{live.name} leaves {case} out: {answer['refused']}")
+            return None
         busy = idle.share(before, idle.known(others), now - since)
-        answer["others"] = max(busy.values(), default=0.0 if not others else float("nan"))
-        return answer | {"seconds_in_all": now - begin}
+        return _Visited(
+            measurement=Measurement.from_dict(answer["measurement"]),
+            others=max(busy.values(), default=0.0 if not others else float("nan")),
+            seconds=now - begin,
+        )
 
     async def _sing(self) -> None:
         """Let the canary tell how fast the machine is now."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mambakernels.bench import live
-from mambakernels.bench.live import Live, with_threads
+from mambakernels.bench import live_kernel
+from mambakernels.bench.live_kernel import LiveKernel, with_threads
 from mambakernels.numeric.threads import THREAD_VARIABLES
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import find_kernels
@@ -83,8 +83,8 @@ def test_threads_are_told_in_every_variable_and_nothing_else_changes(install: In
 def test_a_kernel_that_failed_is_asked_no_more(install: Install, tmp_path: Path) -> None:
     install("here")
 
-    async def use() -> tuple[Any, Any, Live]:
-        live = Live(find_kernels(["here"])[0], None)
+    async def use() -> tuple[Any, Any, LiveKernel]:
+        live = LiveKernel(find_kernels(["here"])[0], None)
         await live.start(tmp_path)
         await live.boot(60)
         first = await live.ask("no_such_function", timeout=60)
@@ -99,8 +99,8 @@ def test_a_kernel_that_failed_is_asked_no_more(install: Install, tmp_path: Path)
 
 
 def test_what_runs_in_the_kernels_needs_numpy_and_the_standard_library_only() -> None:
-    folder = Path(live.__file__).parent
-    for file in (folder / "__init__.py", folder / "inside.py"):
+    folder = Path(live_kernel.__file__).parent
+    for file in (folder / "__init__.py", folder / "kernel_side.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []

@@ -13,7 +13,7 @@ def python(code: str) -> str:
 def test_jsonschema_still_checks_addresses_and_only_then_loads_the_grammar() -> None:
     said = python(
         "import sys\n"
-        "from mambakernels.runs.imports import prepare_nbformat\n"
+        "from mambakernels.runs.notebooks import prepare_nbformat\n"
         "prepare_nbformat()\n"
         "import nbformat, jsonschema\n"
         "print('rfc3987_syntax' in sys.modules)\n"

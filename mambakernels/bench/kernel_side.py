@@ -1,4 +1,4 @@
-"""What runs inside the kernels that are compared: NumPy, the standard library and `mambakernels.numeric` only.
+"""The kernel's side of `bench`: runs inside the kernels, so it imports NumPy and `mambakernels.numeric` only.
 
 Each function publishes its answer as one output, JSON of the MIME type `MIME_TYPE`.
 """
@@ -58,7 +58,6 @@ def visit(
     from mambakernels.numeric.timing import Sampling, Timing, stability
 
     ballast = _ballast(place)
-    start = perf_counter()
     try:
         case = numeric.prepare(operation, n, dtype, seed=seed)
     except ValueError as error:  # it needs what is not installed here, or more memory than there is
@@ -69,9 +68,10 @@ def visit(
     taken, end = [case.sample(chosen)], perf_counter() + seconds
     while len(taken) < samples or perf_counter() < end:
         taken.append(case.sample(chosen))
+    del ballast
     timing = Timing(chosen, tuple(taken))
-    measured = case.measurement(timing, stability(timing, Sampling(samples, min_sample)))
-    _publish(measured.as_dict() | {"took": perf_counter() - start, "ballast": len(ballast)})
+    measured = numeric.Measurement.of(case, timing, stability(timing, Sampling(samples, min_sample)))
+    _publish({"measurement": measured.as_dict()})
 
 
 def canary(repeats: int) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from mambakernels.bench.cases import Settings, put_together
 from mambakernels.bench.comparison import bench, compare
-from mambakernels.bench.records import Measured
-from mambakernels.bench.rounds import measure
+from mambakernels.bench.interleaving import measure_interleaved
+from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 from mambakernels.progress import Event
 
@@ -50,7 +50,7 @@ def test_every_kernel_measures_every_case_in_every_round(install: Install) -> No
     install("one")
     install("two")
     events: list[Event] = []
-    found = measure(settings("one", "two", seed=7), progress=events.append)
+    found = measure_interleaved(settings("one", "two", seed=7), progress=events.append)
     counts = found.frame.groupby(["kernel", "operation"]).size()
     assert set(counts) == {2}
     assert len(counts) == 2 * 4
@@ -67,7 +67,7 @@ def test_every_kernel_measures_every_case_in_every_round(install: Install) -> No
 def test_kernels_take_turns_next_to_each_other(install: Install) -> None:
     install("one")
     install("two")
-    found = measure(settings("one", "two", rounds=4))
+    found = measure_interleaved(settings("one", "two", rounds=4))
     by_turn = found.frame.sort_values(["round", "position"])
     turns = by_turn["operation"].tolist()
     assert all(turns[start] == turns[start + 1] for start in range(0, len(turns), 2))
@@ -77,7 +77,7 @@ def test_kernels_take_turns_next_to_each_other(install: Install) -> None:
 
 def test_the_same_seed_gives_the_same_order_and_the_same_numbers(install: Install) -> None:
     install("one")
-    frames = [measure(settings("one", seed=3)).frame for _ in range(2)]
+    frames = [measure_interleaved(settings("one", seed=3)).frame for _ in range(2)]
     orders = [frame.sort_values(["round", "position"])["operation"].tolist() for frame in frames]
     assert orders[0] == orders[1]
     assert frames[0]["fingerprint"].tolist() == frames[1]["fingerprint"].tolist()
@@ -86,14 +86,14 @@ def test_the_same_seed_gives_the_same_order_and_the_same_numbers(install: Instal
 def test_that_the_others_idle_is_verified_where_it_can_be(install: Install) -> None:
     install("one")
     install("two")
-    others = measure(settings("one", "two")).frame["others"]
+    others = measure_interleaved(settings("one", "two")).frame["others"]
     assert others.isna().all() != Path("/proc/self/task").is_dir()
 
 
 @several_cores
 def test_a_thread_count_means_a_process_that_was_told_before_its_libraries_loaded(install: Install) -> None:
     install("one")
-    found = measure(settings("one", threads=(1, 2)))
+    found = measure_interleaved(settings("one", threads=(1, 2)))
     assert len(set(pids(found))) == 2
     assert [worker.asked for worker in found.workers] == [1, 2]
     assert [worker.probe["variables"]["OPENBLAS_NUM_THREADS"] for worker in found.workers] == ["1", "2"]
@@ -103,7 +103,7 @@ def test_a_thread_count_means_a_process_that_was_told_before_its_libraries_loade
 def test_as_registered_no_threads_are_told(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     install("one")
-    found = measure(settings("one", threads=()))
+    found = measure_interleaved(settings("one", threads=()))
     assert "OPENBLAS_NUM_THREADS" not in found.workers[0].probe["variables"]
     assert found.frame["asked"].isna().all()
 
@@ -111,7 +111,7 @@ def test_as_registered_no_threads_are_told(install: Install, monkeypatch: pytest
 def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> None:
     install("right")
     install("wrong", site=WRONG)
-    found = compare(measure(settings("right", "wrong")))
+    found = compare(measure_interleaved(settings("right", "wrong")))
     assert not found.ok
     assert {(gate.rule, gate.kernel) for gate in found.gates} == {("result", "wrong (1 thread)")}
     assert found.pairs.set_index("operation").loc["gemm", "verdict"] == "wrong"
@@ -120,20 +120,20 @@ def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> Non
 @several_cores
 def test_a_library_that_ignores_the_threads_does_not_pass_the_gate(install: Install) -> None:
     install("deaf", site=ONE_THREAD)
-    found = compare(measure(settings("deaf", threads=(2,))))
+    found = compare(measure_interleaved(settings("deaf", threads=(2,))))
     assert {gate.rule for gate in found.gates} == {"threads"}
 
 
 def test_another_library_than_the_environments_does_not_pass_the_gate(install: Install) -> None:
     install("np-mkl", mark={"blas": "no such blas", "prefix": "/nowhere"})
-    found = compare(measure(settings("np-mkl")))
+    found = compare(measure_interleaved(settings("np-mkl")))
     assert {gate.rule for gate in found.gates} == {"library"}
 
 
 def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> None:
     install("well")
     install("frail", site="import os, numpy; numpy.matmul = lambda *given: os._exit(7)\n")
-    found = compare(measure(settings("well", "frail")))
+    found = compare(measure_interleaved(settings("well", "frail")))
     assert set(found.frame["kernel"]) == {"well"}
     [gate] = found.gates
     assert (gate.rule, gate.kernel) == ("kernel", "frail (1 thread)")
@@ -143,7 +143,7 @@ def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> N
 def test_a_kernel_that_cannot_start_is_named_and_the_others_go_on(install: Install) -> None:
     install("well")
     install("gone", argv=["/nowhere/python", "{connection_file}"])
-    found = compare(measure(settings("well", "gone")))
+    found = compare(measure_interleaved(settings("well", "gone")))
     assert [gate.kernel for gate in found.gates] == ["gone (1 thread)"]
     assert set(found.frame["kernel"]) == {"well"}
 
@@ -151,9 +151,9 @@ def test_a_kernel_that_cannot_start_is_named_and_the_others_go_on(install: Insta
 def test_without_any_kernel_there_is_an_error(install: Install) -> None:
     install("gone", argv=["/nowhere/python", "{connection_file}"])
     with pytest.raises(KernelError, match="No kernel can be measured: gone"):
-        measure(settings("gone"))
+        measure_interleaved(settings("gone"))
     with pytest.raises(NotFoundError, match="never-there"):
-        measure(settings("never-there"))
+        measure_interleaved(settings("never-there"))
 
 
 def test_an_operation_that_needs_what_is_not_there_is_left_out(install: Install) -> None:
@@ -161,7 +161,7 @@ def test_an_operation_that_needs_what_is_not_there_is_left_out(install: Install)
         "bare",
         site=WITHOUT_SCIPY,
     )
-    found = measure(settings("bare", operations=("gemm", "lu")))
+    found = measure_interleaved(settings("bare", operations=("gemm", "lu")))
     assert "lu" not in set(found.frame["operation"])
     assert any("leaves lu n=32 out" in note and "scipy" in note for note in found.notes)
 
@@ -173,7 +173,7 @@ def test_interrupted_it_gives_what_was_measured_and_leaves_nothing_running(insta
         if event.detail.startswith("round 2"):
             raise KeyboardInterrupt
 
-    found = measure(settings("one", rounds=50), progress=interrupt)
+    found = measure_interleaved(settings("one", rounds=50), progress=interrupt)
     assert found.interrupted
     assert 1 <= found.rounds <= 3
     assert all(has_ended(pid) for pid in pids(found))
@@ -187,20 +187,20 @@ def test_interrupted_before_anything_was_measured_it_is_just_interrupted(install
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure(settings("one"), progress=interrupt)
+        measure_interleaved(settings("one"), progress=interrupt)
 
 
 def test_a_budget_that_not_even_one_round_fits_says_what_to_drop(install: Install) -> None:
     install("one")
     cases = put_together(["gemm", "svd"], [32], ["float64"]) + put_together(["svd"], [20000], ["float64"])[:1]
     with pytest.raises(InvalidRequestError, match="Not even one round fits") as caught:
-        measure(Settings(("one",), cases, (1,), budget=20.0))
+        measure_interleaved(Settings(("one",), cases, (1,), budget=20.0))
     assert "svd n=20000" in str(caught.value.next_step)
 
 
 def test_a_round_that_was_begun_within_the_budget_is_the_last(install: Install) -> None:
     install("one")
-    found = measure(settings("one", budget=15.0, rounds=10**6))
+    found = measure_interleaved(settings("one", budget=15.0, rounds=10**6))
     assert 1 <= found.rounds < 10**6
 
 
@@ -227,7 +227,7 @@ def test_what_is_not_comparable_is_refused_before_it_is_measured(install: Instal
 @pytest.mark.slow
 def test_every_blas_is_the_one_its_environment_promises(environments: dict[str, object]) -> None:
     kernels = tuple(f"np-{name}" for name in environments)
-    found = compare(measure(settings(*kernels, operations=("gemm", "solve"))))
+    found = compare(measure_interleaved(settings(*kernels, operations=("gemm", "solve"))))
     assert found.gates == ()
     ran = found.frame.drop_duplicates("kernel").set_index("kernel")["blas"]
     assert dict(ran) == {f"np-{name}": name for name in environments}

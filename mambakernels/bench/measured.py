@@ -1,0 +1,145 @@
+"""The measurements of `bench`: a frame with a row per visit, the facts of each kernel, and both as a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from mambakernels.bench.cases import Settings
+from mambakernels.bench.frame_files import TEXT, FrameFiles, Json
+from mambakernels.bench.measurements import MEASURED, RAN, frame_of, row_of
+from mambakernels.numeric.measurement import Measurement
+from mambakernels.numeric.rules import counted
+
+COLUMNS: Mapping[str, str] = {
+    "kernel": TEXT,
+    "asked": "Int64",
+    "round": "int64",
+    "position": "int64",
+    "elapsed": "float64",
+    "others": "float64",
+    **RAN,
+    **MEASURED,
+}
+COMPARISONS = FrameFiles(
+    types=COLUMNS,
+    suffixes=(".parquet", ".json"),
+    things="Comparisons",
+    missing="There is no such comparison.",
+    next_step="Write one with: mambakernels bench … --save FILE",
+    foreign="This file does not hold a comparison that `bench` saved",
+    kind="mambakernels-bench",
+)
+
+
+def label(kernel: str, threads: int | None) -> str:
+    """Name a kernel, and its threads if a number was asked for."""
+    if threads is None:
+        return kernel
+    return f"{kernel} ({counted(threads)})" if threads else f"{kernel} (threads as the library chooses)"
+
+
+@dataclass(frozen=True)
+class MeasuredKernel:
+    """One kernel as it ran.
+
+    `asked` is the number of threads it was given (None: as registered), `facts` what it reported of itself, `failure`
+    why it failed, if it did. `blas` and `prefix` are those of the environment it was registered for; None for a kernel
+    that mambakernels did not register.
+    """
+
+    kernel: str
+    asked: int | None
+    facts: Mapping[str, Any]
+    blas: str | None = None
+    prefix: str | None = None
+    failure: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The kernel's name, and its threads if a number was asked for."""
+        return label(self.kernel, self.asked)
+
+    @property
+    def probe(self) -> Mapping[str, Any]:
+        """What ran in it, and on what; empty if it never answered."""
+        found: Mapping[str, Any] = self.facts.get("probe", {})
+        return found
+
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        """The machine as it saw it."""
+        found: Mapping[str, Any] = self.probe.get("machine", {})
+        return found
+
+    @property
+    def library(self) -> Mapping[str, Any]:
+        """The BLAS that ran."""
+        found: Mapping[str, Any] = self.probe.get("blas", {})
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """All that is known of a comparison besides its measurements.
+
+    `canary` are the seconds of a fixed piece of Python before each round and after the last.
+    """
+
+    workers: tuple[MeasuredKernel, ...]
+    settings: Settings
+    canary: tuple[float, ...]
+    started: str
+    host: str
+    seconds: float
+    rounds: int
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def about(self) -> Json:
+        """Return the circumstances as JSON knows them."""
+        about: Json = msgspec.to_builtins({field.name: getattr(self, field.name) for field in fields(Circumstances)})
+        return about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Circumstances):
+    """A comparison's measurements.
+
+    `frame` has a row per kernel, case and round: `kernel`, `asked` (threads; missing: as it is registered), `round`,
+    `position` in it, `elapsed` (seconds since the start), `others` (share of a core that the busiest of the other
+    kernels used meanwhile; missing: cannot be seen), and then, as in the frame of `collect`, what ran and what was
+    measured.
+    """
+
+    frame: pd.DataFrame
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a `.parquet` or `.json` file, whole or not at all; raw samples included."""
+        return COMPARISONS.save(self.frame, path, self.about())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Measured:
+        """Read what `save` wrote; NotFoundError, or RunError if the file holds something else."""
+        frame, about = COMPARISONS.load(path)
+        try:
+            return cls(frame=frame, **vars(msgspec.convert(about, Circumstances)))
+        except msgspec.ValidationError as error:
+            raise COMPARISONS.not_readable(path, error) from error
+
+
+def frame_of_visits(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the rows of visits as the frame of `Measured`."""
+    return frame_of(rows, COLUMNS)
+
+
+def visit_row(worker: MeasuredKernel, one: Measurement, circumstances: Mapping[str, Any]) -> Json:
+    """Return what a visit measured as a row; `circumstances` are round, position, elapsed and others."""
+    measured = row_of(one, dict(worker.probe), worker.facts.get("code"))
+    return {"kernel": worker.kernel, "asked": worker.asked, **circumstances, **measured}

@@ -1,0 +1,180 @@
+"""The measurements that executed notebooks published, as one tidy DataFrame, and that frame as a file.
+
+Its columns follow from `mambakernels.numeric.Measurement` and `Probe`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import cache, reduce
+from operator import getitem
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pandas as pd
+
+from mambakernels.bench.frame_files import TEXT, FrameFiles
+from mambakernels.errors import RunError, translated
+from mambakernels.numeric import probing
+from mambakernels.numeric.bundle import MIME_TYPE, SCHEMA, json_schema
+from mambakernels.numeric.measurement import Figures, Measurement
+from mambakernels.runs.notebooks import Json, Notebook, find_notebooks, outputs_of
+from mambakernels.runs.records import provenance
+
+Paths = str | os.PathLike[str]
+
+
+class SchemaError(ValueError):
+    """A bundle does not keep its schema; the message names the field and says how."""
+
+
+def validate(content: object) -> None:
+    """Check a bundle of measurements against its JSON Schema; SchemaError names the first field that does not fit."""
+    import fastjsonschema
+
+    if isinstance(content, Mapping) and content.get("schema") != SCHEMA:
+        raise SchemaError(f"schema {content.get('schema')!r} is not known to this version, which reads {SCHEMA}")
+    try:
+        _checker()(content, name_prefix="bundle")
+        json.dumps(content, allow_nan=False)  # the schema lets NaN pass, which JSON does not know
+    except fastjsonschema.JsonSchemaValueException as error:
+        value = "" if isinstance(error.value, dict | list) else f", not {error.value!r}"
+        raise SchemaError(f"{error.message}{value}") from error
+    except ValueError as error:
+        raise SchemaError(str(error)) from error
+
+
+@cache
+def _checker() -> Any:
+    import fastjsonschema
+
+    return fastjsonschema.compile(json_schema())
+
+
+def _pandas_type(kind: Any) -> str:
+    """Return the pandas type of a column whose values have this type; texts also hold mappings, as JSON."""
+    options = [one for one in get_args(kind) if one is not NoneType] if NoneType in get_args(kind) else [kind]
+    nullable = options != [kind]
+    if get_origin(kind) is tuple:
+        return "object"
+    names = {int: ("int64", "Int64"), float: ("float64", "float64"), bool: ("bool", "boolean")}
+    return names.get(options[0], (TEXT, TEXT))[nullable]
+
+
+def _columns(kind: type) -> dict[str, str]:
+    hints = get_type_hints(kind)
+    return {field.name: _pandas_type(hints[field.name]) for field in fields(kind)}
+
+
+ORIGIN: Mapping[str, str] = dict.fromkeys(
+    ("notebook", "path", "kernel", "status", "started", "host", "parameters"), TEXT
+)
+RAN: Mapping[str, str] = {
+    name: _pandas_type(reduce(lambda kind, part: get_type_hints(kind)[part], path.split("."), probing.Probe))
+    for name, path in probing.COLUMNS.items()
+} | {"code": TEXT}
+_SAMPLES = "samples"  # last, as they are long
+MEASURED: Mapping[str, str] = {
+    **{name: kind for name, kind in _columns(Measurement).items() if name != _SAMPLES},
+    **_columns(Figures),
+    _SAMPLES: "object",
+}
+COLUMNS: Mapping[str, str] = {**ORIGIN, **RAN, "findings": TEXT, **MEASURED}
+
+RESULTS = FrameFiles(
+    types=COLUMNS,
+    suffixes=(".csv", ".parquet"),
+    things="Results",
+    missing="There is no such results file.",
+    next_step="Write one with: mambakernels collect NOTEBOOKS -o FILE",
+    foreign="This file does not hold results",
+)
+
+
+@translated
+def collect(*notebooks: Paths) -> pd.DataFrame:
+    """Read every measurement that executed notebooks published into one frame, a row per measurement.
+
+    Parameters
+    ----------
+    notebooks
+        Executed notebooks, folders (searched through, hidden ones left out) or glob patterns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Where it comes from: `notebook` (file name of the notebook that was run), `path` (of the executed one),
+        `kernel`, `status` (`ok` or `failed`: a failed run contributes what it published before), `started`
+        (UTC, ISO 8601), `host`, `parameters` (JSON).
+
+        What ran: `blas`, `blas_version`, `architecture` (the code path the library chose), `threads`, `library`
+        (path of the mapped file), `lapack`, `numpy`, `python` (versions), `cpu`, `cores`, `system`, `peak_gflops`
+        (of one core, theoretical, 10⁹ flops per second), `code` (hash of the sources that measured), `findings`
+        (what speaks against all of it).
+
+        What was measured: the fields of `mambakernels.numeric.Measurement`, with their units there (`shape` as JSON),
+        and what follows from them: `seconds` (median of the samples, per call), `seconds_min`, `interval_low` and
+        `interval_high` (of the median, 95 %), `gflops` (10⁹ flops per second, from the median; NaN if not known) and
+        `correct` (the residual keeps its bound). `samples` is a list of seconds per call.
+
+    Raises
+    ------
+    NotFoundError
+        A path matches nothing.
+    RunError
+        A file is not a notebook, or a bundle in it does not keep its schema; names the notebook and the cell.
+    """
+    return frame_of([row for notebook in find_notebooks(notebooks) for row in _rows(notebook)], COLUMNS)
+
+
+def save(frame: pd.DataFrame, path: Paths) -> Path:
+    """Write a frame to a `.csv` or `.parquet` file, whole or not at all, and return its path; raw samples included."""
+    return RESULTS.save(frame, path)
+
+
+def load(path: Paths) -> pd.DataFrame:
+    """Read a frame that `save` wrote; it equals the one that was saved."""
+    return RESULTS.load(path)[0]
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
+    """Return rows as a frame with exactly these columns, each with its type."""
+    return pd.DataFrame.from_records(list(rows), columns=list(types)).astype(dict(types))
+
+
+def row_of(one: Measurement, probe: Json, code: str | None) -> Json:
+    """Return a measurement and what ran as a row: the columns `RAN` and `MEASURED`."""
+    ran = {name: reduce(getitem, path.split("."), probe) for name, path in probing.COLUMNS.items()}
+    return {
+        **ran,
+        "code": code,
+        **one.as_dict(),
+        "threads": ran["threads"] if one.threads is None else one.threads,
+        "shape": json.dumps(dict(one.shape), sort_keys=True),
+        "remark": one.remark or None,
+        **vars(one.figures),
+    }
+
+
+def _rows(notebook: Notebook) -> Iterator[Json]:
+    start = provenance(notebook)
+    for cell, output in outputs_of(notebook.content):
+        bundle = output.get("data", {}).get(MIME_TYPE)
+        if bundle is None:
+            continue
+        try:
+            validate(bundle)
+        except SchemaError as error:
+            raise RunError(
+                f"The measurements that cell {cell + 1} published cannot be read: {error}.",
+                where=str(notebook.path),
+                next_step="Run the notebook again with this version of mambakernels.",
+            ) from error
+        found = "; ".join(finding["text"] for finding in bundle["findings"]) or None
+        for content in bundle["measurements"]:
+            one = Measurement.from_dict(content)
+            yield {**start, **row_of(one, bundle["probe"], bundle["code"]["sha256"]), "findings": found}
