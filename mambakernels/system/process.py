@@ -1,4 +1,7 @@
-"""The only caller of `subprocess`: commands whose output streams, and workers that report in lines of JSON."""
+"""Child processes: commands whose output streams, and workers that answer in lines of JSON.
+
+No other module calls `subprocess`.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ from mambakernels.progress import Event, Progress, silent
 
 _LINES_KEPT = 400
 _GRACE_SECONDS = 3.0
-# Python ignores these from its start, and a program that takes over would inherit that: `yes | head` never ended.
+# Python ignores these signals, and a program that takes over would inherit that: `yes | head` would never end.
 _IGNORED_BY_PYTHON = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
-# The folder somebody stands in is not searched: a random.py there would take the place of Python's own.
+# Without the current folder: a random.py there would take the place of Python's own.
 _ALONE = "import sys; sys.path[:] = [path for path in sys.path if path]; "
 _SERVE = (
     _ALONE + "from importlib import import_module; from mambakernels.system import process; "
@@ -35,15 +38,16 @@ _SERVE = (
 _RUN = _ALONE + "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 
 Json = dict[str, Any]
-TimeoutExpired = subprocess.TimeoutExpired  # for those who call capture() with a time-out
+_TEXT: Json = {"text": True, "encoding": "utf-8", "errors": "replace"}
+TimeoutExpired = subprocess.TimeoutExpired  # for callers of capture()
 
 
 class Stopped(SystemExit):
-    """The group that this thread belongs to was stopped; nothing that expects errors takes it for one."""
+    """The thread's group was stopped. As a SystemExit, it passes through what catches errors."""
 
 
 class Group:
-    """What several threads have running, so that another thread can end it: it hears of Ctrl-C, they do not."""
+    """The children of several threads, so that the main thread, which alone gets Ctrl-C, can stop them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,7 +56,7 @@ class Group:
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Count what this thread starts meanwhile among the group's."""
+        """Add to the group what this thread starts meanwhile."""
         token = _GROUP.set(self)
         try:
             yield
@@ -60,7 +64,7 @@ class Group:
             _GROUP.reset(token)
 
     def stop(self) -> None:
-        """End everything that runs; from now on the threads that joined get Stopped where they start or wait for it."""
+        """Stop all children; from now on, starting or awaiting one raises Stopped in the threads that joined."""
         with self._lock:
             self._stopped = True
             running = dict(self._running)
@@ -70,7 +74,7 @@ class Group:
             _stop(child, own_session=own_session)
 
     def begin(self, child: subprocess.Popen[Any], *, own_session: bool) -> None:
-        """Take note of a child that was just started; one that is too late is ended."""
+        """Add a child that was just started; stop it if the group was stopped already."""
         with self._lock:
             self._running[child] = own_session
             stopped = self._stopped
@@ -78,7 +82,7 @@ class Group:
             _stop(child, own_session=own_session)
 
     def end(self, child: subprocess.Popen[Any]) -> None:
-        """Forget a child that has ended; Stopped if the group was stopped."""
+        """Remove a child that has ended; Stopped if the group was stopped."""
         with self._lock:
             self._running.pop(child, None)
             stopped = self._stopped
@@ -91,7 +95,7 @@ _GROUP: ContextVar[Group | None] = ContextVar("group", default=None)
 
 @contextmanager
 def _noted(child: subprocess.Popen[Any], *, own_session: bool) -> Iterator[None]:
-    """Let this thread's group, if it has one, know of a child while it runs."""
+    """Add a child to this thread's group, if it has one, while it runs."""
     group = _GROUP.get()
     if group is None:
         yield
@@ -113,7 +117,7 @@ class Completed:
 
     @property
     def text(self) -> str:
-        """What it printed last, as one text."""
+        """The last lines as one text."""
         return "\n".join(self.lines)
 
 
@@ -125,16 +129,15 @@ def stream(
     on_line: Callable[[str], None] | None = None,
     own_session: bool = True,
 ) -> Completed:
-    """Run a command to its end and hand over each line of its output (stdout and stderr) as it comes.
+    """Run a command to its end; call `on_line` with each line of its stdout and stderr as it comes.
 
-    An exception here, Ctrl-C included, stops the command and whatever it started before it goes on.
+    An exception, Ctrl-C included, first stops the command and whatever that started.
     """
     words = [os.fspath(word) for word in argv]
     kept: deque[str] = deque(maxlen=_LINES_KEPT)
-    with _spawn(words, env=env, cwd=cwd, own_session=own_session, stderr=subprocess.STDOUT) as child:
-        assert child.stdin is not None
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "bufsize": 1, **_TEXT}
+    with _running(words, own_session=own_session, env=env, cwd=cwd, **streams) as child:
         assert child.stdout is not None
-        child.stdin.close()
         for line in child.stdout:
             kept.append(line.rstrip("\n"))
             if on_line:
@@ -151,30 +154,16 @@ def capture(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a short command and return its status, stdout and stderr as bytes; TimeoutExpired if late."""
     words = [os.fspath(word) for word in argv]
-    with (
-        subprocess.Popen(
-            words,
-            env=None if env is None else dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as child,
-        _noted(child, own_session=True),
-    ):
-        try:
-            out, err = child.communicate(timeout=timeout)
-        except BaseException:
-            _stop(child, own_session=True)
-            raise
+    with _running(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        out, err = child.communicate(timeout=timeout)
     return subprocess.CompletedProcess(words, child.returncode, out, err)
 
 
 class Worker:
-    """A child Python that answers with a module's `work`: a JSON request in, progress events and one result out.
+    """A child Python that answers with a module's `work`: one line of JSON in, progress events and a result out.
 
-    It starts at once, so that its imports go on while the caller does something else. It ends with us, even if
-    we are killed: its standard input then closes. How it exits after its result does not matter.
+    It starts at once, so that its imports go on while the caller does something else. It ends when this process does,
+    even if that is killed: its standard input then closes. Its exit status after a result does not matter.
     """
 
     def __init__(self, module: str) -> None:
@@ -185,10 +174,8 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,
+            **_TEXT,
         )
         self._group = _GROUP.get()
         if self._group is not None:
@@ -198,16 +185,16 @@ class Worker:
         self._drain.start()
 
     def call(self, request: Json, *, progress: Progress = silent) -> Json:
-        """Send the only request, return the result, and end the worker."""
+        """Send the only request, return its result, and end the worker."""
         try:
             return self.ask(request, progress=progress)
         finally:
             self.close()
 
     def ask(self, request: Json, *, progress: Progress = silent) -> Json:
-        """Send a request and return the result; the worker's own error is raised here as it was there.
+        """Send a request and return its result; an error of this package is raised here as it was there.
 
-        The worker stays for the next request, unless something else goes wrong, as an interruption does.
+        The worker stays for the next request, unless it dies or the caller is interrupted.
         """
         try:
             answer = self._exchange(request, progress)
@@ -221,7 +208,7 @@ class Worker:
 
     @property
     def ended(self) -> bool:
-        """Whether it can be asked no more."""
+        """Whether the worker has exited."""
         return self._child.poll() is not None
 
     def _exchange(self, request: Json, progress: Progress) -> Json:
@@ -250,7 +237,7 @@ class Worker:
             self._group.end(self._child)
 
     def abandon(self) -> None:
-        """Close the worker where nobody is left to hear that its group was stopped."""
+        """Close the worker where no caller is left who could be given Stopped."""
         with suppress(Stopped):
             self.close()
 
@@ -267,17 +254,17 @@ class Worker:
         return errors.EngineError(
             f"A helper process ended with {how} before it had done its work.",
             where=self._module,
-            next_step=f"It said last:\n{said}" if said else "Try again; nothing half-made was left.",
+            next_step=f"It printed last:\n{said}" if said else "Try again; it left nothing half-made.",
         )
 
 
 def serve(handler: Callable[[Json, Progress], Json]) -> NoReturn:
-    """Be a worker: answer one request after another on standard input; when that ends, so do we, at once.
+    """Be a worker: answer one request after another from standard input, and exit when that ends.
 
-    No exit handlers are run: py-rattler now and then crashes while the interpreter shuts down.
+    No exit handlers run: py-rattler sometimes crashes while the interpreter shuts down.
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints goes to stderr, never between our lines
+    os.dup2(2, 1)  # what a library prints goes to stderr, not between the answers
     lock = threading.Lock()
 
     def send(message: Json) -> None:
@@ -295,7 +282,7 @@ def serve(handler: Callable[[Json, Progress], Json]) -> NoReturn:
             send({"error": _describe(error)})
         except OSError as error:
             send({"error": _describe(errors.from_os_error(error))})
-        except Exception:  # noqa: BLE001 (handed over whole to the parent, which raises it)
+        except Exception:  # noqa: BLE001 (the parent raises it, with this traceback)
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(70)
@@ -303,7 +290,7 @@ def serve(handler: Callable[[Json, Progress], Json]) -> NoReturn:
 
 
 def _read_requests(requests: queue.SimpleQueue[str]) -> None:
-    """Hand over each request; at the end of standard input, whoever started us is gone: end with all we started."""
+    """Pass on each request; when standard input ends, so has the parent: end this process and all its children."""
     for line in sys.stdin:
         requests.put(line)
     if hasattr(os, "killpg"):
@@ -324,28 +311,10 @@ def _revive(described: Json) -> errors.MambakernelsError:
 
 
 @contextmanager
-def _spawn(
-    words: list[str],
-    *,
-    env: Mapping[str, str] | None,
-    cwd: str | os.PathLike[str] | None,
-    own_session: bool,
-    stderr: int,
-) -> Iterator[subprocess.Popen[str]]:
+def _running(words: list[str], *, own_session: bool = True, **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Yield a child without input, known to this thread's group; stop it if the block raises."""
     with (
-        subprocess.Popen(
-            words,
-            env=None if env is None else dict(env),
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            bufsize=1,
-            start_new_session=own_session,
-        ) as child,
+        subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=own_session, **options) as child,
         _noted(child, own_session=own_session),
     ):
         try:
@@ -356,7 +325,7 @@ def _spawn(
 
 
 def _stop(child: subprocess.Popen[Any], *, own_session: bool) -> None:
-    """End a child, and all of its session if it leads one: politely first, then for certain."""
+    """End a child, and all of its session if it leads one, with SIGTERM and after a while with SIGKILL."""
     if child.poll() is None:
         _signal(child, signal.SIGTERM, own_session=own_session)
         try:
@@ -373,18 +342,18 @@ def _signal(child: subprocess.Popen[Any], number: int, *, own_session: bool) -> 
         else:
             child.send_signal(number)
     except (ProcessLookupError, PermissionError):
-        return  # already gone, which is what was wanted
+        return  # it has ended already
 
 
 def _close(pipe: IO[Any]) -> None:
     try:
         pipe.close()
     except BrokenPipeError:
-        return  # the worker left first; there is nothing to deliver
+        return  # the worker ended first
 
 
 def module(name: str, *arguments: str | os.PathLike[str]) -> list[str]:
-    """Return the command that runs a module of this Python, as `-m` does but for the present folder."""
+    """Return the command that runs a module of this Python, as `-m` does, but not from the current folder."""
     return [sys.executable, "-c", _RUN, name, *(os.fspath(argument) for argument in arguments)]
 
 
@@ -397,11 +366,11 @@ def which(name: str, *, path: str | None = None) -> Path | None:
 
 
 def take_over(program: Path, argv: Sequence[str], *, env: Mapping[str, str]) -> int:
-    """Run a program in place of this one: terminal, input, output, signals and exit status are its own.
+    """Run a program in place of this one, with its terminal, input, output, signals and exit status.
 
     On POSIX it becomes this process, and nothing returns. On Windows it is a child, whose status is returned; Ctrl-C
-    there reaches every program of the console, and this one leaves the answer to the child (written, not yet run).
-    Raises OSError if it cannot be started.
+    reaches every program of the console there, and this one ignores it (not yet tried on Windows).
+    OSError if it cannot be started.
     """
     sys.stdout.flush()
     if os.name != "nt":

@@ -166,7 +166,7 @@ def test_a_mirror_with_credentials_is_kept_nowhere(
     assert not _leaks(json.dumps(mambakernels.info(root=place.root), default=str).encode())
 
 
-def test_an_executed_notebook_tells_none(private: str, place: Place, tmp_path: Path) -> None:
+def test_an_executed_notebook_shows_none(private: str, place: Place, tmp_path: Path) -> None:
     mambakernels.create("private", SPECS, channel=private, engine="rattler", root=place.root)
     [kernel] = mambakernels.kernels.list()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os; print(os.environ['FORGE_DATA'])")])
@@ -183,18 +183,19 @@ def test_an_executed_notebook_tells_none(private: str, place: Place, tmp_path: P
 def test_the_command_line_shows_none(
     private: str, place: Place, cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    said = ""
-    for words in (
-        ["create", "private", *SPECS, "--channel", private, "--engine", "rattler"],
-        ["create", "other", "no-such-package", "--channel", private, "--engine", "rattler"],
-        ["create", "third", "tiny", "--channel", f"{private}-not", "--engine", "rattler"],
-        ["list", "--json"],
-        ["info"],
+    address = credentials.public(private)
+    for words, status, shown in (
+        (["create", "private", *SPECS, "--channel", private, "--engine", "rattler"], 0, "private"),
+        (["create", "other", "no-such-package", "--channel", private, "--engine", "rattler"], 1, "no-such-package"),
+        (["create", "third", "tiny", "--channel", f"{private}-not", "--engine", "rattler"], 1, f"{address}-not"),
+        (["list", "--json"], 0, f'"{address}"'),
+        (["info"], 0, address),
     ):
         done = cli(*words, "--root", place.root, MAMBAKERNELS_CONDA_FORGE=private)
-        said += done.stdout + done.stderr
-    assert "Made" in said or "private" in said
-    assert not _leaks(said.encode())
+        said = done.stdout + done.stderr
+        assert done.returncode == status, said
+        assert shown in said
+        assert not _leaks(said.encode())
     assert place.leaks() == []
 
 
@@ -232,7 +233,7 @@ def _broken_index(site: Site) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("trouble", [_unsolvable, _no_archive, _cut_archive, _refused, _no_index, _broken_index])
-def test_no_error_tells_a_credential(
+def test_no_error_shows_a_credential(
     any_engine: Engine, site: Site, private: str, place: Place, trouble: Callable[[Site], tuple[str, ...]]
 ) -> None:
     specs = trouble(site)

@@ -1,4 +1,4 @@
-"""Commands stream, workers answer, and neither outlives the one who started it."""
+"""Commands stream, workers answer, and neither outlives its parent."""
 
 from __future__ import annotations
 
@@ -99,18 +99,18 @@ def test_a_full_disk_in_a_worker_is_a_storage_error(worker: process.Worker) -> N
     assert "Free some space" in str(caught.value)
 
 
-@pytest.mark.parametrize(("do", "told"), [("crash", "SIGSEGV"), ("bug", "what was that")])
-def test_a_worker_that_dies_is_told_with_what_it_said(worker: process.Worker, do: str, told: str) -> None:
+@pytest.mark.parametrize(("do", "said"), [("crash", "SIGSEGV"), ("bug", "what was that")])
+def test_a_worker_that_dies_is_an_error_with_its_last_words(worker: process.Worker, do: str, said: str) -> None:
     with pytest.raises(errors.EngineError, match="before it had done its work") as caught:
         worker.call({"do": do})
-    assert told in str(caught.value)
+    assert said in str(caught.value)
 
 
 def test_a_worker_ends_with_us_even_if_we_are_killed(tmp_path: Path) -> None:
     (tmp_path / "a_worker.py").write_text(WORKER)
     code = (
         "from mambakernels.system import process; w = process.Worker('a_worker'); print(w._child.pid, flush=True);"
-        "w.call({'do': 'sleep'})"
+        "w.call({'do': 'sleep'}, progress=lambda event: print(event.step, flush=True))"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -120,14 +120,14 @@ def test_a_worker_ends_with_us_even_if_we_are_killed(tmp_path: Path) -> None:
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    time.sleep(0.5)
+    assert parent.stdout.readline() == "step\n"  # it is at work
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
     assert ends(pid)
 
 
 def ends(pid: int) -> bool:
-    """Whether a process is gone, or a zombie that nobody collects, within a few seconds."""
+    """Whether a process is gone, or a zombie, within a few seconds."""
     for _ in range(100):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
