@@ -115,18 +115,15 @@ def groups(rows: pd.DataFrame, *columns: str) -> list[tuple[Any, pd.DataFrame]]:
     return cast("list[tuple[Any, pd.DataFrame]]", list(found))
 
 
-def raw_samples(row: Mapping[str, Any]) -> list[float]:
-    """Return the seconds of a row's raw samples; none if they were not kept."""
-    taken = row.get("samples")
-    return [] if taken is None or np.ndim(taken) == 0 else [float(seconds) for seconds in taken if seconds > 0]
+def raw_samples(rows: pd.DataFrame) -> list[list[float]]:
+    """Return the seconds of each row's raw samples; an empty list for a row whose samples were not kept."""
+    kept: Sequence[Any] = list(rows["samples"]) if "samples" in rows.columns else [None] * len(rows)
+    return [[] if np.ndim(taken) == 0 else [float(seconds) for seconds in taken if seconds > 0] for taken in kept]
 
 
 def _point(group: pd.DataFrame) -> dict[str, Any]:
-    rates = [
-        rate
-        for row in as_dicts(group)
-        for rate in [row["flops"] / seconds / 1e9 for seconds in raw_samples(row)] or [row["gflops"]]
-    ]
+    rows = zip(group["flops"], group["gflops"], raw_samples(group), strict=True)
+    rates = [rate for flops, gflops, taken in rows for rate in [flops / s / 1e9 for s in taken] or [gflops]]
     rate = float(group["gflops"].median())
     low, high = np.quantile(rates, [0.25, 0.75]) if len(rates) >= _LEAST_FOR_QUARTILES else (rate, rate)
     return {"rate": rate, "low": float(low), "high": float(high), "correct": bool(group["correct"].all())}

@@ -74,8 +74,8 @@ def draw(
 
 def _top(rows: pd.DataFrame, peak: float | None) -> Limit:
     """Return where the axis ends: at the peak, or at the best seen if all rates are far below a given peak."""
-    highest, best = limit(rows, peak), limit(rows, None)
-    if peak is None or best.value >= _FAR_BELOW * highest.value:
+    highest = limit(rows, peak)
+    if peak is None or (best := limit(rows, None)).value >= _FAR_BELOW * highest.value:
         return highest
     return Limit(best.value, f"{best.words} ({best.value / highest.value:.1%} of the theoretical peak)")
 

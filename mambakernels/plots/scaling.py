@@ -14,7 +14,6 @@ from mambakernels.plots.appearance import Appearance, appearances
 from mambakernels.plots.captions import facts, in_threads
 from mambakernels.plots.frames import (
     Name,
-    as_dicts,
     checked,
     cores,
     groups,
@@ -131,4 +130,5 @@ def _counts(rows: pd.DataFrame) -> Sequence[int]:
 
 def _times(group: pd.DataFrame) -> list[float]:
     """Return the seconds of all raw samples; a row without samples gives its median."""
-    return [float(seconds) for row in as_dicts(group) for seconds in raw_samples(row) or [row["seconds"]]]
+    rows = zip(group["seconds"], raw_samples(group), strict=True)
+    return [seconds for median, taken in rows for seconds in taken or [float(median)]]

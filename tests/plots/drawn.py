@@ -1,7 +1,8 @@
-"""Frames to draw, and what can be seen in a figure: its texts, where they are, and what lies on what."""
+"""Frames to draw, and the visible parts of a figure: its texts, their places, and which of them overlap."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,8 +80,9 @@ def _row(turn: int, kernel: tuple[int, str], operation: str, size: int, threads:
     }  # fmt: skip
 
 
-def texts(figure: Figure) -> list[Text]:
-    """Return every text that is seen, after laying the figure out."""
+@functools.cache
+def texts(figure: Figure) -> Sequence[Text]:
+    """Return every visible text, after laying the figure out; a figure is laid out once, as that takes longest."""
     figure.draw_without_rendering()
     unseen = {text for axis in figure.axes for text in _unseen(axis)}
     found = [text for text in figure.findobj(Text) if isinstance(text, Text) and text not in unseen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable
@@ -56,6 +57,7 @@ DRAW: dict[str, Callable[..., Figure]] = {
     "page": page,
 }
 FRAMES: dict[str, Callable[[], pd.DataFrame]] = {
+    "usual": measured,
     "several": lambda: measured(threads=(1, 2, 4)),
     "one kernel": lambda: measured(["np-mkl"], threads=(1, 2)),
     "one size": lambda: measured(sizes=[512], threads=(1, 2)),
@@ -71,7 +73,10 @@ FRAMES: dict[str, Callable[[], pd.DataFrame]] = {
 }
 
 
-def draw(figure: str, frame: pd.DataFrame, **how: Any) -> Figure:
+@functools.cache
+def drawn(figure: str, name: str, **how: Any) -> Figure:
+    """Draw a figure of one of `FRAMES`, once for all tests: they only look at it."""
+    frame = FRAMES[name]()
     return DRAW[figure](variants() if figure == "paths" and frame["architecture"].nunique() < 4 else frame, **how)
 
 
@@ -94,27 +99,27 @@ def intervals(axis: Axes) -> int:
     ],
 )
 def test_all_that_is_written_can_be_read(figure: str, frame: str) -> None:
-    drawn = draw(figure, FRAMES[frame]())
-    assert cut_off(drawn) == []
-    assert overlapping(drawn) == []
+    seen = drawn(figure, frame)
+    assert cut_off(seen) == []
+    assert overlapping(seen) == []
 
 
 @pytest.mark.parametrize("figure", sorted({*DRAW} - {"page"}))
 def test_a_narrow_sheet_can_be_read_too(figure: str) -> None:
-    drawn = draw(figure, FRAMES["long names"](), sheet="narrow")
-    assert drawn.get_figwidth() < 5
-    assert cut_off(drawn) == []
-    assert overlapping(drawn) == []
+    seen = drawn(figure, "long names", sheet="narrow")
+    assert seen.get_figwidth() < 5
+    assert cut_off(seen) == []
+    assert overlapping(seen) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("figure", DRAW)
 def test_the_caption_tells_machine_and_versions(figure: str, theme: str) -> None:
-    drawn = draw(figure, FRAMES["several"](), theme=theme)
-    caption = " ".join(drawn.get_supxlabel().split())
+    seen = drawn(figure, "several", **({} if theme == "light" else {"theme": theme}))
+    caption = " ".join(seen.get_supxlabel().split())
     for fact in ("A <Processor>", "2 cores", "Linux 6", "NumPy 2.4.0", "Python 3.12.1", "openblas 0.3.31"):
         assert fact in caption
-    assert to_hex(drawn.get_facecolor()) == {"light": "#ffffff", "dark": "#15191e"}[theme]
+    assert to_hex(seen.get_facecolor()) == {"light": "#ffffff", "dark": "#15191e"}[theme]
 
 
 @pytest.mark.parametrize("figure", DRAW)
@@ -145,8 +150,7 @@ def test_the_top_is_the_peak_or_is_said_to_be_the_best_seen(figure: str, peak: f
 def test_the_peak_counts_cores_and_twice_for_single_precision() -> None:
     frame = measured(operations=["gemm"], threads=[4], dtype="float32")
     frame = frame.assign(gflops=frame["gflops"] * 4)
-    drawn = plots.gflops_by_size(frame, peak=50)
-    assert "theoretical peak: 200 (2 cores)" in words(drawn)
+    assert "theoretical peak: 200 (2 cores)" in words(plots.gflops_by_size(frame, peak=50))
 
 
 def test_an_axis_of_slow_operations_ends_at_the_best_seen_and_tells_the_share() -> None:
@@ -156,9 +160,9 @@ def test_an_axis_of_slow_operations_ends_at_the_best_seen_and_tells_the_share() 
 
 def test_ratios_have_a_bar_each_with_interval_line_at_one_and_verdict() -> None:
     pairs = compared()
-    drawn = plots.paired_ratios(pairs, measured())
-    assert [axis.get_title("left") for axis in drawn.axes] == ["gemm", "gemv"]
-    for axis in drawn.axes:
+    seen = plots.paired_ratios(pairs, measured())
+    assert [axis.get_title("left") for axis in seen.axes] == ["gemm", "gemv"]
+    for axis in seen.axes:
         assert axis.get_xlabel() == "time relative to np-openblas"
         assert axis.get_xscale() == "log"
         mine = pairs[pairs["operation"] == axis.get_title("left")]
@@ -167,7 +171,7 @@ def test_ratios_have_a_bar_each_with_interval_line_at_one_and_verdict() -> None:
         decided = mine[mine["verdict"].isin(["faster", "slower"]) & (mine["kernel"] != "np-mkl")]
         assert len(filled) == len(decided), "only differences are filled, and MKL has no hatch"
         assert intervals(axis) == (mine["ratio"] <= 4).sum(), "beyond the axis there is an arrow"
-    text = words(drawn)
+    text = words(seen)
     assert "= 1.01" in text
     assert "? 1.10" in text
     assert "wrong 1.20" in text
@@ -176,9 +180,9 @@ def test_ratios_have_a_bar_each_with_interval_line_at_one_and_verdict() -> None:
 
 
 def test_ratios_can_be_drawn_without_the_measurements() -> None:
-    drawn = plots.paired_ratios(compared())
-    assert "np-mkl (unknown)" in words(drawn)
-    assert overlapping(drawn) == []
+    seen = plots.paired_ratios(compared())
+    assert "np-mkl (unknown)" in words(seen)
+    assert overlapping(seen) == []
 
 
 def test_everyone_against_everyone_names_both() -> None:
@@ -260,9 +264,8 @@ def test_accuracy_has_a_mark_per_kernel_and_dtype_and_their_bounds() -> None:
 
 
 def test_wrong_results_are_crossed_out_wherever_rates_are_drawn() -> None:
-    frame = measured(correct=False)
     for figure in ("gflops", "roofline", "accuracy"):
-        axes = DRAW[figure](frame).axes
+        axes = drawn(figure, "wrong results").axes
         assert all(any(line.get_marker() == "x" for line in axis.get_lines()) for axis in axes)
 
 
@@ -272,15 +275,15 @@ def test_accuracy_needs_residuals() -> None:
 
 
 def test_code_paths_have_a_bar_each_with_their_share_of_the_best() -> None:
-    drawn = plots.code_paths(variants())
-    for axis in drawn.axes:
+    seen = drawn("paths", "several")
+    for axis in seen.axes:
         assert axis.get_xlabel() == "GFLOP/s"
         named = [label.get_text().split("\n")[0] for label in axis.get_yticklabels()]
         assert named == list(PATHS.values())
         assert len(axis.patches) == 4
         assert intervals(axis) > 0
-    assert "(100%)" in words(drawn)
-    assert "(25%)" in words(drawn)
+    assert "(100%)" in words(seen)
+    assert "(25%)" in words(seen)
 
 
 @pytest.mark.parametrize(("blas", "said"), [(None, "no library ran on several"), ("mkl", "mkl ran on one code path")])
@@ -290,22 +293,22 @@ def test_code_paths_need_several(blas: str | None, said: str) -> None:
 
 
 def test_the_page_is_a4_and_has_six_panels_and_a_table() -> None:
-    drawn = page(measured())
-    assert drawn.get_size_inches() == pytest.approx([297 / 25.4, 210 / 25.4], abs=0.01)
-    titles = [axis.get_title("left") for axis in drawn.axes if axis.get_title("left")]
+    seen = drawn("page", "usual")
+    assert seen.get_size_inches() == pytest.approx([297 / 25.4, 210 / 25.4], abs=0.01)
+    titles = [axis.get_title("left") for axis in seen.axes if axis.get_title("left")]
     assert titles == ["gemm: rate", "ratios", "gemm: threads", "roofline", "gemm: accuracy", "gemm: code paths"]
-    text = words(drawn)
+    text = words(seen)
     for fact in ("code path", "LAPACK", "np-netlib", "SkylakeX", "0.3.31", "wrong results"):
         assert fact in text
 
 
 def test_the_page_says_what_was_not_measured_where_it_would_be() -> None:
-    drawn = plots.summary_page(measured(operations=["gemm"]))
-    text = " ".join(words(drawn).split())
+    seen = plots.summary_page(measured(operations=["gemm"]))
+    text = " ".join(words(seen).split())
     assert text.count("not drawn: ") == 3
     assert "no kernel ran with several numbers of threads" in text
-    assert cut_off(drawn) == []
-    assert overlapping(drawn) == []
+    assert cut_off(seen) == []
+    assert overlapping(seen) == []
 
 
 def test_the_page_of_another_operation() -> None:
@@ -325,5 +328,5 @@ def test_frames_of_notebooks_can_be_drawn_too() -> None:
 
 
 def test_pyplot_is_left_alone() -> None:
-    page(measured())
+    assert drawn("page", "usual").axes
     assert "matplotlib.pyplot" not in sys.modules

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from mambakernels.bench.measurements import collect
@@ -18,9 +19,17 @@ from mambakernels.plots import MARKS, UNKNOWN, gflops_by_size, png
 DATA = Path(__file__).parents[1] / "data" / "measured"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     return collect(DATA)
+
+
+@pytest.fixture(scope="module")
+def figure(frame: pd.DataFrame) -> Figure:
+    """The figure of the whole frame, on a wide sheet and light paper, laid out."""
+    drawn = gflops_by_size(frame)
+    drawn.draw_without_rendering()
+    return drawn
 
 
 def lines(panel: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -31,8 +40,7 @@ def lines(panel: Axes) -> dict[str, list[tuple[float, float]]]:
     }
 
 
-def test_each_operation_with_a_rate_has_a_panel_and_each_kernel_a_line(frame: pd.DataFrame) -> None:
-    figure = gflops_by_size(frame)
+def test_each_operation_with_a_rate_has_a_panel_and_each_kernel_a_line(figure: Figure) -> None:
     assert [panel.get_title("left") for panel in figure.axes] == ["gemm", "svd"]
     assert [panel.get_title("right") for panel in figure.axes] == ["float64", "float64, nominal"]
     assert lines(figure.axes[0]) == {
@@ -41,23 +49,23 @@ def test_each_operation_with_a_rate_has_a_panel_and_each_kernel_a_line(frame: pd
     }
 
 
-def test_axes_start_at_zero_count_in_powers_of_two_and_name_their_units(frame: pd.DataFrame) -> None:
-    for panel in gflops_by_size(frame).axes:
+def test_axes_start_at_zero_count_in_powers_of_two_and_name_their_units(figure: Figure) -> None:
+    for panel in figure.axes:
         assert panel.get_ylim()[0] == 0
         assert panel.get_xscale() == "log"
         assert panel.get_ylabel() == "GFLOP/s"
         assert panel.get_xlabel() == "n"
 
 
-def test_the_caption_names_machine_numpy_and_threads(frame: pd.DataFrame) -> None:
-    caption = gflops_by_size(frame).get_supxlabel()
+def test_the_caption_names_machine_numpy_and_threads(figure: Figure) -> None:
+    caption = figure.get_supxlabel()
     assert "A <Processor> · 2 cores · Linux 6 · threads: 2 · NumPy 2.4.0 · Python 3.12.1 · mkl" in caption
 
 
-def test_a_blas_always_looks_the_same(frame: pd.DataFrame) -> None:
+def test_a_blas_always_looks_the_same(frame: pd.DataFrame, figure: Figure) -> None:
     alone = frame[frame["kernel"] == "np-openblas"].assign(kernel="another")
-    for data in (frame, alone):
-        drawn = [line for line in gflops_by_size(data).axes[0].get_lines() if "openblas" in str(line.get_label())]
+    for each in (figure, gflops_by_size(alone)):
+        drawn = [line for line in each.axes[0].get_lines() if "openblas" in str(line.get_label())]
         assert [(to_hex(str(line.get_color())).upper(), line.get_marker()) for line in drawn] == [
             (MARKS["openblas"].light, MARKS["openblas"].marker)
         ]
@@ -76,8 +84,8 @@ def test_looks_are_distinct_in_colour_and_in_marker() -> None:
         assert len(set(looks)) == len(marks)
 
 
-def test_wrong_results_are_crossed_out(frame: pd.DataFrame) -> None:
-    svd = gflops_by_size(frame).axes[1]
+def test_wrong_results_are_crossed_out(figure: Figure) -> None:
+    svd = figure.axes[1]
     crosses = [line.get_xydata().tolist() for line in svd.get_lines() if line.get_marker() == "x"]
     assert [[256, pytest.approx(4e8 / 0.045 / 1e9)]] in crosses
 
@@ -87,9 +95,8 @@ def test_a_blas_nobody_knows_and_a_missing_code_path_can_be_drawn(frame: pd.Data
     assert "np-openblas (unknown)" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_narrow_sheet_has_the_panels_below_one_another(frame: pd.DataFrame) -> None:
-    wide, narrow = gflops_by_size(frame), gflops_by_size(frame, sheet="narrow")
-    wide.draw_without_rendering()
+def test_a_narrow_sheet_has_the_panels_below_one_another(frame: pd.DataFrame, figure: Figure) -> None:
+    wide, narrow = figure, gflops_by_size(frame, sheet="narrow")
     narrow.draw_without_rendering()
     assert narrow.get_figwidth() < 0.7 * wide.get_figwidth()
     assert len({round(panel.get_position().x0, 2) for panel in narrow.axes}) == 1
@@ -118,8 +125,8 @@ def test_the_picture_is_a_png_of_the_themes_paper(theme: str, frame: pd.DataFram
     assert picture.std() > 0.05, "something is drawn"
 
 
-def test_the_picture_is_small_and_keeps_its_colours(frame: pd.DataFrame) -> None:
-    figure, full = gflops_by_size(frame), BytesIO()
+def test_the_picture_is_small_and_keeps_its_colours(figure: Figure) -> None:
+    full = BytesIO()
     compact = png(figure, dpi=144)
     figure.savefig(full, format="png", dpi=144)
     assert len(compact) < len(full.getvalue()) / 2
@@ -132,6 +139,6 @@ def test_nothing_to_draw_is_said(frame: pd.DataFrame) -> None:
         gflops_by_size(frame[frame["operation"] == "fft"])
 
 
-def test_pyplot_is_left_alone(frame: pd.DataFrame) -> None:
-    gflops_by_size(frame)
+def test_pyplot_is_left_alone(figure: Figure) -> None:
+    assert figure.axes
     assert "matplotlib.pyplot" not in sys.modules
