@@ -36,10 +36,11 @@ class Channel:
 
 
 def choose_all(names: str | Sequence[str], root: Root) -> list[Channel]:
-    """Return the channels of these names; `auto` are those of a `.condarc` that the user named, if it has any."""
-    names = [names] if isinstance(names, str) else names
-    listed = [other for name in names for other in (condarc.named().channels if name == "auto" else ()) or (name,)]
-    return [choose(name, root) for name in dict.fromkeys(_expanded(listed))]
+    """Return the channels of these names; `auto` and `defaults` are what a `.condarc` that the user named says."""
+    rc, expanded = condarc.named(), [names] if isinstance(names, str) else list(names)
+    for word, meant in (("auto", condarc.listed(rc.channels)), ("defaults", condarc.listed(rc.default_channels))):
+        expanded = [other for name in expanded for other in (meant if name == word and meant else (name,))]
+    return [choose(name, root) for name in dict.fromkeys(expanded)]
 
 
 def choose(name: str, root: Root) -> Channel:
@@ -146,11 +147,6 @@ def _alias() -> dict[str, str]:
     """Return where other channels are if conda-forge has a mirror: beside it, if that looks like a place of several."""
     base, found, rest = os.environ.get(_CONDA_FORGE_VARIABLE, "").rstrip("/").rpartition("/conda-forge")
     return {"alias": base} if found and not rest else {}
-
-
-def _expanded(names: Sequence[str]) -> list[str]:
-    """Put the channels that `defaults` stands for in its place."""
-    return [item for name in names for item in (condarc.named().default_channels if name == "defaults" else (name,))]
 
 
 def _problem(address: str) -> str | None:

@@ -17,6 +17,7 @@ from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
 from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Progress, silent
+from mambakernels.system import decoding
 from mambakernels.system.locks import locked
 
 MANIFEST = ".mambakernels.json"
@@ -184,15 +185,10 @@ def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> No
     """Write down what an environment is, in the folder where it is being made."""
     content = {
         "schema": _SCHEMA,
-        "name": environment.name,
-        "specs": environment.specs,
-        "pip": environment.pip,
+        **{key: value for key, value in vars(environment).items() if key not in {"prefix", "root", "managed"}},
         "variables": dict(environment.variables),
-        "channels": environment.channels,
         "engine": f"{engine.name} {engine.version}",
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "cloned_from": environment.cloned_from,
-        "declared_in": environment.declared_in,
         "packages": [package.identity for package in environment.packages],
     }
     (prefix / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -201,27 +197,14 @@ def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> No
 def read_environment(place: Location) -> Environment | None:
     """Return the environment that we made at a place; None if there is none, EngineError if its manifest is damaged."""
     try:
-        content = json.loads((place.prefix / MANIFEST).read_text(encoding="utf-8"))
+        content = json.loads((place.prefix / MANIFEST).read_bytes())
+        if content["schema"] != _SCHEMA:
+            raise _damaged(place.prefix)
+        return decoding.decode({**content, **vars(place)}, Environment)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except json.JSONDecodeError as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise _damaged(place.prefix) from error
-    if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
-        raise _damaged(place.prefix)
-    return Environment(
-        name=place.name,
-        prefix=place.prefix,
-        root=place.root,
-        specs=tuple(content["specs"]),
-        channels=tuple(content["channels"]),
-        engine=content["engine"],
-        packages=tuple(Package(**package) for package in content["packages"]),
-        created=content["created"],
-        pip=tuple(content.get("pip", ())),
-        variables=content.get("variables", {}),
-        cloned_from=content.get("cloned_from"),
-        declared_in=content.get("declared_in"),
-    )
 
 
 def remains(place: Location) -> list[Path]:

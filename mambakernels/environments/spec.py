@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from mambakernels import errors, paths
-from mambakernels.engines import EngineName, Package, explicit
+from mambakernels import errors
+from mambakernels.engines import EngineName, Package
 from mambakernels.engines.match_spec import name_of
 from mambakernels.paths import PathLike
 
 # A spec of one of these brings a kernel; where there is none, ipykernel is added.
 _KERNEL_PACKAGES = ("ipykernel", "r-irkernel", "xeus", "bash_kernel", "ijulia", "octave_kernel")
 _NUMERIC_WITH = ("numpy", "libblas", "blas", "mkl")
-_KEYS = {"name", "channels", "dependencies", "variables", "prefix"}
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,13 @@ def is_numeric(names: Sequence[str]) -> bool:
 
 
 def read_file(path: Path) -> EnvironmentSpec:
-    """Read an `environment.yml`, a list of specs, an `@EXPLICIT` file or a lockfile; the name says the kind.
+    """Read an `environment.yml`, a list of specs, an `@EXPLICIT` file or a lockfile; its name says the kind.
 
-    What is in it and not understood is an InvalidRequestError, never dropped.
+    InvalidRequestError for anything in it that is not known; nothing is dropped.
     """
-    reader = _READERS.get(path.suffix.lower(), _read_lines)
-    try:
-        return reader(path)
-    except FileNotFoundError as error:
-        raise errors.NotFoundError("There is no such file.", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise errors.InvalidRequestError(f"This is not text: {error}.", where=str(path)) from error
+    from mambakernels.environments import spec_files  # with msgspec, for commands that read such a file only
+
+    return spec_files.read(path)
 
 
 def requested(
@@ -112,100 +106,3 @@ def _from_words(name: str, specs: Sequence[str], file: PathLike | None) -> Envir
 def of_packages(name: str, packages: Sequence[Package], channels: Sequence[str] = ()) -> EnvironmentSpec:
     """Return the spec of an environment of exactly these packages."""
     return EnvironmentSpec(name, tuple(package.spec for package in packages), tuple(channels), packages=tuple(packages))
-
-
-def _read_lines(path: Path) -> EnvironmentSpec:
-    """Read match specs, one a line; after `@EXPLICIT`, addresses of packages."""
-    lines = [line.split(" #")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    if not lines:
-        raise errors.InvalidRequestError("There is no match spec in this file.", where=str(path))
-    if "@EXPLICIT" in lines:
-        found = [explicit.parse(line, path) for line in lines[lines.index("@EXPLICIT") + 1 :]]
-        return of_packages(path.stem, found)
-    return EnvironmentSpec(path.stem, tuple(lines))
-
-
-def _read_lock(path: Path) -> EnvironmentSpec:
-    from mambakernels.engines import lockfile
-
-    locked = lockfile.read(path)
-    if paths.subdir() not in locked.packages:
-        raise errors.InvalidRequestError(
-            f"This lockfile has nothing for {paths.subdir()}, only for {', '.join(locked.packages) or 'no platform'}.",
-            where=str(path),
-            next_step=f"Lock for it as well: mambakernels lock … --subdir {paths.subdir()}",
-        )
-    spec = of_packages(path.stem, locked.packages[paths.subdir()], locked.channels)
-    return replace(spec, pip=locked.pip.get(paths.subdir(), ()))
-
-
-def _read_yaml(path: Path) -> EnvironmentSpec:
-    from mambakernels.system import yaml
-
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
-        raise errors.InvalidRequestError(f"This is not YAML: {error}", where=str(path)) from error
-    refuse = _Refusal(path)
-    content = content if isinstance(content, dict) else {}
-    if unknown := sorted(map(str, set(content) - _KEYS)):
-        refuse(f"An environment file's {', '.join(map(repr, unknown))} is not known.")
-    dependencies, pip = _dependencies(content.get("dependencies"), refuse)
-    return EnvironmentSpec(
-        name=str(content.get("name") or path.stem),
-        specs=dependencies,
-        channels=_channels(content.get("channels") or [], refuse),
-        pip=pip,
-        variables=_variables(content.get("variables") or {}, refuse),
-        folder=path.absolute().parent,
-    )
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Says what is wrong in a file."""
-
-    path: Path
-
-    def __call__(self, what: str) -> None:
-        raise errors.InvalidRequestError(what, where=str(self.path))
-
-
-def _dependencies(given: Any, refuse: _Refusal) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the match specs, and the requirements of the `pip:` part."""
-    items = given if isinstance(given, list) else []
-    specs = tuple(item for item in items if isinstance(item, str))
-    parts = [item for item in items if not isinstance(item, str)]
-    known = all(isinstance(part, dict) and set(part) == {"pip"} and _is_texts(part["pip"]) for part in parts)
-    if not items or not known:
-        refuse(
-            "An environment file needs a list of match specs under `dependencies`, with at most a `pip:` list in it."
-        )
-    return specs, tuple(requirement for part in parts for requirement in part["pip"])
-
-
-def _channels(given: Any, refuse: _Refusal) -> tuple[str, ...]:
-    listed = [given] if isinstance(given, str) else given
-    if not _is_texts(listed):
-        refuse("An environment file's `channels` are a list of names.")
-    return tuple(item for item in listed if item != "nodefaults") or ("auto",)
-
-
-def _variables(given: Any, refuse: _Refusal) -> dict[str, str]:
-    if not isinstance(given, dict) or not all(isinstance(value, str | int | float) for value in given.values()):
-        refuse("An environment file's `variables` are names with values.")
-    return {str(name): str(value) for name, value in given.items()}
-
-
-def _is_texts(given: Any) -> bool:
-    return isinstance(given, list) and all(isinstance(item, str) for item in given)
-
-
-_READERS: Mapping[str, Callable[[Path], EnvironmentSpec]] = {
-    ".yml": _read_yaml,
-    ".yaml": _read_yaml,
-    ".lock": _read_lock,
-}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta
 
 from mambakernels import channels, environments, errors
 from mambakernels.engines import EngineName
 from mambakernels.environments import EnvironmentSpec
 from mambakernels.kernels import folders, naming
+from mambakernels.system import decoding
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,15 +26,52 @@ else:
 
 FILE = "kernels.toml"
 _CHANNELS = frozenset({"auto", "wheels", "conda-forge"})
-# From here on, a name is taken for a misspelt one.
+# From this ratio on, a name counts as a misspelt one.
 _TOO_CLOSE = 0.8
 _SOURCES = ("specs", "file", "locked")
-_FILE_KEYS = ("root", "channels", "engine", "jupyter", "environments", "kernels")
-_ENVIRONMENT_KEYS = (*_SOURCES, "channels", "engine", "pip", "variables", "kernel")
-_KERNEL_KEYS = ("environment", "display_name", "env", "threads")
 _EXAMPLE = '[environments.analysis]\nspecs = ["python=3.12", "pandas"]'
+_ARTICLES = {"environments": "an environment", "kernels": "a kernel"}
 
-Json = Mapping[str, Any]
+T = TypeVar("T", bound=msgspec.Struct)
+Text = Annotated[str, Meta(pattern=r"\S")]
+Variables = Mapping[str, Annotated[str, Meta(pattern=r"\A[^\0]*\Z")] | int | float]
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    root: Text | None = None
+    channels: tuple[Text, ...] | None = None
+    engine: EngineName | None = None
+    jupyter: Text = folders.USER
+    environments: Mapping[str, Any] | None = None
+    kernels: Mapping[str, Any] = {}
+
+
+class _Environment(msgspec.Struct, forbid_unknown_fields=True):
+    specs: tuple[Text, ...] | None = None
+    file: Text | None = None
+    locked: Text | None = None
+    channels: tuple[Text, ...] | None = None
+    engine: EngineName | None = None
+    pip: tuple[Text, ...] = ()
+    variables: Variables = {}
+    kernel: bool = True
+
+
+class _Kernel(msgspec.Struct, forbid_unknown_fields=True):
+    environment: Text | None = None
+    display_name: Text | None = None
+    env: Variables = {}
+    threads: Annotated[int, Meta(ge=0)] | None = None
+
+
+_KINDS = {
+    **dict.fromkeys(("specs", "channels", "pip"), 'a list of texts, ["…", "…"]'),
+    **dict.fromkeys(("environments", "kernels"), "a table"),
+    **dict.fromkeys(("variables", "env"), 'variables, { NAME = "value" }'),
+    **dict.fromkeys(("root", "jupyter", "engine", "file", "locked", "environment", "display_name"), 'a text, "…"'),
+    "kernel": "true or false",
+    "threads": "a whole number of at least 0",
+}
 
 
 @dataclass(frozen=True)
@@ -55,13 +96,13 @@ class DeclaredKernel:
 
     @property
     def variant(self) -> str | None:
-        """What tells it from its environment's own kernel: the name, without the environment's if it begins with it."""
+        """The name, without the environment's if it begins with it; None for the environment's default kernel."""
         return None if self.default else self.name.removeprefix(f"{self.environment}-")
 
 
 @dataclass(frozen=True)
 class Project:
-    """What a file declares: also where environments shall be (`root`, if it says so) and kernels (`jupyter`)."""
+    """What a file declares, with the places of environments (`root`, if it says so) and kernels (`jupyter`)."""
 
     file: Path
     root: Path | None
@@ -71,7 +112,7 @@ class Project:
 
     @property
     def identity(self) -> str:
-        """What is written into everything that is made for this file."""
+        """The mark in everything that is made for this file."""
         return str(self.file)
 
     def environment(self, name: str) -> EnvironmentSpec:
@@ -79,165 +120,129 @@ class Project:
         return next(spec for spec in self.environments if spec.name == name)
 
 
-def read(path: Path) -> Project:
-    """Read a project's file, or the `kernels.toml` in a folder.
-
-    NotFoundError without one; InvalidRequestError, with the table and the key, for what is not known or cannot be.
-    """
-    file = (path / FILE if path.is_dir() else path).expanduser().resolve()
-    whole = _Table("", _load(file), file)
-    whole.check_keys(_FILE_KEYS)
-    tables = {name: whole.table("environments", name) for name in whole.tables("environments")}
-    declared = tuple(_environment(name, table, whole) for name, table in tables.items())
-    kernels = [_kernel(name, whole.table("kernels", name), tables) for name in whole.tables("kernels")]
-    if not declared and "environments" not in whole.content:  # an empty table is how the last one is pruned
-        raise whole.wrong("It declares no environment.", f"Declare one:\n{_EXAMPLE}")
-    root = whole.text("root")
-    return Project(
-        file=file,
-        root=None if root is None else (file.parent / Path(root).expanduser()).absolute(),
-        jupyter=_jupyter(whole),
-        environments=declared,
-        kernels=_complete(kernels, tables, whole),
-    )
-
-
 @dataclass(frozen=True)
 class _Table:
-    """A table of the file, which knows where it is and refuses what is not of the right kind."""
+    """A table's place in a file, for errors."""
 
-    name: str
-    content: Json
     file: Path
+    name: str = ""
 
     def wrong(self, what: str, next_step: str | None = None) -> errors.InvalidRequestError:
-        """Say what is wrong here."""
+        """Return the error that says what is wrong here."""
         place = f"{self.file}, [{self.name}]" if self.name else str(self.file)
         return errors.InvalidRequestError(what, where=place, next_step=next_step)
 
-    def check_keys(self, known: Sequence[str]) -> None:
-        """Refuse a key that is not known."""
-        for key in self.content:
-            if key not in known:
-                raise self.wrong(f"There is no key {key!r}.", suggest(key, known))
+    def decode(self, content: Mapping[str, Any], kind: type[T]) -> T:
+        """Return the table's content, checked."""
+        try:
+            found = decoding.decode(content, kind)
+        except decoding.MisfitError as error:
+            raise self._misfit(error, content.get(error.key), kind) from error
+        for key in ("variables", "env"):
+            for name in getattr(found, key, ()):
+                if not re.fullmatch(r"[^=\0]+", name) or name == "PATH":
+                    raise self.wrong(f"{key} cannot set {name!r}.", "Choose another name for the variable.")
+        return found
 
-    def tables(self, key: str) -> list[str]:
-        """Return the names of the tables in a table."""
-        return list(self._get(key, "a table", lambda item: isinstance(item, dict)) or {})
+    def _misfit(self, error: decoding.MisfitError, value: Any, kind: type[T]) -> errors.InvalidRequestError:
+        if not error.known:
+            return self.wrong(f"There is no key {error.key!r}.", suggest(error.key, kind.__struct_fields__))
+        if error.key == "engine" and isinstance(value, str) and value:
+            return self.wrong(f"engine cannot be {value!r}.", suggest(value, get_args(EngineName)))
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        return self.wrong(f"{error.key} is {shown}, and should be {_KINDS[error.key]}.")
 
-    def table(self, key: str, name: str) -> _Table:
-        """Return a table in a table, whose name an environment or kernel can have."""
-        content, full = self.content[key][name], f"{key}.{name}"
-        table = _Table(full, content if isinstance(content, dict) else {}, self.file)
+
+def read(path: Path) -> Project:
+    """Read a project's file, or the `kernels.toml` in a folder.
+
+    NotFoundError without one; InvalidRequestError, with the table and the key, for anything unknown or impossible.
+    """
+    file = (path / FILE if path.is_dir() else path).expanduser().resolve()
+    here = _Table(file)
+    whole = here.decode(_load(file), _File)
+    if whole.environments is None:  # an empty table is how the last one is pruned
+        raise here.wrong("It declares no environment.", f"Declare one:\n{_EXAMPLE}")
+    tables = dict(_tables(here, "environments", whole.environments, _Environment))
+    declared = _tables(here, "kernels", whole.kernels, _Kernel)
+    kernels = [_kernel(name, *table, known=tables) for name, table in declared]
+    in_place = whole.jupyter in {folders.USER, folders.SYS_PREFIX}
+    return Project(
+        file=file,
+        root=None if whole.root is None else (file.parent / Path(whole.root).expanduser()).absolute(),
+        jupyter=folders.choose(whole.jupyter if in_place else file.parent / whole.jupyter),
+        environments=tuple(_environment(name, *table, whole=whole) for name, table in tables.items()),
+        kernels=_complete(kernels, tables, here),
+    )
+
+
+def _tables(here: _Table, key: str, given: Mapping[str, Any], kind: type[T]) -> Iterator[tuple[str, tuple[_Table, T]]]:
+    """Yield the tables in a table by their names, which must fit an environment or kernel."""
+    for name, content in given.items():
+        table = _Table(here.file, f"{key}.{name}")
         if not isinstance(content, dict):
-            raise self.wrong(f"{full} is no table.", f"Write it as [{full}].")
+            raise here.wrong(f"{table.name} must be a table.", f"Write it as [{table.name}].")
         try:
             environments.check_environment_name(name)
         except errors.InvalidRequestError as error:
-            raise table.wrong(error.what.replace("an environment's", f"{_ARTICLES[key]}'s"), error.next_step) from error
-        return table
-
-    def text(self, key: str, among: Collection[str] = ()) -> str | None:
-        """Return a text, one of several if these are given."""
-        found: str | None = self._get(key, 'a text, "…"', lambda item: isinstance(item, str) and item != "")
-        if found is not None and among and found not in among:
-            raise self.wrong(f"{key} cannot be {found!r}.", suggest(found, among))
-        return found
-
-    def texts(self, key: str) -> tuple[str, ...] | None:
-        """Return a list of texts."""
-        found = self._get(
-            key,
-            'a list of texts, ["…", "…"]',
-            lambda item: isinstance(item, list) and all(isinstance(text, str) and text.strip() for text in item),
-        )
-        return None if found is None else tuple(found)
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        """Return true or false."""
-        found = self._get(key, "true or false", lambda item: isinstance(item, bool))
-        return default if found is None else bool(found)
-
-    def count(self, key: str) -> int | None:
-        """Return a whole number of at least 0."""
-        found: int | None = self._get(
-            key,
-            "a whole number of at least 0",
-            lambda item: isinstance(item, int) and not isinstance(item, bool) and item >= 0,
-        )
-        return found
-
-    def variables(self, key: str) -> dict[str, str]:
-        """Return variables: texts, and numbers as they are written."""
-        found = self._get(key, 'variables, { NAME = "value" }', _are_variables) or {}
-        if unfit := [name for name in found if not re.fullmatch(r"[^=\0]+", name) or name == "PATH"]:
-            raise self.wrong(f"{key} cannot set {unfit[0]!r}.", "Choose another name for the variable.")
-        return {name: str(value) for name, value in found.items()}
-
-    def _get(self, key: str, kind: str, fits: Callable[[Any], bool]) -> Any:
-        found = self.content.get(key)
-        if found is not None and not fits(found):
-            raise self.wrong(f"{key} is {_shown(found)}, and should be {kind}.")
-        return found
-
-
-_ARTICLES = {"environments": "an environment", "kernels": "a kernel"}
+            what = error.what.replace("an environment's", f"{_ARTICLES[key]}'s")
+            raise table.wrong(what, error.next_step) from error
+        yield name, (table, table.decode(content, kind))
 
 
 def suggest(word: str, known: Collection[str]) -> str:
-    """Say what is known, first what looks like a word that is not."""
+    """Return a sentence that lists the known words, the one most like an unknown word first."""
     close = difflib.get_close_matches(word, known, 1)
     return (f"Did you mean {close[0]!r}? " if close else "") + f"There are: {', '.join(known)}."
 
 
-def _load(file: Path) -> Json:
+def _load(file: Path) -> Mapping[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise errors.NotFoundError(
             "There is no such file.",
             where=str(file),
-            next_step=f"Name the project's file, or write {FILE} beside the notebooks:\n{_EXAMPLE}",
+            next_step=f"Name the project's file, or write {FILE} next to the notebooks:\n{_EXAMPLE}",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise errors.InvalidRequestError(f"This is not TOML: {error}.", where=str(file)) from error
 
 
-def _jupyter(whole: _Table) -> Path:
-    named = whole.text("jupyter") or folders.USER
-    return folders.choose(named if named in {folders.USER, folders.SYS_PREFIX} else whole.file.parent / named)
-
-
-def _environment(name: str, table: _Table, whole: _Table) -> EnvironmentSpec:
-    table.check_keys(_ENVIRONMENT_KEYS)
-    given = [key for key in _SOURCES if key in table.content]
-    if len(given) != 1:
-        said = " and ".join(given) or "nothing"
-        raise table.wrong(f"It says {said}, where one of {', '.join(_SOURCES)} is needed.", f"For example:\n{_EXAMPLE}")
-    spec = _source(name, given[0], table)
-    named = _channels(table) or (spec.channels if spec.channels != ("auto",) else None) or _channels(whole)
-    engine: Any = table.text("engine", get_args(EngineName)) or whole.text("engine", get_args(EngineName)) or "auto"
+def _environment(name: str, table: _Table, content: _Environment, *, whole: _File) -> EnvironmentSpec:
+    spec = _source(name, table, content)
+    in_source = spec.channels if spec.channels != ("auto",) else None
+    here = _Table(table.file)
+    named = _channels(content.channels, table) or in_source or _channels(whole.channels, here) or ("auto",)
     try:
         return replace(
             spec,
             name=name,
-            channels=named or ("auto",),
-            engine=engine,
-            pip=(*spec.pip, *(table.texts("pip") or ())),
-            variables={**spec.variables, **table.variables("variables")},
-            folder=spec.folder or whole.file.parent,
-            declared_in=str(whole.file),
+            channels=named,
+            engine=content.engine or whole.engine or "auto",
+            pip=(*spec.pip, *content.pip),
+            variables={**spec.variables, **_texts(content.variables)},
+            folder=spec.folder or table.file.parent,
+            declared_in=str(table.file),
         ).completed()
     except errors.InvalidRequestError as error:
         raise table.wrong(error.what, error.next_step) from error
 
 
-def _source(name: str, key: str, table: _Table) -> EnvironmentSpec:
+def _source(name: str, table: _Table, content: _Environment) -> EnvironmentSpec:
+    """Return what is asked for: in words, or in another file."""
+    given = {key: value for key in _SOURCES if (value := getattr(content, key)) is not None}
+    if len(given) != 1:
+        said = " and ".join(given) or "nothing"
+        raise table.wrong(f"It says {said}, where one of {', '.join(_SOURCES)} is needed.", f"For example:\n{_EXAMPLE}")
+    ((key, value),) = given.items()
     if key == "specs":
-        return EnvironmentSpec(name, table.texts(key) or ())
-    path = table.file.parent / Path(table.text(key) or "").expanduser()
+        return EnvironmentSpec(name, value)
+    path = table.file.parent / Path(value).expanduser()
     if key == "locked" and path.suffix != ".lock":
-        raise table.wrong(f"{path.name} is no lockfile.", "Its name ends in .lock; any other: file = …")
+        raise table.wrong(
+            f"{path.name} is not a lockfile.", "A lockfile's name ends in .lock. Name any other file with: file = …"
+        )
     try:
         return environments.read_file(path)
     except errors.MambakernelsError as error:
@@ -246,14 +251,13 @@ def _source(name: str, key: str, table: _Table) -> EnvironmentSpec:
         raise
 
 
-def _channels(table: _Table) -> tuple[str, ...] | None:
-    """Return the channels, those that are folders as seen from the file."""
-    found = table.texts("channels")
-    if found is None:
+def _channels(given: Sequence[str] | None, table: _Table) -> tuple[str, ...] | None:
+    """Return the channels, folders among them as seen from the file."""
+    if given is None:
         return None
-    if not found:
+    if not given:
         raise table.wrong("channels is empty.", f"There are: {', '.join(sorted(_CHANNELS))}, a URL or a folder.")
-    return tuple(name if name in _CHANNELS or "://" in name else _folder_or_name(name, table) for name in found)
+    return tuple(name if name in _CHANNELS or "://" in name else _folder_or_name(name, table) for name in given)
 
 
 def _folder_or_name(name: str, table: _Table) -> str:
@@ -268,49 +272,42 @@ def _folder_or_name(name: str, table: _Table) -> str:
     )
 
 
-def _kernel(name: str, table: _Table, known: Mapping[str, _Table]) -> DeclaredKernel:
-    table.check_keys(_KERNEL_KEYS)
-    environment = table.text("environment") or (name if name in known else None)
+def _kernel(name: str, table: _Table, content: _Kernel, *, known: Collection[str]) -> DeclaredKernel:
+    environment = content.environment or (name if name in known else None)
     if environment is None:
         raise table.wrong("It does not say of which environment it is.", f'environment = "…": {", ".join(known)}')
     if environment not in known:
         raise table.wrong(f"There is no environment {environment!r}.", suggest(environment, known))
-    title = table.text("display_name")
     try:
-        naming.check_title(title or "")
+        naming.check_title(content.display_name or "")
     except errors.InvalidRequestError as error:
         raise table.wrong(error.what, error.next_step) from error
-    return DeclaredKernel(name, environment, title, table.variables("env"), table.count("threads"))
+    return DeclaredKernel(name, environment, content.display_name, _texts(content.env), content.threads)
 
 
 def _complete(
-    kernels: Sequence[DeclaredKernel], tables: Mapping[str, _Table], whole: _Table
+    kernels: Sequence[DeclaredKernel], tables: Mapping[str, tuple[_Table, _Environment]], here: _Table
 ) -> tuple[DeclaredKernel, ...]:
-    """Add each environment's own kernel, unless it shall have none or the file says more of it."""
+    """Add each environment's default kernel, unless the file denies it or says more of it."""
+    defaults = [DeclaredKernel(name, name) for name, (_, content) in tables.items() if content.kernel]
+    for kernel in kernels:
+        if kernel.default and not tables[kernel.name][1].kernel:
+            table = tables[kernel.name][0]
+            raise table.wrong(f"kernel is false, and there is [kernels.{kernel.name}].", "Leave one of them out.")
     said = {kernel.name for kernel in kernels}
-    own = [DeclaredKernel(name, name) for name, table in tables.items() if table.flag("kernel", default=True)]
-    if denied := sorted({kernel.name for kernel in kernels if kernel.default} - {kernel.name for kernel in own}):
-        raise tables[denied[0]].wrong(f"kernel is false, and there is [kernels.{denied[0]}].", "Leave one of them out.")
-    every = [*(kernel for kernel in own if kernel.name not in said), *kernels]
+    every = [*(kernel for kernel in defaults if kernel.name not in said), *kernels]
     every.sort(key=lambda kernel: list(tables).index(kernel.environment))
     named: dict[str, DeclaredKernel] = {}
     for kernel in every:
         other = named.setdefault(kernel.base, kernel)
         if other is not kernel:
-            raise whole.wrong(
+            raise here.wrong(
                 f"Two kernels would have the name {kernel.base!r}: of {other.environment} and of {kernel.environment}.",
-                "Jupyter ignores case: choose another name, or kernel = false for an environment's own.",
+                "Jupyter ignores case: choose another name, or kernel = false for an environment's default kernel.",
             )
     return tuple(every)
 
 
-def _are_variables(item: Any) -> bool:
-    return isinstance(item, dict) and all(
-        isinstance(value, str | int | float) and not isinstance(value, bool) and "\0" not in str(value)
-        for value in item.values()
-    )
-
-
-def _shown(item: Any) -> str:
-    words = {True: "true", False: "false"}
-    return words[item] if isinstance(item, bool) else f"{item!r}"
+def _texts(variables: Variables) -> dict[str, str]:
+    """Return variables with numbers as they are written."""
+    return {name: str(value) for name, value in variables.items()}

@@ -159,8 +159,12 @@ def test_a_channel_that_refuses_is_an_error_with_its_address(borrowed_root: Root
 
 def test_environment_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "umgebung ü.yml"
-    path.write_text("name: x\nchannels: [conda-forge, nodefaults]\ndependencies:\n  - python=3.11\n  - numpy\n")
-    spec = EnvironmentSpec("x", ("python=3.11", "numpy"), ("conda-forge",), folder=tmp_path)
+    path.write_text(
+        "name: x\nchannels: [conda-forge, nodefaults]\ndependencies:\n  - python=3.11\n  - numpy\n"
+        "variables: {ON: yes, MODE: 010, N: 5, X: 1.5}\n"
+    )
+    variables = {"ON": "yes", "MODE": "10", "N": "5", "X": "1.5"}
+    spec = EnvironmentSpec("x", ("python=3.11", "numpy"), ("conda-forge",), variables=variables, folder=tmp_path)
     assert environments_module.read_file(path) == spec
 
 
