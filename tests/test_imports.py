@@ -54,7 +54,6 @@ ONLY = {
     "typer": {"cli"},
     "requests": {"bootstrap", "channels/__init__.py"},
     "urllib3": {"bootstrap"},
-    "msgspec": {"system/decoding.py", "environments/spec_files.py", "projects/kernels_toml.py"},
     "zstandard": {"bootstrap"},
     "yaml": {"system/yaml.py"},
 }
