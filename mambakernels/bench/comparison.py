@@ -18,7 +18,7 @@ from mambakernels.bench.gates import gates
 from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
 from mambakernels.bench.pairs import pairs
-from mambakernels.bench.regression import Regression, against, check_comparable
+from mambakernels.bench.regression import Regression, check_comparable, compare_with_saved
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.errors import InvalidRequestError, translated
 from mambakernels.numeric.rules import Finding
@@ -87,7 +87,7 @@ def bench(
     budget: float = 60.0,
     seed: int = 0,
     save: str | os.PathLike[str] | None = None,
-    base: str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Comparison:
@@ -108,19 +108,19 @@ def bench(
         Of the numbers, of the order of measuring, and of where arrays lie.
     save
         A `.parquet` or `.json` file for the measurements.
-    base
+    against
         A file that was saved earlier, to compare with.
     force
-        Compare with `base` though machine, threads, NumPy, BLAS or code path are not the same.
+        Compare with `against` though machine, threads, NumPy, BLAS or code path are not the same.
     progress
         Called in this thread.
 
     Raises
     ------
     NotFoundError
-        There is no such kernel or base.
+        There is no such kernel or file.
     InvalidRequestError
-        An operation, size or file is none, not even one round fits the budget, or `base` is not comparable, which is
+        An operation, size or file is none, not even one round fits the budget, or `against` is not comparable, which is
         found out before anything is measured.
     KernelError
         No kernel starts.
@@ -129,7 +129,7 @@ def bench(
         raise InvalidRequestError(f"A budget of {budget:g} seconds is none.", next_step="Give a number above 0.")
     if save is not None:
         COMPARISONS.check_target(save)
-    then = None if base is None else Measured.load(base)
+    then = None if against is None else Measured.load(against)
     settings = cases.Settings(
         kernels=(kernels,) if isinstance(kernels, str) else tuple(kernels),
         cases=cases.put_together(operations, cases.read_sizes(sizes), dtypes),
@@ -144,11 +144,11 @@ def bench(
 
     measured = measure_interleaved(settings, accept=accept, progress=progress)
     saved = None if save is None else measured.save(save)
-    return compare(measured, base=then, force=force, saved=saved)
+    return compare(measured, against=then, force=force, saved=saved)
 
 
 def compare(
-    measured: Measured, *, base: Measured | None = None, force: bool = False, saved: Path | None = None
+    measured: Measured, *, against: Measured | None = None, force: bool = False, saved: Path | None = None
 ) -> Comparison:
     """Say what measurements mean, whether just taken or loaded from a file; nothing is measured."""
     paired = pairs(measured.frame, reference=_reference(measured))
@@ -159,7 +159,7 @@ def compare(
         controls=check_pairs(paired),
         gates=gates(measured),
         diagnosis=diagnose(measured),
-        regression=None if base is None else against(measured, base, force=force),
+        regression=None if against is None else compare_with_saved(measured, against, force=force),
         saved=saved,
     )
 

@@ -45,14 +45,14 @@ class Regression:
         return self.frame[self.frame["verdict"].isin(["slower", "wrong"]) & ~self.frame["control"]]
 
 
-def against(now: Measured, base: Measured, *, force: bool = False) -> Regression:
+def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) -> Regression:
     """Compare with what was saved; InvalidRequestError names what makes that senseless, unless `force`."""
-    differences = check_comparable(now.workers, base.workers, force=force)
-    frame = _frame(now, base)
+    differences = check_comparable(now.workers, then.workers, force=force)
+    frame = _frame(now, then)
     if frame.empty:
         raise InvalidRequestError(
             "Nothing was measured both now and then: no kernel, operation, size and thread count is the same.",
-            next_step="Give the same --kernels, --ops, --sizes and --threads as when the base was saved.",
+            next_step="Give the same --kernels, --operations, --sizes and --threads as when the base was saved.",
         )
     trusted, text = _trust(frame)
     return Regression(frame, differences, trusted, text)
@@ -96,8 +96,8 @@ def _shown(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def _frame(now: Measured, base: Measured) -> pd.DataFrame:
-    groups = {_key(key): rows for key, rows in base.frame.groupby(_GROUP, sort=False, dropna=False)}
+def _frame(now: Measured, then: Measured) -> pd.DataFrame:
+    groups = {_key(key): rows for key, rows in then.frame.groupby(_GROUP, sort=False, dropna=False)}
     both = [
         (key, rows, groups[_key(key)])
         for key, rows in now.frame.groupby(_GROUP, sort=False, dropna=False)

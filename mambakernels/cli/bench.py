@@ -64,7 +64,7 @@ def bench(
             budget=budget,
             seed=seed,
             save=save,
-            base=against,
+            against=against,
             force=force,
             progress=progress,
         )

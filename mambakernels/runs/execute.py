@@ -7,14 +7,14 @@ import contextlib
 import datetime as dt
 import json
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from mambakernels.errors import NotFoundError, RunError, translated
 from mambakernels.progress import Event, Progress, silent
@@ -324,48 +324,23 @@ def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Pr
     Its events are handed to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits
     until it has cleaned up.
     """
-    background = _Background(work)
-    background.start()
-    try:
-        for event in iter(background.events.get, None):
-            progress(event)
-    except BaseException:
-        background.cancel()
-        raise
-    finally:
-        background.join()
-    return background.result()
+    events: SimpleQueue[Event | None] = SimpleQueue()
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Future[T]]] = Future()
 
+    async def main() -> T:
+        task = asyncio.ensure_future(work(events.put))
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await task
 
-class _Background(threading.Thread, Generic[T]):
-    """A thread that runs one coroutine; `events` yields what it reports, and None once it has ended."""
-
-    def __init__(self, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> None:
-        super().__init__(name="mambakernels run", daemon=True)
-        self.events: SimpleQueue[Event | None] = SimpleQueue()
-        self._work = work
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[T] | None = None
-        self._began = threading.Event()
-
-    def run(self) -> None:
-        with contextlib.suppress(BaseException):  # `result` raises it where somebody can catch it
-            asyncio.run(self._main())
-        self.events.put(None)
-
-    def cancel(self) -> None:
-        self._began.wait()
-        assert self._loop is not None
-        assert self._task is not None
-        with contextlib.suppress(RuntimeError):  # it has just ended, and closed its loop
-            self._loop.call_soon_threadsafe(self._task.cancel)
-
-    def result(self) -> T:
-        assert self._task is not None
-        return self._task.result()
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._work(self.events.put))
-        self._began.set()
-        await asyncio.wait({self._task})
+    with ThreadPoolExecutor(1, "mambakernels run") as pool:
+        outcome = pool.submit(lambda: asyncio.run(main()))
+        outcome.add_done_callback(lambda _: events.put(None))
+        try:
+            for event in iter(events.get, None):
+                progress(event)
+        except BaseException:
+            loop, task = begun.result()
+            with contextlib.suppress(RuntimeError):  # it has just ended, and closed its loop
+                loop.call_soon_threadsafe(task.cancel)
+            raise
+    return outcome.result()

@@ -184,11 +184,7 @@ def _read_value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return _read_yaml(text)
-
-
-def _read_yaml(text: str) -> Any:
-    from mambakernels.system import yaml
+        from mambakernels.system import yaml  # slow to import, and most values are literals
 
     try:
         return yaml.load(text)
@@ -197,89 +193,67 @@ def _read_yaml(text: str) -> Any:
 
 
 def _conform(value: Any, default: Any) -> Any:
-    """Return `value` in the type of `default`; `TypeError` or `ValueError` says why it does not fit."""
-    return _CONVERTERS.get(type(default), _refuse_default)(value, default)
+    """Return `value` in the type of `default`; `TypeError` or `ValueError` says why it does not fit.
+
+    A default of None, or an element of an empty list, allows whatever a notebook can record.
+    """
+    if default is None:
+        return None if value is None else _conform(value, _example(value))
+    kind = type(default)
+    if kind not in _ACCEPTED:
+        raise TypeError(f"{_kind(default)} is not a type that a parameter may have")
+    if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool) != (kind is bool):
+        raise TypeError(f"{kind.__name__} was expected, not {_kind(value)}")
+    return _CONVERTERS.get(kind, lambda value, _: kind(value))(value, default)
 
 
-def _to_bool(value: Any, _default: bool) -> bool:  # noqa: FBT001 (a converter's second argument is the default)
-    if isinstance(value, bool):
-        return value
-    raise TypeError("True or False was expected")
-
-
-def _to_int(value: Any, _default: int) -> int:
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    raise TypeError(f"an int was expected, not {_kind(value)}")
+def _example(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return value[:0]
+    return next((kind() for kind, accepted in _ACCEPTED.items() if isinstance(value, accepted)), value)
 
 
 def _to_float(value: Any, _default: float) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"a number was expected, not {_kind(value)}")
     if not math.isfinite(value):
         raise ValueError("the number must be finite")  # JSON, which records it, has no other
     return float(value)
 
 
-def _to_str(value: Any, _default: str) -> str:
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError(f"a str was expected, not {_kind(value)}")
-
-
-def _to_sequence(value: Any, default: Sequence[Any]) -> Sequence[Any]:
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"a {type(default).__name__} was expected, not {_kind(value)}")
-    examples = list({type(element): element for element in default}.values())
+def _to_sequence(value: Sequence[Any], default: Sequence[Any]) -> Sequence[Any]:
+    examples = list({type(element): element for element in default}.values()) or [None]
     return type(default)([_to_element(element, examples) for element in value])  # type: ignore[call-arg]
 
 
 def _to_element(value: Any, examples: Sequence[Any]) -> Any:
-    """Return a list's element in the type of one of the default's elements; any type if it has none."""
-    if not examples:
-        return _to_anything(value, None)
+    """Return a list's element in the type of one of the default's elements, of which there is at least one."""
     for example in examples[:-1]:  # more than one where the default mixes types; the last says what is wrong
         with contextlib.suppress(TypeError, ValueError):
             return _conform(value, example)
     return _conform(value, examples[-1])
 
 
-def _to_dict(value: Any, _default: Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _to_anything(item, None) for key, item in value.items()}
-    raise TypeError(f"a dict with text keys was expected, not {_kind(value)}")
+def _to_dict(value: Mapping[Any, Any], _default: Mapping[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError("all keys must be texts")
+    return {key: _conform(item, None) for key, item in value.items()}
 
 
-def _to_anything(value: Any, _default: None) -> Any:
-    """Return any value that a notebook can record, which is what a default of None (or an empty list) allows."""
-    example = next((example for kind, example in _EXAMPLES if isinstance(value, kind)), value)
-    return None if value is None else _conform(value, example)
-
-
-def _refuse_default(value: Any, _default: Any) -> Any:
-    raise TypeError(f"{_kind(value)} is not a type that a parameter may have")
-
-
+# The types a parameter may have, and what is accepted for each. In this order: an int is a number too.
+_ACCEPTED: Mapping[type, Any] = {
+    bool: bool,
+    int: numbers.Integral,
+    float: numbers.Real,
+    str: str,
+    list: (list, tuple),
+    tuple: (list, tuple),
+    dict: Mapping,
+}
 _CONVERTERS: Mapping[type, Callable[[Any, Any], Any]] = {
-    bool: _to_bool,
-    int: _to_int,
     float: _to_float,
-    str: _to_str,
     list: _to_sequence,
     tuple: _to_sequence,
     dict: _to_dict,
-    type(None): _to_anything,
 }
-# In this order: a bool is an int too, and an int a number.
-_EXAMPLES: Sequence[tuple[type, Any]] = (
-    (bool, False),
-    (numbers.Integral, 0),
-    (numbers.Real, 0.0),
-    (str, ""),
-    (list, []),
-    (tuple, ()),
-    (Mapping, {}),
-)
 
 
 def _kind(value: Any) -> str:

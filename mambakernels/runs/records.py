@@ -58,6 +58,16 @@ class Run:
     started: str
     error: Failure | None = None
 
+    def check(self) -> Run:
+        """Return the run itself if it went well; `RunError` says what failed otherwise."""
+        if self.error is None:
+            return self
+        raise RunError(
+            f"{self.notebook.name} failed in {self.kernel}: {str(self.error).rstrip('.')}.",
+            where=str(self.path),
+            next_step="The executed notebook holds the traceback.",
+        )
+
 
 @dataclass(frozen=True)
 class Identity:

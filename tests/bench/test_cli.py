@@ -20,7 +20,7 @@ def example(*, residual: float = 1e-16, gemm: float = 0.02) -> Comparison:
     rows = [*visits(a, GEMM, [0.01] * 20), *visits(b, GEMM, [gemm] * 20, residual=residual, fingerprint="f2")]
     rows += [*visits(a, FFT, [0.001] * 20), *visits(b, FFT, [0.001] * 20)]
     whole = measured([a, b], rows)
-    return compare(whole, base=whole, saved=Path("base.json"))
+    return compare(whole, against=whole, saved=Path("base.json"))
 
 
 def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:

@@ -208,7 +208,7 @@ def test_saved_and_compared_with_itself_nothing_is_slower_by_much(install: Insta
     install("one")
     base = bench("one", operations=["gemm"], sizes="32", threads=[1], budget=12, save=tmp_path / "base.json")
     assert base.saved == tmp_path / "base.json"
-    again = compare(base.measured, base=base.measured)
+    again = compare(base.measured, against=base.measured)
     assert again.ok
     assert set(again.regression.frame["verdict"]) == {"equal"}  # type: ignore[union-attr]
 
@@ -220,7 +220,7 @@ def test_what_is_not_comparable_is_refused_before_it_is_measured(install: Instal
     base.write_text(base.read_text().replace('"numpy": "', '"numpy": "0'))
     steps: list[str] = []
     with pytest.raises(InvalidRequestError, match="NumPy in one"):
-        bench("one", operations=["gemm"], threads=[1], base=base, progress=lambda event: steps.append(event.detail))
+        bench("one", operations=["gemm"], threads=[1], against=base, progress=lambda event: steps.append(event.detail))
     assert not any("round" in step for step in steps)
 
 

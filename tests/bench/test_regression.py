@@ -6,7 +6,7 @@ import pytest
 from support.measurements import FFT, GEMM, SVD, measured, visits, worker
 
 from mambakernels.bench.measured import Measured
-from mambakernels.bench.regression import LEAST_MARGIN, against
+from mambakernels.bench.regression import LEAST_MARGIN, compare_with_saved
 from mambakernels.errors import InvalidRequestError
 
 ROUNDS = 20
@@ -21,14 +21,14 @@ def comparison(gemm: float = 1.0, svd: float = 1.0, control: float = 1.0, **chan
 
 
 def verdicts(now: Measured, base: Measured, **options: bool) -> dict[str, str]:
-    found = against(now, base, **options)
+    found = compare_with_saved(now, base, **options)
     return dict(zip(found.frame["operation"], found.frame["verdict"], strict=True))
 
 
 def test_each_operation_has_its_verdict() -> None:
     now = comparison(gemm=1.2, svd=0.8)
     assert verdicts(now, comparison()) == {"gemm": "slower", "svd": "faster", "fft": "equal"}
-    assert list(against(now, comparison()).bad["operation"]) == ["gemm"]
+    assert list(compare_with_saved(now, comparison()).bad["operation"]) == ["gemm"]
 
 
 def test_sessions_differ_by_more_than_rounds_do() -> None:
@@ -36,7 +36,7 @@ def test_sessions_differ_by_more_than_rounds_do() -> None:
 
 
 def test_a_machine_that_is_slower_altogether_is_said_and_not_blamed_on_an_operation() -> None:
-    found = against(comparison(gemm=1.2, svd=1.2, control=1.25), comparison())
+    found = compare_with_saved(comparison(gemm=1.2, svd=1.2, control=1.25), comparison())
     assert not found.trusted
     assert "The machine is not as it was: fft in a takes 1.25 times as long" in found.text
     assert found.bad.empty
@@ -47,7 +47,7 @@ def test_few_rounds_say_little() -> None:
 
 
 def test_a_wrong_result_is_wrong_however_fast() -> None:
-    found = against(comparison(gemm=0.1, residual=0.5), comparison())
+    found = compare_with_saved(comparison(gemm=0.1, residual=0.5), comparison())
     assert list(found.bad["verdict"]) == ["wrong"]
 
 
@@ -65,13 +65,13 @@ def test_a_wrong_result_is_wrong_however_fast() -> None:
 )
 def test_what_is_not_comparable_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequestError, match="not comparable") as caught:
-        against(comparison(**changes), comparison())
+        compare_with_saved(comparison(**changes), comparison())
     assert field in caught.value.what
     assert "--force" in str(caught.value.next_step)
 
 
 def test_forced_it_is_compared_and_the_difference_is_kept() -> None:
-    found = against(comparison(gemm=2.0, probe={"numpy": "2.5.0"}), comparison(), force=True)
+    found = compare_with_saved(comparison(gemm=2.0, probe={"numpy": "2.5.0"}), comparison(), force=True)
     assert list(found.bad["operation"]) == ["gemm"]
     assert found.differences == ("NumPy in a: 2.5.0, and then 2.4.0",)
 
@@ -83,4 +83,4 @@ def test_another_version_of_the_library_is_what_one_wants_to_compare() -> None:
 def test_nothing_in_common_is_said() -> None:
     other = worker("b")
     with pytest.raises(InvalidRequestError, match="Nothing was measured both now and then"):
-        against(comparison(), measured([other], list(visits(other, GEMM, [0.1] * 9))))
+        compare_with_saved(comparison(), measured([other], list(visits(other, GEMM, [0.1] * 9))))

@@ -402,3 +402,13 @@ def wait_until(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def test_a_run_can_be_asked_to_raise(install: Any, write: Any, output: Path) -> None:
+    install("here")
+    (well,) = run(write("1"), kernels="here", output=output)
+    assert well.check() is well
+    (failed,) = run(write("raise ValueError('no luck')", name="unlucky.ipynb"), kernels="here", output=output)
+    with pytest.raises(RunError, match=r"unlucky\.ipynb failed in here: cell 2: ValueError: no luck\.") as caught:
+        failed.check()
+    assert caught.value.where == str(failed.path)
