@@ -23,7 +23,7 @@ from pathlib import Path
 
 from mambakernels import environments, kernels
 from mambakernels.environments import MANIFEST
-from mambakernels.kernels import registering
+from mambakernels.kernels import registration
 from mambakernels.paths import Root
 
 _COMMANDS = (("doctor",), ("list",), ("kernels",))
@@ -79,7 +79,7 @@ def _register(root: Root, count: int) -> None:
     made = environments.list_environments(root)
     for number in range(count):
         again = number // len(made)
-        registering.register(made[number % len(made)], variant=f"v{again}" if again else None)
+        registration.register_kernels(made[number % len(made)], variant=f"v{again}" if again else None)
 
 
 def _watched(scratch: Path) -> Path:

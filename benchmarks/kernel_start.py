@@ -26,7 +26,7 @@ from jupyter_client.manager import KernelManager
 
 from mambakernels import environments
 from mambakernels.environments import Environment
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels
 from mambakernels.paths import Root
 
 _RESAMPLES = 2000
@@ -38,7 +38,7 @@ def main() -> None:
     environment = environments.get(options.environment, Root.find(options.root))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JUPYTER_DATA_DIR"] = folder  # the user's own stays as it is
-        spec = register(environment)[0]
+        spec = register_kernels(environment)[0]
         ways = {"registered": spec.name, **_write_others(Path(folder), environment, options.micromamba)}
         rounds = _measure(Path(folder), list(ways.values()), rounds=options.rounds)
         print(f"registered as {shlex.join(spec.argv)}")

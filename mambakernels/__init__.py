@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mambakernels.channels import channel as channel
     from mambakernels.demo import clean_demo as clean_demo
     from mambakernels.demo import demo as demo
-    from mambakernels.doctor.examining import doctor as doctor
+    from mambakernels.doctor.examination import doctor as doctor
     from mambakernels.environments import list as list  # noqa: A004
     from mambakernels.environments.cleanup import clean as clean
     from mambakernels.environments.creation import solve as solve
@@ -79,7 +79,7 @@ _HOMES = {
     "shell_init": "activation.shell_init:shell_init",
     # kernels: register, list, unregister, prune
     "kernels": "kernels",
-    "doctor": "doctor.examining:doctor",
+    "doctor": "doctor.examination:doctor",
     # runs and results
     "run": "runs.execute:run",
     "parse_parameters": "runs.parameters:parse_parameters",

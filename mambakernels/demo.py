@@ -13,7 +13,8 @@ from mambakernels import channels, engines, environments, errors, kernels, paths
 from mambakernels.channels import blas_libraries
 from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
-from mambakernels.kernels import lifecycle, threads
+from mambakernels.kernels import lifecycle
+from mambakernels.kernels.blas import Processors
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.files import write_atomically
@@ -120,7 +121,7 @@ def notebook() -> Path:
 
 def default_parameters() -> dict[str, Any]:
     """Return what a demo passes to the notebook: small enough that the slowest library is done in seconds."""
-    return {"sizes": [128, 256, 512], "budget": 0.4, "threads": threads.usable()}
+    return {"sizes": [128, 256, 512], "budget": 0.4, "threads": Processors.here().threads}
 
 
 def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:

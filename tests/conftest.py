@@ -19,7 +19,7 @@ from mambakernels import environments as environments_module
 from mambakernels.channels import wheels
 from mambakernels.engines import Engine
 from mambakernels.environments import Environment
-from mambakernels.kernels import registering
+from mambakernels.kernels import registration
 from mambakernels.paths import Root
 
 # What the tests start must not see an environment that the developer has activated.
@@ -57,7 +57,7 @@ def environments(root: Root) -> dict[str, Environment]:
     """One environment per BLAS, by the name of the BLAS, registered as kernels."""
     made = {name: environments_module.create_environment(blas_spec(name), root=root) for name in BLAS}
     for environment in made.values():
-        registering.register(environment)
+        registration.register_kernels(environment)
     return made
 
 

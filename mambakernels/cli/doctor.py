@@ -1,4 +1,4 @@
-"""The command that tells what is wrong with kernels and environments, and mends what is safe."""
+"""The doctor command: what is wrong with kernels and environments, and repairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mambakernels.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from mambakernels.doctor import Examination, Finding, Mended
+    from mambakernels.doctor import Examination, Finding, Repair
 
 
 @app.command()
@@ -29,15 +29,15 @@ def doctor(
     names: Annotated[list[str] | None, typer.Argument(help="Kernels or environments; these are started too.")] = None,
     *,
     start: Annotated[bool, typer.Option("--start", help="Start every kernel as well.")] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Carry out what is safe to be mended.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what is safe to repair.")] = False,
     engine: EngineOption = EngineChoice.auto,
     root: RootOption = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is wrong with kernels and environments, why it matters, and the command that mends it.
+    """Say what is wrong with kernels and environments, why it matters, and the command that repairs it.
 
-    Exit status 1 if an error or a warning is left.
+    The exit status is 1 if an error or a warning is left.
     """
     import mambakernels
     from mambakernels.cli import bars
@@ -47,25 +47,25 @@ def doctor(
             *names or (), start=start, fix=fix, engine=engine.value, root=root, progress=progress
         )
     if as_json:
-        for line in _mended(found.mended):
+        for line in _repaired(found.repairs):
             typer.echo(line, err=True)
         print_json([plain(finding) for finding in found.findings])
     else:
-        typer.echo("\n".join([*_mended(found.mended), *_listed(found.findings), *_summary(found)]))
+        typer.echo("\n".join([*_repaired(found.repairs), *_listed(found.findings), *_summary(found)]))
     if not found.healthy:
         raise typer.Exit(1)
 
 
-def _mended(mended: Iterable[Mended]) -> Iterator[str]:
-    for item in mended:
-        yield f"Failed ({item.done}): {item.error}" if item.error else f"Mended: {item.done}"
+def _repaired(repairs: Iterable[Repair]) -> Iterator[str]:
+    for item in repairs:
+        yield f"Failed ({item.done}): {item.error}" if item.error else f"Repaired: {item.done}"
 
 
 def _listed(findings: Sequence[Finding]) -> Iterator[str]:
     for title, group in groupby(sorted(findings, key=_title), key=_title):
         yield f"\n{title}"
         for finding in group:
-            yield f"  {finding.severity}: {finding.what}"
+            yield f"  {finding.severity}: {finding.text}"
             yield indent(finding.why, "    ")
             yield f"    -> {finding.remedy}"
 
@@ -82,9 +82,9 @@ def _summary(found: Examination) -> Iterator[str]:
         for severity in ("error", "warning", "note")
     }
     shown = [f"{count} {severity}{'s' * (count != 1)}" for severity, count in counts.items() if count]
-    looked = f"{found.kernels} kernel{'s' * (found.kernels != 1)} looked at: {', '.join(shown) or 'nothing to report'}."
+    looked = f"{found.kernels} kernel{'s' * (found.kernels != 1)} examined: {', '.join(shown) or 'nothing to report'}."
     yield f"\n{looked}" if found.findings else looked
-    if any(finding.fixable for finding in found.findings) and not found.mended:
-        yield "To mend what is safe: mambakernels doctor --fix"
+    if any(finding.fixable for finding in found.findings) and not found.repairs:
+        yield "To repair what is safe: mambakernels doctor --fix"
     if not found.started:
-        yield "None was started; --start starts each, and tells what runs in it."
+        yield "No kernel was started; --start starts each, and shows what runs in it."

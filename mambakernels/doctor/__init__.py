@@ -1,13 +1,12 @@
-"""The doctor: what is wrong with our kernels and environments, why it matters, and the command that mends it.
+"""The doctor: what is wrong with our kernels and environments, why it matters, and the command that repairs it.
 
     doctor("np-mkl").findings
 
-Facts are gathered once (`look`); each check is a function from them to findings; `mending` carries out what is safe.
+A survey gathers the facts once, each check is a function from it to findings, and `repair` carries out safe remedies.
 """
 
-from mambakernels.doctor.examining import CHECKS, Examination, doctor
-from mambakernels.doctor.findings import Finding, Severity
-from mambakernels.doctor.look import Look, Machine, gather
-from mambakernels.doctor.mending import Mended
+from mambakernels.doctor.examination import Examination, doctor
+from mambakernels.doctor.repair import Repair
+from mambakernels.numeric.rules import Finding
 
-__all__ = ["CHECKS", "Examination", "Finding", "Look", "Machine", "Mended", "Severity", "doctor", "gather"]
+__all__ = ["Examination", "Finding", "Repair", "doctor"]

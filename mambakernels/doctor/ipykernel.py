@@ -1,4 +1,4 @@
-"""Checks that what a Python kernel is made of is there: its module, and the files of every package it needs."""
+"""Checks that the parts of a Python kernel are there: its module, and the files of every package it needs."""
 
 from __future__ import annotations
 
@@ -6,52 +6,45 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mambakernels.doctor.findings import Finding
-from mambakernels.doctor.look import Kernel, Look
-from mambakernels.doctor.prefixes import Prefix, normalised
+from mambakernels.doctor.prefixes import Prefix, normalised, shortened
+from mambakernels.doctor.survey import RegisteredKernel, Survey
+from mambakernels.numeric.rules import Finding
 
 _PACKAGE = "ipykernel"
 _LAUNCHERS = frozenset({"ipykernel_launcher", "ipykernel"})
 _NOT_FOLLOWED = frozenset({"python", "pip"})  # big, and a kernel starts without pip
-_SHOWN = 3
 
 
-def check(look: Look) -> Iterator[Finding]:
-    """Say which environments cannot start their Python kernels, as far as files tell; nothing is run."""
-    for prefix in look.prefixes:
-        kernels = [kernel for kernel in look.kernels_of(prefix) if kernel.is_python and kernel.spec.working]
+def check_ipykernel(survey: Survey) -> Iterator[Finding]:
+    """Yield environments whose Python kernels cannot start, as far as files show it; nothing is run."""
+    for prefix in survey.prefixes:
+        kernels = [kernel for kernel in survey.kernels_of(prefix) if kernel.is_python and kernel.spec.working]
         for module in sorted({str(kernel.module) for kernel in kernels}):
             yield from _lacking(prefix, module, [kernel for kernel in kernels if kernel.module == module])
 
 
-def _lacking(prefix: Prefix, module: str, kernels: list[Kernel]) -> Iterator[Finding]:
-    missing: list[str] = []
-    if module in _LAUNCHERS:
-        missing = missing_parts(prefix)
+def _lacking(prefix: Prefix, module: str, kernels: list[RegisteredKernel]) -> Iterator[Finding]:
+    missing = missing_parts(prefix) if module in _LAUNCHERS else []
     if not missing and not _has_module(prefix, module, kernels):
         missing = [f"the module {module}"]
     if missing:
         yield _finding(prefix, module, missing, kernels[0])
 
 
-def _finding(prefix: Prefix, module: str, missing: list[str], kernel: Kernel) -> Finding:
-    """Say what is missing: files of packages that the manifest has are linked anew, others are installed."""
+def _finding(prefix: Prefix, module: str, missing: list[str], kernel: RegisteredKernel) -> Finding:
+    """Return the finding; packages in the manifest are repaired, others installed."""
     package = _PACKAGE if module in _LAUNCHERS else module.partition(".")[0]
     made = prefix.environment
     repairable = made is not None and (package in prefix.builds or made.package(package) is not None)
     is_known = repairable or package == _PACKAGE or package in prefix.builds
-    shown = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
-    return Finding(
+    return prefix.finding(
         "ipykernel-broken" if repairable else "ipykernel-missing",
         "error",
-        None,
-        prefix.name,
-        prefix.path,
-        f"Its Python kernel cannot start; missing: {shown}.",
-        "Files were deleted, or packages taken out, with another program."
+        f"Its Python kernel cannot start; missing: {shortened(missing, 3)}.",
+        why="Another program deleted files or removed packages."
         if is_known
-        else "No package is known that has the module: its kernel.json was changed by hand, or came so with a package.",
-        _remedy(prefix, package, repairable=repairable) if is_known else kernel.anew(),
+        else "No known package has the module: its kernel.json was changed by hand, or a package brought it like that.",
+        remedy=_remedy(prefix, package, repairable=repairable) if is_known else kernel.rewrite_command(),
         fixable=made is not None and (repairable or package == _PACKAGE),
     )
 
@@ -66,8 +59,8 @@ def _remedy(prefix: Prefix, package: str, *, repairable: bool) -> str:
     return prefix.command("exec", "--", "python", "-m", "pip", "install", "--force-reinstall", package)
 
 
-def _has_module(prefix: Prefix, module: str, kernels: list[Kernel]) -> bool:
-    """Whether the environment's Python would find a module; taken for granted where only running it can tell."""
+def _has_module(prefix: Prefix, module: str, kernels: list[RegisteredKernel]) -> bool:
+    """Whether the environment's Python would find a module; assumed where only running it can show that."""
     if prefix.is_open or prefix.site is None:
         return True
     added = (kernel.variables.get("PYTHONPATH", "").split(os.pathsep) for kernel in kernels)
@@ -79,7 +72,7 @@ def _has_module(prefix: Prefix, module: str, kernels: list[Kernel]) -> bool:
 
 
 def missing_parts(prefix: Prefix) -> list[str]:
-    """Return the packages and files that ipykernel needs and that are not there."""
+    """Return the missing packages and files that ipykernel needs."""
     if _PACKAGE in prefix.builds:
         return list(_missing_of_conda(prefix))
     if _PACKAGE in prefix.distributions:
@@ -124,7 +117,7 @@ def _missing_files(folder: Path, files: Iterable[str]) -> Iterator[str]:
 
 
 def _required(metadata: Path, prefix: Prefix) -> list[str]:
-    """Return the packages that one needs, extras left out, on this platform and the environment's Python."""
+    """Return the packages that a package needs without extras, on this platform and the environment's Python."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     here = {"python_version": prefix.python, "python_full_version": f"{prefix.python}.0", "extra": ""}
@@ -134,7 +127,7 @@ def _required(metadata: Path, prefix: Prefix) -> list[str]:
             try:
                 requirement = Requirement(line.partition(":")[2].strip())
             except InvalidRequirement:
-                continue  # pip took it, in its time
+                continue  # pip accepted it when it was installed
             if requirement.marker is None or requirement.marker.evaluate(here):
                 found.append(normalised(requirement.name))
     return found

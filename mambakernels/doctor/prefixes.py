@@ -1,4 +1,4 @@
-"""What is in a prefix, whoever made it, as far as folders and names of files tell."""
+"""The contents of a prefix, whoever made it, as far as the names of folders and files show them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mambakernels.doctor.records import Reader, Record
+from mambakernels.doctor.conda_meta import PackageRecord, RecordReader
 from mambakernels.environments import Environment
-from mambakernels.kernels import commands
+from mambakernels.kernels import command_lines
+from mambakernels.numeric.rules import Finding, Severity
 from mambakernels.paths import Root
 
 _SITE = ("lib/python3*/site-packages", "Lib/site-packages")
@@ -22,17 +23,17 @@ _EDITABLE = "__editable__"  # a line of a path file that finds its modules by a 
 
 @dataclass(frozen=True)
 class Prefix:
-    """A prefix: `environment` is what our manifest says of it, None if another program made it."""
+    """A prefix: `environment` is our manifest's content, None if another program made it."""
 
     path: Path
     root: Root
     environment: Environment | None
-    _reader: Reader = field(compare=False, repr=False, default_factory=Reader)
+    _reader: RecordReader = field(compare=False, repr=False, default_factory=RecordReader)
 
     @property
-    def called(self) -> str:
-        """What a command names it by: its name under the root, else its path."""
-        return commands.called(self.path, self.root) if self.environment else str(self.path)
+    def argument(self) -> str:
+        """The argument of a command for it: its name under the root, else its path."""
+        return command_lines.environment_argument(self.path, self.root) if self.environment else str(self.path)
 
     @property
     def name(self) -> str:
@@ -41,24 +42,30 @@ class Prefix:
 
     def command(self, verb: str, *words: str) -> str:
         """Return a command of ours on this environment, ready to be copied."""
-        return f"mambakernels {shlex.join([verb, self.called, *words])}{self.option}"
+        return f"mambakernels {shlex.join([verb, self.argument, *words])}{self.option}"
 
     def conda(self, verb: str, *words: str) -> str:
-        """Return a command on this environment for the program that made it; they all take conda's words."""
+        """Return a command on this environment for the program that made it; they all understand conda's words."""
         return shlex.join(["conda", verb, "-p", str(self.path), *words])
 
     @property
     def option(self) -> str:
-        """How a command is told the root, if it is not the one it would take by itself."""
-        return commands.option(self.root)
+        """The option of a command that names the root, empty if it is the default one."""
+        return command_lines.root_option(self.root)
+
+    def finding(
+        self, rule: str, severity: Severity, text: str, *, why: str, remedy: str, fixable: bool = False
+    ) -> Finding:
+        """Return a finding about this environment."""
+        return Finding(rule, severity, text, why, remedy, None, self.name, self.path, fixable)
 
     @cached_property
     def builds(self) -> Mapping[str, str]:
-        """The build string of each package that `conda-meta` has, by its name."""
+        """The build string of each package in `conda-meta`, by its name."""
         return {name: path.stem.rpartition("-")[2] for name, path in self._records.items()}
 
-    def record(self, package: str) -> Record | None:
-        """Return what `conda-meta` says of a package; None if there is none of that name."""
+    def record(self, package: str) -> PackageRecord | None:
+        """Return the record of a package; None if there is none of that name."""
         path = self._records.get(package)
         return self._reader.read(path) if path else None
 
@@ -69,20 +76,20 @@ class Prefix:
 
     @cached_property
     def site(self) -> Path | None:
-        """Where its Python packages are; None if there is no Python."""
+        """The folder of its Python packages; None if there is no Python."""
         if not os.access(self.path, os.R_OK | os.X_OK):
             return None
         return next((path for pattern in _SITE for path in sorted(self.path.glob(pattern))), None)
 
     @cached_property
     def python(self) -> str:
-        """The Python's version, as `3.12`, as its folder says it."""
+        """The version of its Python, as `3.12`, from its folder's name."""
         found = re.search(r"python(3\.\d+)", str(self.site.parent.name)) if self.site else None
         return found[1] if found else ""
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
-        """Where its Python looks for modules: packages, what path files add, the standard library."""
+        """The folders in which its Python looks for modules: packages, those of path files, the standard library."""
         if self.site is None:
             return ()
         return (self.site, *(self.site / line for line in self._path_lines if not line.startswith("import")),
@@ -90,7 +97,7 @@ class Prefix:
 
     @property
     def is_open(self) -> bool:
-        """Whether a path file finds modules by a program, so that nobody can tell without running it."""
+        """Whether a path file finds modules by a program, so that only running it shows which there are."""
         return any(_EDITABLE in line for line in self._path_lines)
 
     @cached_property
@@ -115,7 +122,7 @@ def normalised(name: str) -> str:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of what is in a folder, in the order of reading; one that cannot be looked into says nothing."""
+    """Return the names in a folder, in the order of reading; none if it cannot be read."""
     try:
         return os.listdir(folder)  # noqa: PTH208 (a hundred environments: a Path for each file takes as long as all)
     except OSError:
@@ -127,3 +134,8 @@ def _path_lines(site: Path) -> Iterator[str]:
         if name.endswith(".pth"):
             text = (site / name).read_text(encoding="utf-8", errors="replace")
             yield from (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def shortened(names: list[str], most: int) -> str:
+    """Write names as a list with commas, and how many more there are than `most`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""Checks that packages in the user's own folder cannot take the place of an environment's."""
+"""Checks that packages in the user's folder cannot take the place of an environment's."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from mambakernels.doctor.findings import Finding, about
-from mambakernels.doctor.look import Kernel, Look
-from mambakernels.doctor.prefixes import distributions
+from mambakernels.doctor.prefixes import distributions, shortened
+from mambakernels.doctor.survey import RegisteredKernel, Survey
+from mambakernels.numeric.rules import Finding
 
 _VARIABLE = "PYTHONNOUSERSITE"
-_SHOWN = 5
 
 
-def check(look: Look) -> Iterator[Finding]:
-    """Say in which kernels packages of the user's own folder would be imported instead of the environment's."""
-    base = Path(look.session.get("PYTHONUSERBASE") or "~/.local").expanduser()
+def check_user_site(survey: Survey) -> Iterator[Finding]:
+    """Yield kernels that would import packages from the user's folder instead of the environment's."""
+    base = Path(survey.session.get("PYTHONUSERBASE") or "~/.local").expanduser()
     found = functools.cache(distributions)
-    for kernel in look.kernels:
+    for kernel in survey.kernels:
         if kernel.is_python and not kernel.variables.get(_VARIABLE) and kernel.prefix.python:
             site = base / "lib" / f"python{kernel.prefix.python}" / "site-packages"
             shadowed = sorted(found(site).keys() & kernel.prefix.distributions.keys())
@@ -26,15 +25,13 @@ def check(look: Look) -> Iterator[Finding]:
                 yield _finding(kernel, site, shadowed)
 
 
-def _finding(kernel: Kernel, site: Path, shadowed: list[str]) -> Finding:
+def _finding(kernel: RegisteredKernel, site: Path, shadowed: list[str]) -> Finding:
     spec, chosen = kernel.spec, _VARIABLE in kernel.spec.variables
-    shown = ", ".join(shadowed[:_SHOWN]) + (f" and {len(shadowed) - _SHOWN} more" if len(shadowed) > _SHOWN else "")
-    return about(
-        spec,
+    return kernel.finding(
         "user-site",
         "warning",
-        what=f"Packages in {site} take the place of the environment's: {shown}.",
-        why=f"The kernel does not set {_VARIABLE}, so what is imported is not what the environment was made with.",
-        remedy=kernel.again(without=(_VARIABLE,)) if chosen else kernel.anew(),
+        f"Packages in {site} take the place of the environment's: {shortened(shadowed, 5)}.",
+        why=f"The kernel does not set {_VARIABLE}, so it imports other packages than the environment was made with.",
+        remedy=kernel.register_command(without=(_VARIABLE,)) if chosen else kernel.rewrite_command(),
         fixable=not (chosen or spec.copied),
     )

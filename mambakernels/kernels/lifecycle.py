@@ -9,8 +9,8 @@ from typing import Any
 from mambakernels import environments, errors
 from mambakernels.engines import EngineName
 from mambakernels.environments import Change, Environment
-from mambakernels.kernels import folders, registered, registering
-from mambakernels.kernels.shipped import has_kernel
+from mambakernels.kernels import folders, registered, registration
+from mambakernels.kernels.packaged_kernelspecs import has_kernel
 from mambakernels.kernels.specs import KernelSpec
 from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Progress, silent
@@ -209,7 +209,7 @@ def register(
     if add_ipykernel:
         _add_ipykernel(name, place, progress)
     with environments.held(name, place) as environment:
-        return registering.register(
+        return registration.register_kernels(
             environment,
             name=kernel,
             display_name=display_name,
@@ -231,7 +231,7 @@ def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
 def _registered(environment: Environment) -> None:
     """Register the kernels of an environment that was just made; an error says that it is there all the same."""
     try:
-        registering.register(environment)
+        registration.register_kernels(environment)
     except errors.MambakernelsError as error:
         again = f"The environment is there; once that is repaired: mambakernels register {environment.name}"
         error.next_step = "\n".join(filter(None, (error.next_step, again)))

@@ -1,16 +1,17 @@
-"""What kernels are called: names that Jupyter finds, and display names that tell them apart."""
+"""The names of kernels, by which Jupyter finds them, and their display names."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import string
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mambakernels.environments import Environment
 from mambakernels.errors import InvalidRequestError, KernelError
-from mambakernels.kernels.shipped import PYTHON_SPEC, Shipped
+from mambakernels.kernels.blas import TITLES
+from mambakernels.kernels.packaged_kernelspecs import PYTHON_SPEC, PackagedKernelspec
 
 TEMPLATE = "{environment} · {language} {version} · {blas} · {variant}"
 _FIELDS = ("environment", "language", "version", "blas", "variant", "threads", "kernel")
@@ -28,68 +29,70 @@ _LANGUAGES = {
     "julia": ("Julia", "julia", False),
     "bash": ("Bash", "bash", False),
 }
-_BLAS = {
-    "accelerate": "Accelerate",
-    "blis": "BLIS",
-    "mkl": "MKL",
-    "netlib": "netlib",
-    "newaccelerate": "Accelerate",
-    "nvpl": "NVPL",
-    "openblas": "OpenBLAS",
-}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a registration asked a kernel to be called."""
+class KernelOptions:
+    """The options of a registration: name, title (display name), variant, variables, thread count, a project's file."""
 
     name: str | None = None
     title: str | None = None
     variant: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    declared_in: str | None = None
 
 
-def base(environment: Environment, asked: Asked = Asked()) -> str:
-    """Return the name that the names of all of a registration's kernels begin with; one that is derived is valid."""
-    if asked.name is not None:
-        return asked.name.lower()
-    own = derived(environment.name)
-    return own if asked.variant is None else f"{own}-{_valid(asked.variant)}"
+def base(environment: Environment, options: KernelOptions) -> str:
+    """Return the beginning of the names of all of a registration's kernels; a derived one is valid."""
+    if options.name is not None:
+        return options.name.lower()
+    name = derived(environment.name)
+    return name if options.variant is None else f"{name}-{_valid(options.variant)}"
 
 
 def derived(environment: str) -> str:
-    """Return the kernel's name that an environment's name makes."""
+    """Return the kernel name that is derived from an environment's name."""
     return _valid(environment).lstrip("-.")
 
 
-def kernel_names(environment: Environment, shipped: Sequence[Shipped], asked: Asked) -> list[str]:
-    """Name the kernels; InvalidRequestError for a name that Jupyter would not find."""
-    if asked.variant is not None and not re.search("[a-z0-9]", asked.variant.lower()):
-        raise InvalidRequestError(f"{asked.variant!r} cannot be a variant's name.", next_step="Use letters or digits.")
-    first = base(environment, asked)
+def kernel_names(environment: Environment, packaged: Sequence[PackagedKernelspec], options: KernelOptions) -> list[str]:
+    """Return the names of the kernels; InvalidRequestError for a name that Jupyter would not find."""
+    if options.variant is not None and not re.search("[a-z0-9]", options.variant.lower()):
+        raise InvalidRequestError(
+            f"{options.variant!r} cannot be a variant's name.", next_step="Use letters or digits."
+        )
+    first = base(environment, options)
     if not _NAME.fullmatch(first):
         raise InvalidRequestError(
-            f"{(asked.name or environment.name)[:80]!r} cannot be a kernel's name.",
+            f"{(options.name or environment.name)[:80]!r} cannot be a kernel's name.",
             next_step="Use up to 100 ASCII letters, digits, '-', '_' and '.', the first a letter or digit.",
         )
-    alone = asked.name is not None and len(shipped) == 1
-    names = [first if alone or spec.name == PYTHON_SPEC else f"{first}-{_valid(spec.name)}" for spec in shipped]
-    for name, spec in zip(names, shipped, strict=True):
+    alone = options.name is not None and len(packaged) == 1
+    names = [first if alone or spec.name == PYTHON_SPEC else f"{first}-{_valid(spec.name)}" for spec in packaged]
+    for name, spec in zip(names, packaged, strict=True):
         if names.count(name) > 1:
             raise KernelError(
                 f"Two kernelspecs of the environment {environment.name!r} would both be called {name!r}.",
                 where=str(spec.folder),
-                next_step="Jupyter ignores case and knows few characters: remove the package of one of them.",
+                next_step="Jupyter ignores case and allows few characters: remove the package of one of them.",
             )
     return names
 
 
 def display_name(
-    environment: Environment, spec: Shipped, kernel: str, asked: Asked, *, threads: int | None, alone: bool
+    environment: Environment,
+    spec: PackagedKernelspec,
+    kernel: str,
+    options: KernelOptions,
+    *,
+    threads: int | None,
+    alone: bool,
 ) -> str:
-    """Fill in the title that was asked for, else `TEMPLATE`, leaving out what is not known.
+    """Fill in the title of the options, else `TEMPLATE`.
 
-    Parts of a title are separated by ` · `; a part of which no field is known is left out. A title without fields is
-    taken as it is, and the language is added for kernels other than the Python one, unless it is `alone`.
+    Parts of a title are separated by ` · `; a part without any known field is left out. A title without fields is
+    used as it is, and the language is added for kernels other than the Python one, unless it is `alone`.
     """
     label, package, uses_blas = _LANGUAGES.get(spec.language.lower(), (spec.title, "", False))
     installed = environment.package(package) if package else None
@@ -97,21 +100,21 @@ def display_name(
         "environment": environment.name,
         "language": label,
         "version": installed.version if installed else "",
-        "blas": _BLAS.get(environment.blas or "", environment.blas or "") if uses_blas else "",
-        "variant": asked.variant or "",
+        "blas": TITLES.get(environment.blas or "", environment.blas or "") if uses_blas else "",
+        "variant": options.variant or "",
         "threads": str(threads or ""),
         "kernel": kernel,
     }
-    title = TEMPLATE if asked.title is None else asked.title
+    title = TEMPLATE if options.title is None else options.title
     used = check_title(title)
-    if asked.title is not None and "language" not in used and spec.name != PYTHON_SPEC and not alone:
+    if options.title is not None and "language" not in used and spec.name != PYTHON_SPEC and not alone:
         title += f"{_BETWEEN}{{language}}"
     parts = [_filled(part, known) for part in title.split(_BETWEEN)]
     return _BETWEEN.join(part for part in parts if part) or kernel
 
 
 def check_title(title: str) -> set[str]:
-    """Return the fields of a display name's template; InvalidRequestError for one there is not."""
+    """Return the fields of a display name's template; InvalidRequestError for an unknown one."""
     try:
         used = {field for _, field, _, _ in string.Formatter().parse(title) if field is not None}
     except ValueError as error:
@@ -127,7 +130,7 @@ def unique(display: str, kernel: str, others: Iterable[str]) -> str:
 
 
 def suggestion(environment: str, name: str) -> str:
-    """Return the command that registers under a name that is free."""
+    """Return advice to register under another name."""
     return f"Give another name: mambakernels register {shlex.quote(environment)} --kernel {name}-2"
 
 
@@ -145,5 +148,5 @@ def _filled(part: str, known: dict[str, str]) -> str:
 def _bad_title(title: str, why: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"{title!r} cannot be a display name: {why}.",
-        next_step=f"Fields: {', '.join(f'{{{name}}}' for name in _FIELDS)}; a brace itself is written twice.",
+        next_step=f"Fields: {', '.join(f'{{{name}}}' for name in _FIELDS)}; write a brace itself twice.",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from mambakernels.environments import Environment
 from mambakernels.errors import NotFoundError, translated
 from mambakernels.kernels import folders, naming
-from mambakernels.kernels.registering import check_free, register
+from mambakernels.kernels.registration import check_free, register_kernels
 from mambakernels.kernels.specs import JupyterFolder, KernelSpec, is_gone
 from mambakernels.paths import PathLike, Root
 
@@ -105,7 +105,7 @@ def _again(
     return [
         written
         for spec in asked.values()
-        for written in register(
+        for written in register_kernels(
             target,
             name=None if spec.asked_name is None else named(spec.asked_name),
             display_name=spec.title,

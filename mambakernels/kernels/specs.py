@@ -1,7 +1,7 @@
 """Our kernelspecs on disk: read, written and removed in a Jupyter data folder, next to those of others.
 
-Jupyter lists every folder of `kernels/` that holds a `kernel.json`. So ours are made ready in a folder beside it, on
-the same file system, and appear and disappear by a rename. What does not carry our mark is never touched.
+Jupyter lists every folder of `kernels/` that holds a `kernel.json`. So ours are made ready in a folder next to it, on
+the same file system, and appear and disappear by a rename. A kernelspec without our mark is never touched.
 """
 
 from __future__ import annotations
@@ -12,30 +12,73 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from mambakernels.errors import StorageError, from_os_error
 
 MARK = "mambakernels"
-SCHEMA = 1
+LAUNCHERS = ("start.sh", "start.py")
 _FILE = "kernel.json"
 _WORKSHOP = ".mambakernels"
 
 Json = dict[str, Any]
 
 
+class KernelMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Our part of a kernelspec's metadata: how it was registered, and the environment as it was then.
+
+    `spec` is the name of the kernelspec in the environment's packages, `fingerprint` that of the captured activation,
+    `program` the environment's program that is started, `stand_in` the Python that takes its place where it is gone.
+    `asked_name`, `title`, `variant`, `variables`, `threads` and `declared_in` (a project's file) are the options of the
+    registration; all its kernels have names that begin with `base`, and `kernel` is the name of this one. `limit` is
+    the thread count that was chosen where none was asked for, for the reason `limited_by`; None if none was.
+    """
+
+    environment: str
+    prefix: str
+    root: str
+    blas: str | None
+    fingerprint: str
+    spec: str
+    kernel: str
+    program: str
+    stand_in: str
+    base: str
+    asked_name: str | None = msgspec.field(name="name")
+    title: str | None
+    variant: str | None
+    variables: dict[str, str]
+    threads: int | None
+    declared_in: str | None
+    limit: int | None
+    limited_by: str | None
+    version: str
+    schema: Literal[1] = 1
+
+
+_ONLY_MARKED = frozenset({"kernel", "schema", "version"})
+
+
+class _Metadata(msgspec.Struct):
+    mambakernels: KernelMark
+
+
+class _Document(msgspec.Struct):
+    argv: Annotated[list[str], msgspec.Meta(min_length=1)]
+    display_name: str
+    language: str
+    metadata: _Metadata
+
+
 @dataclass(frozen=True)
 class KernelSpec:
     """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
 
-    `spec` is the name of the kernelspec that the environment ships, `fingerprint` that of the captured activation,
-    `program` what is started in the end. `base`, `title`, `variables`, `threads` and `variant` are the name, display
-    name, variables, thread count and variant that its registration asked for, `declared_in` is the project's file that
-    did, if it was one; `asked_name` is None if the name was derived from the environment's. `limit` is the thread count
-    that was chosen where none was asked for, for the reason `limited_by`; None if none was. `copied` tells a copy that
-    somebody made of one of ours: it is theirs.
+    `copied` marks a copy of one of ours that a user made: it is theirs. For the other fields see `KernelMark`.
     """
 
     name: str
@@ -48,19 +91,20 @@ class KernelSpec:
     blas: str | None
     argv: tuple[str, ...]
     program: Path
+    stand_in: Path
     spec: str
     fingerprint: str
     working: bool
-    base: str = ""
-    title: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    declared_in: str | None = None
-    variant: str | None = None
-    threads: int | None = None
-    limit: int | None = None
-    limited_by: str | None = None
-    asked_name: str | None = None
-    copied: bool = False
+    base: str
+    title: str | None
+    variables: Mapping[str, str]
+    declared_in: str | None
+    variant: str | None
+    threads: int | None
+    limit: int | None
+    limited_by: str | None
+    asked_name: str | None
+    copied: bool
 
     @property
     def jupyter(self) -> Path:
@@ -70,7 +114,7 @@ class KernelSpec:
 
 @dataclass(frozen=True)
 class JupyterFolder:
-    """A Jupyter data folder; what changes it wants to be done while it is `locked()`."""
+    """A Jupyter data folder; `write` and `remove` are to be called while it is `locked()`."""
 
     path: Path
 
@@ -89,7 +133,7 @@ class JupyterFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes of ours from changing this folder, and clear away what a killed one left."""
+        """Keep other processes of ours from changing this folder, and delete what a killed one left."""
         import filelock
 
         with self._translated():
@@ -102,21 +146,21 @@ class JupyterFolder:
                     self._sweep()
 
     def specs(self) -> list[KernelSpec]:
-        """Return our kernelspecs, by name; those of others and broken ones are passed over."""
+        """Return our kernelspecs, by name; those of others and unreadable ones are left out."""
         found = (read(folder) for folder in self._folders())
         return [spec for spec in found if spec is not None]
 
     def display_names(self) -> dict[Path, str]:
-        """Return the display name of each kernelspec that can be read, whoever wrote it."""
+        """Return the display name of each readable kernelspec, also of those of others."""
         names = {folder: (load(folder) or {}).get("display_name") for folder in self._folders()}
         return {folder: name for folder, name in names.items() if isinstance(name, str)}
 
     def find(self, name: str) -> Path | None:
-        """Return what is in the place of that name; Jupyter ignores case."""
+        """Return the folder of that name; Jupyter ignores case."""
         return next((folder for folder in self._folders() if folder.name.lower() == name.lower()), None)
 
     def write(self, name: str, document: Json, *, resources: Mapping[str, Path]) -> KernelSpec:
-        """Put a kernelspec in place, with copies of the files by their names; at no moment is a part of it listed."""
+        """Write a kernelspec with copies of files, given by name; Jupyter never lists a part of it."""
         text = json.dumps(document, indent=1)  # ASCII: it must carry bytes that are not UTF-8, as lone surrogates
         staged, target = self._staging / secrets.token_hex(8), self.kernels / name
         staged.mkdir(parents=True)
@@ -164,65 +208,49 @@ class JupyterFolder:
 def read(folder: Path) -> KernelSpec | None:
     """Return the kernelspec in a folder, or None if there is none that we wrote and that can be read."""
     if folder.is_symlink():
-        return None  # ours are folders of their own
-    match load(folder):
-        case {
-            "argv": [str(), *_] as argv,
-            "display_name": str(display_name),
-            "language": str(language),
-            "metadata": {"mambakernels": {"schema": int(), "environment": str(name), "prefix": str(prefix), **mark}},
-        }:
-            program = Path(_text(mark, "program") or argv[0])
-            variables = mark.get("variables")
-            return KernelSpec(
-                name=folder.name,
-                display_name=display_name,
-                language=language,
-                path=folder,
-                environment=name,
-                prefix=Path(prefix),
-                root=Path(str(mark.get("root", ""))),
-                blas=_text(mark, "blas"),
-                argv=tuple(map(str, argv)),
-                program=program,
-                spec=str(mark.get("spec", "")),
-                fingerprint=str(mark.get("fingerprint", "")),
-                working=can_start(program) and not is_gone(Path(prefix)),
-                base=str(mark.get("base", folder.name)),
-                title=_text(mark, "title"),
-                variables=variables if isinstance(variables, dict) else {},
-                declared_in=_text(mark, "declared_in"),
-                variant=_text(mark, "variant"),
-                copied=(_text(mark, "kernel") or folder.name) != folder.name,
-                threads=_count(mark, "threads"),
-                limit=_count(mark, "limit"),
-                limited_by=_text(mark, "limited_by"),
-                asked_name=_text(mark, "name") if "name" in mark else str(mark.get("base", folder.name)),
-            )
-        case _:
-            return None
+        return None  # we make folders, not links
+    try:
+        document = msgspec.convert(load(folder), _Document)
+    except msgspec.ValidationError:
+        return None
+    mark = document.metadata.mambakernels
+    known = {name: value for name, value in msgspec.structs.asdict(mark).items() if name not in _ONLY_MARKED}
+    prefix, program = Path(mark.prefix), Path(mark.program)
+    places = {"prefix": prefix, "program": program, "root": Path(mark.root), "stand_in": Path(mark.stand_in)}
+    return KernelSpec(
+        **(known | places),
+        name=folder.name,
+        display_name=document.display_name,
+        language=document.language,
+        path=folder,
+        argv=tuple(document.argv),
+        working=can_start(program) and not is_gone(prefix),
+        copied=mark.kernel != folder.name,
+    )
 
 
-def _text(mark: Mapping[Any, Any], key: str) -> str | None:
-    found = mark.get(key)
-    return found if isinstance(found, str) else None
+def is_damaged(folder: Path) -> bool:
+    """Whether a folder has a launcher as we write it, but no `kernel.json` that can be read."""
+    return not folder.is_symlink() and any(_names_us(folder / name) for name in LAUNCHERS) and load(folder) is None
 
 
-def _count(mark: Mapping[Any, Any], key: str) -> int | None:
-    found = mark.get(key)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+def _names_us(file: Path) -> bool:
+    try:
+        return b"mambakernels.kernels.standin" in file.read_bytes()
+    except OSError:
+        return False  # not there, or not readable
 
 
 def can_start(program: Path) -> bool:
     """Whether a program is there to be run, as `start.sh` tests it: a file that is not empty and may be executed."""
     try:
         return program.is_file() and program.stat().st_size > 0 and os.access(program, os.X_OK)
-    except OSError:  # what may not be looked at cannot be run
+    except OSError:  # no permission to look at it, so none to run it
         return False
 
 
 def is_gone(prefix: Path) -> bool:
-    """Whether nothing is at a prefix; what may not be looked at counts as being there."""
+    """Whether nothing is at a prefix; one that may not be read counts as being there."""
     try:
         prefix.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -233,11 +261,11 @@ def is_gone(prefix: Path) -> bool:
 
 
 def load(folder: Path) -> Json | None:
-    """Return what `kernel.json` says in a kernelspec's folder, whoever wrote it; None if it cannot be read."""
+    """Return the content of a kernelspec's `kernel.json`, whoever wrote it; None if it cannot be read."""
     try:
         document = json.loads((folder / _FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return None  # not a kernelspec, gone since it was listed, or broken: whoever wrote it has to see to it
+        return None  # not a kernelspec, removed since it was listed, or broken: its writer's matter
     return document if isinstance(document, dict) else None
 
 
@@ -247,7 +275,7 @@ def _replace_files(staged: Path, target: Path) -> None:
     for file in fresh:
         if not _same(file, target / file.name):
             file.replace(target / file.name)
-    ours = {file.name for pattern in ("logo-*", "start.*") for file in target.glob(pattern)}
+    ours = {file.name for pattern in ("logo-*", *LAUNCHERS) for file in target.glob(pattern)}
     for stale in ours - {file.name for file in fresh}:
         (target / stale).unlink()
 

@@ -1,6 +1,6 @@
-"""The kernel that takes the place of one that cannot be started: every cell says why, and what to do about it.
+"""The stand-in: a kernel in place of one that cannot start; every cell answers with the reason and the remedy.
 
-`start.sh` and `start.py` beside a `kernel.json` become it.
+`start.sh` and `start.py`, which are next to a `kernel.json`, become it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from traitlets import Instance, Unicode
 
 from mambakernels.environments.environment import Environment, Location, read_environment
 from mambakernels.errors import KernelError
-from mambakernels.kernels import commands, damaged, specs
+from mambakernels.kernels import command_lines, specs
 from mambakernels.kernels.specs import KernelSpec
 from mambakernels.paths import Root
 from mambakernels.system.process import TimeoutExpired, capture
@@ -29,7 +29,7 @@ _PLACEHOLDER = "{connection_file}"
 _LAST_LINES = 20
 _PROBE_SECONDS = 10
 _RESTART = "Then restart the kernel."
-# What front ends write into a notebook's metadata; nbconvert and editors go by it. Python's own words for Python.
+# Front ends write these into a notebook's metadata, for nbconvert and editors; Python's are those of ipykernel.
 _LANGUAGE_INFO: Mapping[str, Mapping[str, Any]] = {
     "python": {
         "mimetype": "text/x-python",
@@ -59,22 +59,22 @@ Json = dict[str, Any]
 
 
 def main() -> None:
-    """Be the kernel, as `start.sh` and `start.py` ask: the kernelspec's folder, what was said, the command that failed.
+    """Run the stand-in. Its arguments: the kernelspec's folder, a traceback, the command that failed.
 
-    What was said is the traceback of the environment's own Python, empty where the program could not be run.
+    The traceback is that of the environment's own Python, empty where the program could not be run.
     """
-    folder, said, *command = sys.argv[1:]
+    folder, traceback, *command = sys.argv[1:]
     spec = specs.read(Path(folder))
     if spec is None:
-        remove = damaged.remedy(Path(folder))
+        remove = command_lines.to_remove_folder(Path(folder))
         sys.exit(
             f"mambakernels: {folder}/kernel.json is damaged. To write it again: {remove}; mambakernels register NAME"
         )
-    error = explain(spec, said)
+    error = explain(spec, traceback)
     sys.stderr.write(f"{error}\n")  # for the server's log
     try:
         Path.cwd()
-    except FileNotFoundError:  # the notebook's folder is gone, and IPython would not start without one
+    except FileNotFoundError:  # the notebook's folder is gone, and IPython does not start without one
         os.chdir(folder)
     _Application.launch_instance(
         [],
@@ -82,12 +82,12 @@ def main() -> None:
         profile_dir=None,
         language=spec.language,
         error=error,
-        said=said,
+        trace=traceback,
     )
 
 
 def connection_file(template: Sequence[str], command: Sequence[str]) -> str:
-    """Find the connection file in a command that was made from `argv`: behind the same word, whatever else was added.
+    """Return the connection file of a command that was made from `argv`: it follows the same word in both.
 
     KernelError if there is none.
     """
@@ -97,23 +97,27 @@ def connection_file(template: Sequence[str], command: Sequence[str]) -> str:
         start, _, end = word.partition(_PLACEHOLDER)
         if previous == before and given.startswith(start) and given.endswith(end):
             return given[len(start) : len(given) - len(end)]
-    raise KernelError("The kernel was not told where its connection file is.", where=shlex.join(command))
+    raise KernelError("The command of the kernel names no connection file.", where=shlex.join(command))
 
 
-def explain(spec: KernelSpec, said: str) -> KernelError:
-    """Find out why a kernel could not be started; `said` is the traceback of its own Python, if that ran."""
+def explain(spec: KernelSpec, traceback: str) -> KernelError:
+    """Return the reason why a kernel could not start; `traceback` is that of its own Python, if that ran."""
     if specs.is_gone(spec.prefix):
         return _moved(spec)
-    return _broken_module(spec, said) if said else _broken_program(spec)
+    return _broken_module(spec, traceback) if traceback else _broken_program(spec)
 
 
 def _moved(spec: KernelSpec) -> KernelError:
-    again = commands.again(spec, "NEW_PATH")
-    remove = commands.unregister(spec) if spec.copied else f"mambakernels prune{commands.option(Root(spec.root))}"
+    again = command_lines.to_register(spec, "NEW_PATH")
+    remove = (
+        command_lines.to_unregister(spec)
+        if spec.copied
+        else f"mambakernels prune{command_lines.root_option(Root(spec.root))}"
+    )
     return KernelError(
-        f"The environment {spec.environment!r} is not at {spec.prefix} any more: it was moved or removed.",
+        f"The environment {spec.environment!r} is no longer at {spec.prefix}: it was moved or removed.",
         where=str(spec.path),
-        next_step=f"If it was moved: {again}\nIf it was removed, this takes its kernel away: {remove}",
+        next_step=f"If it was moved: {again}\nIf it was removed, this removes its kernel: {remove}",
     )
 
 
@@ -121,7 +125,7 @@ def _broken_program(spec: KernelSpec) -> KernelError:
     return KernelError(
         f"The program of the environment {spec.environment!r} cannot be started: {_why_not(spec.program)}.",
         where=str(spec.program),
-        next_step=_mend(spec, _environment(spec)),
+        next_step=_repair(spec, _environment(spec)),
     )
 
 
@@ -129,7 +133,7 @@ def _why_not(program: Path) -> str:
     if not os.path.exists(program):  # noqa: PTH110 (as above)
         return "it is not there any more"
     if not os.access(program, os.X_OK):
-        return "it may not be executed"
+        return "it is not executable"
     if not program.stat().st_size:
         return "the file is empty"
     try:
@@ -141,34 +145,34 @@ def _why_not(program: Path) -> str:
     return "it could not be a moment ago"
 
 
-def _broken_module(spec: KernelSpec, said: str) -> KernelError:
+def _broken_module(spec: KernelSpec, traceback: str) -> KernelError:
     environment = _environment(spec)
     missing = environment is not None and not environment.package("ipykernel")
-    install = f"mambakernels install {_named(spec)} ipykernel{commands.option(Root(spec.root))}"
+    install = f"mambakernels install {_named(spec)} ipykernel{command_lines.root_option(Root(spec.root))}"
     return KernelError(
-        f"The kernel of the environment {spec.environment!r} cannot be started: {said.strip().splitlines()[-1]}",
+        f"The kernel of the environment {spec.environment!r} cannot be started: {traceback.strip().splitlines()[-1]}",
         where=str(spec.prefix),
-        next_step=install if missing else _mend(spec, environment),
+        next_step=install if missing else _repair(spec, environment),
     )
 
 
-def _mend(spec: KernelSpec, environment: Environment | None) -> str:
+def _repair(spec: KernelSpec, environment: Environment | None) -> str:
     if environment is None:
         return f"Install it again with the program that made the environment {spec.environment!r}."
-    return f"mambakernels verify {_named(spec)} --repair{commands.option(Root(spec.root))}"
+    return f"mambakernels verify {_named(spec)} --repair{command_lines.root_option(Root(spec.root))}"
 
 
 def _environment(spec: KernelSpec) -> Environment | None:
-    """Return the environment if it is one that we made."""
+    """Return the environment if mambakernels made it."""
     return read_environment(Location(spec.environment, spec.prefix, Root(spec.root)))
 
 
 def _named(spec: KernelSpec) -> str:
-    return shlex.quote(commands.called(spec.prefix, Root(spec.root)))
+    return shlex.quote(command_lines.environment_argument(spec.prefix, Root(spec.root)))
 
 
 class _StandIn(Kernel):
-    """A kernel that is fine itself, and answers every cell with the error that its application has."""
+    """A kernel that answers every cell with the error of its application."""
 
     implementation = "mambakernels-standin"
     implementation_version = version("mambakernels")
@@ -184,30 +188,30 @@ class _StandIn(Kernel):
 
     @property
     def kernel_info(self) -> Json:
-        """What it says of itself; nothing can be debugged."""
+        """The kernel's description, without a debugger."""
         return {**super().kernel_info, "supported_features": []}
 
     def pre_handler_hook(self) -> None:
-        """Let no interrupt in: a cell takes no time, but one that was cut off here would never get its answer."""
+        """Ignore interrupts: a cell takes no time, but an interrupted one would never get its answer."""
 
     post_handler_hook = pre_handler_hook
 
     async def do_execute(self, code: str, silent: bool, *args: Any, **options: Any) -> Json:  # noqa: ARG002, FBT001
-        """Fail, with the reason; show it, if the cell is one that the user sees."""
-        content = _content(self.parent.error, self.parent.said)
+        """Fail with the reason, and show it if the user sees this cell."""
+        content = _content(self.parent.error, self.parent.trace)
         if not silent:
             self._publish("error", content)
         return {"status": "error", "execution_count": self.execution_count, **content}
 
     async def do_debug_request(self, msg: Json) -> Json:
-        """Tell a debugger that there is nothing to debug."""
+        """Answer a debugger that there is nothing to debug."""
         command, number = msg.get("command", ""), msg.get("seq", 0)
         asked = command == "debugInfo"
         answer = {"body": _NO_DEBUGGER} if asked else {"message": self.parent.error.what}
         return {"type": "response", "request_seq": number, "command": command, "success": asked, **answer}
 
     def _comm_open(self, stream: object, ident: object, parent: Json) -> None:  # noqa: ARG002
-        """Close at once what a front end opens: nobody is here to answer, which is what the protocol asks for then."""
+        """Close a comm as soon as a front end opens it, as the protocol requires where no one answers."""
         self._publish("comm_close", {"comm_id": parent["content"]["comm_id"], "data": {}})
 
     def _publish(self, kind: str, content: Json) -> None:
@@ -219,12 +223,12 @@ def _drop(stream: object, ident: object, parent: Json) -> None:
 
 
 class _Application(IPKernelApp):
-    """The stand-in's process, without the user's IPython profile: that may be what does not work, or cannot be made."""
+    """The stand-in's process, without the user's IPython profile, which may be the very thing that is broken."""
 
     kernel_class = _StandIn
     language = Unicode()
     error = Instance(KernelError)
-    said = Unicode()
+    trace = Unicode()
 
     def init_profile_dir(self) -> None:
         """Need no profile."""
@@ -236,10 +240,10 @@ class _Application(IPKernelApp):
         """Read no settings."""
 
 
-def _content(error: KernelError, said: str) -> Json:
-    """Put an error into a message of the protocol; front ends show the traceback alone, so everything is in that."""
+def _content(error: KernelError, trace: str) -> Json:
+    """Return an error as the protocol's message; front ends show the traceback only, so everything is in there."""
     name = type(error).__name__
     lines = [f"{name}: {error.what}", f"({error.where})", "", *str(error.next_step).splitlines(), _RESTART]
-    if said:
-        lines += ["", "What its own Python said:", *said.strip().splitlines()[-_LAST_LINES:]]
+    if trace:
+        lines += ["", "The error in its own Python:", *trace.strip().splitlines()[-_LAST_LINES:]]
     return {"ename": name, "evalue": error.what, "traceback": lines}

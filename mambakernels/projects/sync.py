@@ -15,7 +15,7 @@ from mambakernels import channels, environments, errors, kernels
 from mambakernels.activation import capture
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import Environment, EnvironmentSpec
-from mambakernels.kernels import KernelSpec, commands, registering
+from mambakernels.kernels import KernelSpec, command_lines, registration
 from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.projects import kernels_toml
@@ -189,7 +189,7 @@ def _for_kernel(
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, registered otherwise than this file declares it.",
                 where=str(own[0].path),
-                next_step=f"Declare another name, or first: {commands.unregister(own[0])}",
+                next_step=f"Declare another name, or first: {command_lines.to_unregister(own[0])}",
             )
         return SyncStep("re-register", kernel.name, f"{described}, its variables, threads or title are others")
     if not all(spec.working for spec in own):
@@ -221,7 +221,7 @@ def _check_free(kernel: DeclaredKernel, project: Project, there: Inventory) -> N
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, of another environment.",
                 where=str(spec.prefix),
-                next_step=f"Declare another name, or first: {commands.unregister(spec)}",
+                next_step=f"Declare another name, or first: {command_lines.to_unregister(spec)}",
             )
 
 
@@ -280,7 +280,7 @@ def _register(step: SyncStep, project: Project, root: Root, progress: Progress) 
     kernel = next(kernel for kernel in project.kernels if kernel.name == step.name)
     progress(Event("register", kernel.name))
     with environments.held(kernel.environment, root) as environment:
-        registering.register(
+        registration.register_kernels(
             environment,
             name=None if kernel.default else kernel.name,
             display_name=kernel.display_name,

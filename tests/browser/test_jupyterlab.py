@@ -16,7 +16,7 @@ from support.running_kernels import make_environment
 import mambakernels
 from mambakernels import kernels, paths
 from mambakernels.environments import Environment
-from mambakernels.kernels import logo, registering
+from mambakernels.kernels import logo, registration
 
 pytestmark = pytest.mark.browser
 
@@ -68,7 +68,7 @@ def test_a_variant_appears_in_a_running_jupyterlab_and_is_what_it_says(
     lab: Lab, page: Page, environments: dict[str, Environment]
 ) -> None:
     environment = environments[CHOSEN[0]]
-    (spec,) = registering.register(environment, variant="careful", env={"MODE": "$careful"}, threads=1)
+    (spec,) = registration.register_kernels(environment, variant="careful", env={"MODE": "$careful"}, threads=1)
     try:
         notebook = lab.new(page, spec.display_name)
         notebook.write(notebook.cells.first, "import os\nprint(os.environ['MODE'], os.environ['OMP_NUM_THREADS'])")
@@ -81,7 +81,7 @@ def test_a_variant_appears_in_a_running_jupyterlab_and_is_what_it_says(
 
 def test_a_kernel_whose_environment_was_moved_says_so_in_the_notebook(lab: Lab, page: Page, tmp_path: Path) -> None:
     environment = make_environment(tmp_path / "root", "wanderer")
-    (spec,) = registering.register(environment)
+    (spec,) = registration.register_kernels(environment)
     environment.prefix.rename(tmp_path / "elsewhere")
     try:
         notebook = lab.new(page, spec.display_name)

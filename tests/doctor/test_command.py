@@ -18,12 +18,12 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 REPORT = """\
 kernel one
   warning: The environment's activation has changed since the kernel was registered.
-    Packages were installed or removed, or variables set, with another program: the kernel lacks them.
+    Another program installed or removed packages, or set variables: the kernel lacks these changes.
     -> mambakernels register one
 
-1 kernel looked at: 1 warning.
-To mend what is safe: mambakernels doctor --fix
-None was started; --start starts each, and tells what runs in it.
+1 kernel examined: 1 warning.
+To repair what is safe: mambakernels doctor --fix
+No kernel was started; --start starts each, and shows what runs in it.
 """
 
 
@@ -31,11 +31,11 @@ None was started; --start starts each, and tells what runs in it.
 def test_what_is_well(cli: Cli) -> None:
     done = cli("doctor")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "1 kernel looked at: nothing to report."
+    assert done.stdout.splitlines()[0] == "1 kernel examined: nothing to report."
     done = cli("doctor", "--json")
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, [], "")
     done = cli("doctor", "one")
-    assert (done.returncode, done.stdout) == (0, "1 kernel looked at: nothing to report.\n")
+    assert (done.returncode, done.stdout) == (0, "1 kernel examined: nothing to report.\n")
     assert "starting one" in done.stderr
 
 
@@ -46,10 +46,10 @@ def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: 
     done = cli("doctor", "--json")
     [finding] = json.loads(done.stdout)
     assert done.returncode == 1
-    assert finding.pop("what")
+    assert finding.pop("text")
     assert finding.pop("why")
     assert finding == {
-        "check": "drift",
+        "rule": "drift",
         "severity": "warning",
         "kernel": "one",
         "environment": "one",
@@ -59,14 +59,14 @@ def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: 
     }
     done = cli("doctor", "--fix")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Mended: registered again: one\n")
+    assert done.stdout.startswith("Repaired: registered again: one\n")
     assert world.variables("one")["LATER"] == "yes"
     one.program.unlink()
     done = cli("doctor", "--fix", "--json", "--engine", world.engine)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "Mended: linked anew: one\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "Repaired: linked again: one\n")
     shutil.rmtree(one.prefix)
     done = cli("doctor", "--fix")
-    assert (done.returncode, "Mended" in done.stdout) == (1, False)
+    assert (done.returncode, "Repaired" in done.stdout) == (1, False)
     assert one.path.exists()
     assert not (tmp_path / "home").exists(), "nothing is written to anybody's home"
 

@@ -20,7 +20,7 @@ from support.running_kernels import Kernel, alive, family, make_environment, pro
 
 from mambakernels.channels import blas_libraries
 from mambakernels.environments import Environment
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 
 SECONDS = 10  # in which a kernel has to have reacted
 BLAS = [item.name for item in blas_libraries.available()]

@@ -25,7 +25,7 @@ from support.running_kernels import make_environment, running, seconds_until
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError
 from mambakernels.kernels.registered import list_kernels
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
 # What only a shell has; what a kernelspec of ours sets on purpose, which has tests of its own.

@@ -17,7 +17,7 @@ from mambakernels import kernels
 from mambakernels.errors import InvalidRequestError, KernelError
 from mambakernels.kernels import folders
 from mambakernels.kernels.registered import list_kernels
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 
 pytestmark = pytest.mark.usefixtures("jupyter")
 

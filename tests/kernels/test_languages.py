@@ -21,7 +21,7 @@ from support.kernelspecs import Make, add_program
 import mambakernels
 from mambakernels import environments, kernels
 from mambakernels.environments import Environment
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 from mambakernels.paths import Root
 
 WAIT_SECONDS = 60

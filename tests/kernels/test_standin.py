@@ -239,7 +239,7 @@ def test_a_prefix_that_was_moved(made: Made) -> None:
     made.change(metadata={"mambakernels": mark | asked})
     made.prefix.rename(made.prefix.with_name("elsewhere"))
     text = shown(made)
-    assert f"The environment 'np-mkl' is not at {made.prefix} any more: it was moved or removed." in text
+    assert f"The environment 'np-mkl' is no longer at {made.prefix}: it was moved or removed." in text
     words = "--variant fast --display-name 'My {kernel}' --threads 2 --jupyter"
     assert f"mambakernels register NEW_PATH {words} {shlex.quote(str(made.folder.parents[1]))} --env 'A=$a b'\n" in text
     assert "mambakernels prune" in text
@@ -277,7 +277,7 @@ def orphan(program: Path) -> None:
     ("damage", "reason"),
     [
         (take_away, "it is not there any more"),
-        (forbid, "it may not be executed"),
+        (forbid, "it is not executable"),
         (spoil, "Exec format error"),
         (empty, "the file is empty"),
         (orphan, "No such file or directory"),
@@ -369,7 +369,7 @@ def test_without_mambakernels_the_log_says_it_all(made: Made, tmp_path: Path) ->
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"cannot be started: {made.prefix}/bin/python\n" in done.stderr
-    assert f"mambakernels itself is not there any more, or the notebook would say so: {gone}\n" in done.stderr
+    assert f"mambakernels itself is gone, so the notebook cannot show this: {gone}\n" in done.stderr
 
 
 @pytest.mark.parametrize("shell", [shell for shell in ("dash", "ksh", "zsh", "busybox") if shutil.which(shell)])

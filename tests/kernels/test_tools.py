@@ -23,7 +23,7 @@ from support.terminal import terminal
 
 from mambakernels.environments import Environment
 from mambakernels.kernels import KernelSpec, unregister
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 VALUE = "it's $HOME"

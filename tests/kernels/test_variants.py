@@ -9,9 +9,10 @@ from support.kernelspecs import Make
 
 from mambakernels import kernels
 from mambakernels.errors import InvalidRequestError, KernelError
-from mambakernels.kernels import KernelSpec, threads
+from mambakernels.kernels import KernelSpec
+from mambakernels.kernels.blas import Processors, choose_threads
 from mambakernels.kernels.registered import list_kernels
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
 pytestmark = pytest.mark.usefixtures("jupyter")
@@ -104,8 +105,7 @@ def test_a_number_of_threads_that_cannot_be_is_refused(make: Make, number: int) 
 def test_a_quota_limits_the_threads(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("mambakernels.kernels.registering.cpu_quota", lambda: 2.5)  # a fake of a container's quota
-    monkeypatch.setattr("mambakernels.kernels.registering.available", lambda: 64)
+    monkeypatch.setattr(Processors, "here", lambda: Processors(64, 2.5))  # a fake of a container's quota
     (spec,) = register(make())
     assert {env(spec)[name] for name in THREAD_VARIABLES} == {"2"}
     assert (spec.threads, spec.limit, spec.limited_by) == (None, 2, "the CPU quota is 2.5 of 64 cores")
@@ -137,7 +137,7 @@ def test_what_is_decided(  # noqa: PLR0917 (a row of the table)
     count: int | None,
     variables: dict[str, str],
 ) -> None:
-    decided = threads.decide(asked, blas, cores=cores, quota=quota, session=session)
+    decided = choose_threads(asked, blas, processors=Processors(cores, quota), session=session)
     assert (decided.count, dict(decided.variables)) == (count, variables)
     assert decided.asked == (asked is not None)
     assert bool(decided.why) == (count is not None and asked is None)
@@ -183,7 +183,7 @@ def test_two_kernelspecs_with_one_name_are_refused(make: Make) -> None:
     ],
 )
 def test_an_environment_without_a_kernel_says_what_to_add(make: Make, packages: dict[str, str], advice: str) -> None:
-    with pytest.raises(KernelError, match="brings no kernel") as caught:
+    with pytest.raises(KernelError, match="has no kernel") as caught:
         register(make("empty", {}, packages))
     assert advice in str(caught.value.next_step)
 

@@ -10,45 +10,46 @@ from typing import Any
 
 from support.world import World
 
-from mambakernels.doctor import Examination, Finding, Machine, doctor
+from mambakernels.doctor import Examination, Finding, doctor
 from mambakernels.environments import MANIFEST
+from mambakernels.kernels.blas import Processors
 from mambakernels.paths import Root
 
-ROOMY = Machine(cores=4, quota=None)
+ROOMY = Processors(cores=4, quota=None)
 
 
-def look(world: World, *names: str, machine: Machine = ROOMY, **options: Any) -> Examination:
-    return doctor(*names, root=Root(world.root), engine=world.engine, machine=machine, **options)
+def examine(world: World, *names: str, processors: Processors = ROOMY, **options: Any) -> Examination:
+    return doctor(*names, root=Root(world.root), engine=world.engine, processors=processors, **options)
 
 
 def only(found: Examination) -> Finding:
     """The finding, of which there is one."""
     [finding] = found.findings
-    assert finding.what
+    assert finding.text
     assert finding.why
     assert finding.remedy
     return finding
 
 
-def mends(world: World, check: str, **options: Any) -> Finding:
-    """One thing is found, is mended, and nothing is found after that."""
-    finding = only(look(world, **options))
-    assert (finding.check, finding.fixable) == (check, True)
-    after = look(world, fix=True, **options)
-    assert [item.error for item in after.mended] == [None]
+def repaired(world: World, rule: str, **options: Any) -> Finding:
+    """One thing is found, is repaired, and nothing is found after that."""
+    finding = only(examine(world, **options))
+    assert (finding.rule, finding.fixable) == (rule, True)
+    after = examine(world, fix=True, **options)
+    assert [item.error for item in after.repairs] == [None]
     assert after.findings == ()
     assert after.healthy
     return finding
 
 
-def stays(world: World, check: str, **options: Any) -> Finding:
-    """One thing is found, cannot be mended unasked, and mending changes nothing."""
+def left_alone(world: World, rule: str, **options: Any) -> Finding:
+    """One thing is found, is not safe to repair without asking, and `fix` changes nothing."""
     before = snapshot(world.path)
-    finding = only(look(world, **options))
-    assert (finding.check, finding.fixable) == (check, False)
-    after = look(world, fix=True, **options)
+    finding = only(examine(world, **options))
+    assert (finding.rule, finding.fixable) == (rule, False)
+    after = examine(world, fix=True, **options)
     assert after.findings == (finding,)
-    assert after.mended == ()
+    assert after.repairs == ()
     assert snapshot(world.path) == before
     return finding
 

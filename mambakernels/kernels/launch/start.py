@@ -1,9 +1,9 @@
-"""Runs `-m MODULE WORDS...` in this process, as `python -m` would; where that fails, becomes the kernel that says why.
+"""Runs `-m MODULE WORDS...` in this process, as `python -m` would; if that fails, becomes the stand-in kernel.
 
     PROGRAM start.py -m MODULE WORDS...
 
-It is copied beside `kernel.json` and run by the environment's own Python (3.8 or later), of which as little as possible
-is taken for granted: the standard library alone, and of that only what ipykernel loads anyway.
+It is copied next to `kernel.json` and run by the environment's own Python (3.8 or later), so it relies on little: only
+the standard library, and of that only modules that ipykernel loads anyway.
 """  # noqa: INP001 (no part of a package where it runs)
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STAND_IN = (
 
 
 def main() -> None:
-    """Run the module that the command line names; what it raises before it is a kernel is shown in the notebook."""
+    """Run the module that the command line names; an error before it serves as a kernel is shown in the notebook."""
     command = list(sys.argv)
     module = sys.argv[2]
     del sys.argv[1:3]
@@ -29,14 +29,14 @@ def main() -> None:
     _end_with_jupyter()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except Exception as error:  # a broken package raises whatever it likes at its import, and the user is to see it
+    except Exception as error:  # a broken package may raise anything when it is imported, and the user must see it
         if not _is_start(error, module):
             raise
         _become_stand_in([sys.executable, *command])
 
 
 def _search_as_dash_m() -> None:
-    """Search the working directory first, where Python has put this script's folder; nothing if told to be safe."""
+    """Put the working directory first on the path, in place of this script's folder, unless Python is in safe mode."""
     if getattr(sys.flags, "safe_path", sys.flags.isolated):
         return
     try:
@@ -48,8 +48,8 @@ def _search_as_dash_m() -> None:
 def _end_with_jupyter() -> None:
     """End this kernel and its children when the process that started it is gone, however that ended.
 
-    ipykernel sees it only in some versions and under some parents, and leaves children. Where the system cannot tell
-    (macOS, Windows, Python 3.8), ipykernel's way is what there is.
+    ipykernel notices only in some versions and under some parents, and leaves children. Where the system has no
+    pidfd (macOS, Windows, Python 3.8), ipykernel's way remains.
     """
     parent = os.getppid()
     if os.environ.get("JPY_PARENT_PID") != str(parent) or not hasattr(os, "pidfd_open"):
@@ -74,7 +74,7 @@ def _outlive(parent: int) -> None:
 
 
 def _is_start(error: Exception, module: str) -> bool:
-    """Whether an error came before the kernel served: of other kernels than ipykernel, only the kind of it tells."""
+    """Whether an error came before the kernel served; for other kernels than ipykernel, judged by its type."""
     if module != "ipykernel_launcher":
         return isinstance(error, (ImportError, SyntaxError, OSError))
     kernelapp = sys.modules.get("ipykernel.kernelapp")
@@ -83,7 +83,7 @@ def _is_start(error: Exception, module: str) -> bool:
 
 
 def _become_stand_in(words: list[str]) -> None:
-    # What went wrong may be a json.py in the notebook's folder: from here on the standard library alone.
+    # The cause may be a json.py in the notebook's folder: from here on use the standard library only.
     sys.path[:] = [path for path in sys.path if path.startswith(os.path.dirname(os.__file__))]  # noqa: PTH120
     import json
     import subprocess
@@ -102,13 +102,13 @@ def _become_stand_in(words: list[str]) -> None:
         if subprocess.call(test, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             environ = {name: value for name, value in environ.items() if name not in _LIBRARIES}
     argv = [stand_in, "-c", _STAND_IN, str(folder), said[-20000:], *words]  # one word may have 128 KiB
-    if os.name == "nt":  # exec there starts another process and ends this one, which Jupyter takes for the kernel's end
+    if os.name == "nt":  # exec there starts another process and ends this one, so that Jupyter sees the kernel end
         sys.exit(subprocess.call(argv, env=environ))
     os.execve(stand_in, argv, environ)  # noqa: S606 (no shell is meant)
 
 
 def _give_back_output() -> None:
-    """Point stdout and stderr back to where they went before ipykernel took them: what comes after exec uses them."""
+    """Undo ipykernel's redirection of stdout and stderr, for the process that exec starts."""
     for stream in (sys.stdout, sys.stderr):
         kept, taken = (getattr(stream, f"_original_stdstream_{end}", None) for end in ("copy", "fd"))
         if kept is not None and taken is not None:

@@ -1,11 +1,11 @@
-# Starts a kernel: becomes (exec) the environment's program, so that Jupyter's child is the kernel itself. Where that
-# program is gone or cannot run, it becomes the stand-in instead, a kernel that says in the notebook why and what to do.
+# Starts a kernel: becomes (exec) the environment's program, so that Jupyter's child is the kernel itself. If that
+# program is gone or cannot run, becomes the stand-in instead: a kernel that shows the reason in the notebook.
 #
 #     bash -p start.sh STAND_IN PROGRAM WORDS...
 #
-# -p: bash then runs no $BASH_ENV, heeds no $SHELLOPTS, and passes functions of the session on without defining them. It
-# passes on variables with odd names, too (sh, where there is no bash, may lose them).
-# Nothing is assigned on the way to a healthy kernel: it could be a variable of the kernel's.
+# -p: bash then runs no $BASH_ENV, ignores $SHELLOPTS, and passes functions of the session on without defining them. It
+# also passes on variables with odd names (sh, where there is no bash, may lose them).
+# Nothing is assigned on the way to a healthy kernel: it could be one of the kernel's variables.
 become() { shift; exec "$@"; }
 shopt -s execfail 2>/dev/null # bash goes on after an exec that failed; other shells have no such option
 [ -f "$2" ] && [ -s "$2" ] && [ -x "$2" ] && become "$@"
@@ -20,6 +20,6 @@ unset PYTHONHOME PYTHONPATH PYTHONNOUSERSITE LD_PRELOAD # set for the environmen
 [ -x "$stand_in" ] && exec "$stand_in" -c \
     'import sys; sys.path[:] = filter(None, sys.path); import mambakernels.kernels.standin as kernel; kernel.main()' \
     "${0%/*}" '' "$@"
-printf '%s\n' "mambakernels itself is not there any more, or the notebook would say so: $stand_in" \
+printf '%s\n' "mambakernels itself is gone, so the notebook cannot show this: $stand_in" \
     "Install it again, then: mambakernels register NAME" >&2
 exit 1

@@ -1,4 +1,4 @@
-"""What the checks look at, gathered once: our kernels, everyone's kernelspecs, the environments, the machine."""
+"""The survey that the checks read, made once: our kernels, everyone's kernelspecs, the environments, the session."""
 
 from __future__ import annotations
 
@@ -10,54 +10,36 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from mambakernels import environments, errors, kernels
+from mambakernels.doctor.conda_meta import RecordReader
 from mambakernels.doctor.prefixes import Prefix, names_in
-from mambakernels.doctor.records import Reader
 from mambakernels.environments import Environment
-from mambakernels.kernels import commands, damaged, folders
-from mambakernels.kernels.specs import MARK, Json, KernelSpec, load
-from mambakernels.kernels.threads import available, within
-from mambakernels.numeric.machine import cpu_quota
+from mambakernels.kernels import command_lines, folders
+from mambakernels.kernels.blas import Processors
+from mambakernels.kernels.specs import Json, KernelSpec, is_damaged, load
+from mambakernels.numeric.rules import Finding, Severity
 from mambakernels.paths import Root
 
 
 @dataclass(frozen=True)
-class Machine:
-    """The cores that this process may use, and how many cores' worth of time its control groups allow, if limited."""
-
-    cores: int
-    quota: float | None
-
-    @classmethod
-    def here(cls) -> Machine:
-        """Describe the machine this process runs on."""
-        return cls(available(), cpu_quota())
-
-    @property
-    def threads(self) -> int:
-        """How many threads can run at once."""
-        return within(self.cores, self.quota)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One of our kernels: its kernelspec, what is written in it, and the prefix it points to."""
+class RegisteredKernel:
+    """One of our kernels: its kernelspec, the content of its `kernel.json`, and the prefix it points to."""
 
     spec: KernelSpec
     document: Json
     prefix: Prefix
 
-    @property
-    def mark(self) -> Mapping[str, Any]:
-        """What we wrote into it for ourselves."""
-        found: Mapping[str, Any] = (self.document.get("metadata") or {}).get(MARK) or {}
-        return found
+    def finding(
+        self, rule: str, severity: Severity, text: str, *, why: str, remedy: str, fixable: bool = False
+    ) -> Finding:
+        """Return a finding about this kernel."""
+        spec = self.spec
+        return Finding(rule, severity, text, why, remedy, spec.name, spec.environment, spec.path, fixable)
 
     @cached_property
     def variables(self) -> Mapping[str, str]:
-        """What it sets; a value that takes something from the server's environment is not filled in."""
+        """The variables it sets; references to the server's environment are not filled in."""
         given = self.document.get("env")
         return {name: str(value).replace("$$", "$") for name, value in given.items()} if isinstance(given, dict) else {}
 
@@ -74,7 +56,7 @@ class Kernel:
 
     @property
     def malformed(self) -> str | None:
-        """What Jupyter does not take in its `env`, which has to be an object of texts; None if there is nothing."""
+        """The part of its `env` that Jupyter refuses, as `env` must be an object of texts; None if there is none."""
         given = self.document.get("env", {})
         if not isinstance(given, dict):
             return f"env is {json.dumps(given)}"
@@ -82,7 +64,7 @@ class Kernel:
             (f"{key} is {json.dumps(value)}" for key, value in given.items() if not isinstance(value, str)), None
         )
 
-    def again(
+    def register_command(
         self,
         *,
         name: str | None = None,
@@ -91,9 +73,9 @@ class Kernel:
         without: Collection[str] = (),
         empty: Collection[str] = (),
     ) -> str:
-        """Return the command that registers it again as it was asked for, but for what is given here.
+        """Return the command that registers it again with the same options, except for those given here.
 
-        What a project's file asks for is changed there.
+        A kernel that a project's file declares is changed in that file.
         """
         spec = self.spec
         kept = {key: value for key, value in spec.variables.items() if key not in without}
@@ -104,20 +86,20 @@ class Kernel:
             threads=spec.threads if threads is None else threads,
             variables=kept | dict.fromkeys(empty, ""),
         )
-        command = commands.again(changed, self.prefix.called)
+        command = command_lines.to_register(changed, self.prefix.argument)
         declared = spec.declared_in if changed != spec and not spec.copied else None
         return f'"${{EDITOR:-vi}}" {shlex.quote(declared)} && {command}' if declared else command
 
-    def anew(self) -> str:
-        """Return the command that writes it again, also where a project's file sees no reason to."""
+    def rewrite_command(self) -> str:
+        """Return the command that writes its kernelspec again, also where a project's sync sees no reason to."""
         if self.spec.declared_in and not self.spec.copied:
-            return f"{commands.unregister(self.spec)} && {self.again()}"
-        return self.again()
+            return f"{command_lines.to_unregister(self.spec)} && {self.register_command()}"
+        return self.register_command()
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A kernelspec on Jupyter's search path, whoever wrote it; `name` is what Jupyter calls it."""
+class ListedKernelspec:
+    """A kernelspec on Jupyter's search path, whoever wrote it; `name` is Jupyter's name for it."""
 
     name: str
     path: Path
@@ -126,74 +108,76 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Look:
-    """All that the checks are told.
+class Survey:
+    """All that the checks read.
 
-    `listed` are the kernelspecs of everybody in the order in which Jupyter looks for a name: the first one is found.
+    `listed` are the kernelspecs of everyone in the order in which Jupyter looks for a name: the first one is found.
     `damaged` are folders of ours whose `kernel.json` cannot be read.
     """
 
     root: Root
-    kernels: tuple[Kernel, ...]
+    kernels: tuple[RegisteredKernel, ...]
     prefixes: tuple[Prefix, ...]
     search: tuple[Path, ...]
-    listed: tuple[Listed, ...]
+    listed: tuple[ListedKernelspec, ...]
     damaged: tuple[Path, ...]
-    machine: Machine
+    processors: Processors
     session: Mapping[str, str]
 
     @cached_property
-    def visible(self) -> Mapping[str, Listed]:
+    def visible(self) -> Mapping[str, ListedKernelspec]:
         """The kernelspec that Jupyter finds for each name."""
         return {item.name: item for item in reversed(self.listed)}
 
-    def kernels_of(self, prefix: Prefix) -> list[Kernel]:
+    def kernels_of(self, prefix: Prefix) -> list[RegisteredKernel]:
         """Return our kernels of an environment."""
         return [kernel for kernel in self.kernels if kernel.prefix is prefix]
 
 
-def gather(root: Root, names: Collection[str] = (), *, machine: Machine | None = None, strict: bool = True) -> Look:
-    """Look at everything, or at kernels and environments of these names; NotFoundError for others, if `strict`."""
+def gather(
+    root: Root, names: Collection[str] = (), *, processors: Processors | None = None, strict: bool = True
+) -> Survey:
+    """Gather everything, or the kernels and environments of these names; NotFoundError for others, if `strict`."""
     search = tuple(folder / "kernels" for folder in folders.searched())
     found = [folder for place in search for folder in _kernelspecs(place)]
     specs = {spec.path: spec for spec in kernels.list(root=root)}
-    reader = Reader()
+    reader = RecordReader()
     prefixes = {made.prefix: Prefix(made.prefix, root, made, reader) for made in environments.list_environments(root)}
     for spec in specs.values():
         if spec.prefix not in prefixes:
             prefixes[spec.prefix] = _prefix(spec, reader)
     ours = (
-        Kernel(spec, load(spec.path) or {}, prefixes[spec.prefix])
+        RegisteredKernel(spec, load(spec.path) or {}, prefixes[spec.prefix])
         for spec in sorted(specs.values(), key=lambda spec: (spec.name, spec.path))
     )
-    look = Look(
+    survey = Survey(
         root=root,
-        kernels=tuple(kernel for kernel in ours if kernel.document),  # else it is gone since
+        kernels=tuple(kernel for kernel in ours if kernel.document),  # else it was removed meanwhile
         prefixes=tuple(prefixes.values()),
         search=search,
         listed=tuple(_listed(folder, specs) for folder in found),
         damaged=tuple(_damaged(root, specs)),
-        machine=machine or Machine.here(),
+        processors=processors or Processors.here(),
         session=dict(os.environ),
     )
-    return _narrowed(look, names, strict=strict) if names else look
+    return _narrowed(survey, names, strict=strict) if names else survey
 
 
-def _narrowed(look: Look, names: Collection[str], *, strict: bool) -> Look:
-    """Return a look at those kernels that are called so, and at all kernels of environments that are called so."""
-    called = {name.lower() for name in names}
-    chosen = [kernel for kernel in look.kernels if called & {kernel.spec.name.lower(), kernel.prefix.name.lower()}]
-    prefixes = [prefix for prefix in look.prefixes if prefix.name.lower() in called]
-    broken = tuple(folder for folder in look.damaged if folder.name.lower() in called)
+def _narrowed(survey: Survey, names: Collection[str], *, strict: bool) -> Survey:
+    """Keep the kernels of these names, and all kernels of the environments of these names."""
+    wanted = {name.lower() for name in names}
+    chosen = [kernel for kernel in survey.kernels if wanted & {kernel.spec.name.lower(), kernel.prefix.name.lower()}]
+    prefixes = [prefix for prefix in survey.prefixes if prefix.name.lower() in wanted]
+    broken = tuple(folder for folder in survey.damaged if folder.name.lower() in wanted)
     named = (*(kernel.spec.name for kernel in chosen), *(prefix.name for prefix in prefixes))
     known = {name.lower() for name in (*named, *(folder.name for folder in broken))}
-    if strict and (unknown := sorted(called - known)):
+    if strict and (unknown := sorted(wanted - known)):
         raise errors.NotFoundError(
             f"There is no kernel or environment {unknown[0]!r} of mambakernels.",
-            next_step=f"Kernels: {', '.join(kernel.spec.name for kernel in look.kernels) or 'none yet'}.",
+            next_step=f"Kernels: {', '.join(kernel.spec.name for kernel in survey.kernels) or 'none yet'}.",
         )
     prefixes += [kernel.prefix for kernel in chosen if kernel.prefix not in prefixes]
-    return replace(look, kernels=tuple(chosen), prefixes=tuple(prefixes), damaged=broken)
+    return replace(survey, kernels=tuple(chosen), prefixes=tuple(prefixes), damaged=broken)
 
 
 def _kernelspecs(place: Path) -> Iterable[Path]:
@@ -204,23 +188,23 @@ def _kernelspecs(place: Path) -> Iterable[Path]:
 def _damaged(root: Root, ours: Collection[Path]) -> Iterator[Path]:
     for data in folders.known(root):
         for folder in (data / "kernels" / name for name in names_in(data / "kernels")):
-            if folder not in ours and damaged.is_damaged(folder):
+            if folder not in ours and is_damaged(folder):
                 yield folder
 
 
-def _listed(folder: Path, ours: Collection[Path]) -> Listed:
+def _listed(folder: Path, ours: Collection[Path]) -> ListedKernelspec:
     shown = (load(folder) or {}).get("display_name")
-    return Listed(folder.name.lower(), folder, shown if isinstance(shown, str) else None, folder in ours)
+    return ListedKernelspec(folder.name.lower(), folder, shown if isinstance(shown, str) else None, folder in ours)
 
 
-def _prefix(spec: KernelSpec, reader: Reader) -> Prefix:
+def _prefix(spec: KernelSpec, reader: RecordReader) -> Prefix:
     root = Root(spec.root)
     return Prefix(spec.prefix, root, _managed(spec.prefix, root), reader)
 
 
 def _managed(prefix: Path, root: Root) -> Environment | None:
-    """Return what our manifest says; without reading the records of environments that others made."""
-    if not os.path.isfile(prefix / environments.MANIFEST):  # noqa: PTH113 (Path.is_file raises where one may not look)
+    """Return what our manifest says, without reading the records of environments that others made."""
+    if not os.path.isfile(prefix / environments.MANIFEST):  # noqa: PTH113 (Path.is_file raises where access is denied)
         return None
     try:
         return environments.get(prefix, root)

@@ -1,4 +1,4 @@
-"""Mending what was found: only what is safe, each remedy once for all the findings that it mends, and ours alone."""
+"""Repairs: the remedies that are safe, each applied once for all the findings that it resolves, to ours only."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mambakernels import environments, errors, kernels
-from mambakernels.doctor.findings import Finding
-from mambakernels.doctor.look import Look
 from mambakernels.doctor.prefixes import Prefix
+from mambakernels.doctor.survey import Survey
 from mambakernels.engines import EngineName
 from mambakernels.kernels import KernelSpec
+from mambakernels.numeric.rules import Finding
 from mambakernels.progress import Event, Progress
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A remedy that was tried: what it was, what it was for, and the error it met, if any."""
+class Repair:
+    """A remedy that was tried, in words, the findings it was for, and the error it met, if any."""
 
     done: str
     findings: tuple[Finding, ...]
@@ -26,7 +26,7 @@ class Mended:
 
 @dataclass(frozen=True)
 class _Patient:
-    """What a remedy is applied to: an environment, and those of its kernels that something was found about."""
+    """The object of a remedy: an environment, and those of its kernels that have findings."""
 
     prefix: Prefix
     specs: tuple[KernelSpec, ...]
@@ -34,37 +34,41 @@ class _Patient:
     progress: Progress
 
 
-def mend(findings: Iterable[Finding], look: Look, *, engine: EngineName, progress: Progress) -> list[Mended]:
-    """Apply the remedies of what is fixable, one after another, and say what became of each."""
+def apply_repairs(
+    findings: Iterable[Finding], survey: Survey, *, engine: EngineName, progress: Progress
+) -> list[Repair]:
+    """Apply the remedies of fixable findings, one after another, and return how each ended."""
     groups: dict[tuple[int, Path], list[Finding]] = {}
     for finding in findings:
         if finding.fixable:
-            groups.setdefault((_ORDER.index(_REMEDIES[finding.check]), _prefix(finding, look).path), []).append(finding)
-    tried: list[Mended] = []
+            groups.setdefault((_ORDER.index(_REMEDIES[finding.rule]), _prefix(finding, survey).path), []).append(
+                finding
+            )
+    tried: list[Repair] = []
     for number, ((order, _), group) in enumerate(sorted(groups.items(), key=lambda item: item[0])):
-        prefix = _prefix(group[0], look)
-        progress(Event("mending", prefix.name, number, len(groups)))
+        prefix = _prefix(group[0], survey)
+        progress(Event("repairing", prefix.name, number, len(groups)))
         paths = {finding.path for finding in group}
-        specs = tuple(kernel.spec for kernel in look.kernels if kernel.spec.path in paths)
+        specs = tuple(kernel.spec for kernel in survey.kernels if kernel.spec.path in paths)
         tried.append(_try(_ORDER[order], group, _Patient(prefix, specs, engine, progress)))
     return tried
 
 
-def _try(remedy: _Remedy, group: list[Finding], patient: _Patient) -> Mended:
+def _try(remedy: _Remedy, group: list[Finding], patient: _Patient) -> Repair:
     names = ", ".join(spec.name for spec in patient.specs) or patient.prefix.name
     try:
         remedy.apply(patient)
     except errors.MambakernelsError as error:
-        return Mended(f"{remedy.words} {names}", tuple(group), error)
+        return Repair(f"{remedy.words} {names}", tuple(group), error)
     except OSError as error:
-        return Mended(f"{remedy.words} {names}", tuple(group), errors.from_os_error(error))
-    return Mended(f"{remedy.words} {names}", tuple(group))
+        return Repair(f"{remedy.words} {names}", tuple(group), errors.from_os_error(error))
+    return Repair(f"{remedy.words} {names}", tuple(group))
 
 
-def _prefix(finding: Finding, look: Look) -> Prefix:
-    """Return the environment that a finding is about: of its kernel, or the one at its path."""
-    found = (kernel.prefix for kernel in look.kernels if kernel.spec.path == finding.path)
-    return next(found, None) or next(prefix for prefix in look.prefixes if prefix.path == finding.path)
+def _prefix(finding: Finding, survey: Survey) -> Prefix:
+    """Return the environment that a finding is about: its kernel's, or the one at its path."""
+    found = (kernel.prefix for kernel in survey.kernels if kernel.spec.path == finding.path)
+    return next(found, None) or next(prefix for prefix in survey.prefixes if prefix.path == finding.path)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class _Remedy:
     apply: Callable[[_Patient], object]
 
 
-def _repair(patient: _Patient) -> None:
+def _relink(patient: _Patient) -> None:
     prefix, progress = patient.prefix, patient.progress
     environments.verify(prefix.path, repair=True, engine=patient.engine, root=prefix.root, progress=progress)
 
@@ -92,13 +96,13 @@ def _refresh(patient: _Patient) -> None:
         kernels.refresh(environment, only=patient.specs)
 
 
-_REPAIR = _Remedy("linked anew:", _repair)
+_RELINK = _Remedy("linked again:", _relink)
 _INSTALL = _Remedy("installed ipykernel in", _install)
 _REFRESH = _Remedy("registered again:", _refresh)
-_ORDER = (_REPAIR, _INSTALL, _REFRESH)  # what is registered again should be whole by then
+_ORDER = (_RELINK, _INSTALL, _REFRESH)  # an environment is registered again once it is whole
 _REMEDIES: Mapping[str, _Remedy] = {
-    "program-gone": _REPAIR,
-    "ipykernel-broken": _REPAIR,
+    "program-gone": _RELINK,
+    "ipykernel-broken": _RELINK,
     "ipykernel-missing": _INSTALL,
     "activation": _REFRESH,
     "blis-threads": _REFRESH,
@@ -106,7 +110,6 @@ _REMEDIES: Mapping[str, _Remedy] = {
     "drift": _REFRESH,
     "launcher-gone": _REFRESH,
     "limit-outdated": _REFRESH,
-    "older": _REFRESH,
     "stand-in-gone": _REFRESH,
     "user-site": _REFRESH,
 }

@@ -1,4 +1,4 @@
-"""The kernelspecs that an environment's packages ship, and the programs they start."""
+"""The kernelspecs in an environment's packages, and the programs they start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mambakernels.kernels.specs import Json
 PYTHON_SPEC = "python3"  # ipykernel's
 _RESOURCES = ("logo-*", "kernel.js", "kernel.css")
 _PYTHON = re.compile(r"python[0-9.]*(\.exe)?")
-# Where programs are in a prefix, and what their names end in.
+# The folders of programs in a prefix, and the endings of their names.
 _PROGRAMS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "posix": (("bin",), ("",)),
     "nt": (("", "Library/bin", "Scripts", "bin"), ("", ".exe", ".bat", ".cmd")),
@@ -40,8 +40,8 @@ mambakernels register {name}"""
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """A kernelspec as the environment's packages ship it."""
+class PackagedKernelspec:
+    """A kernelspec in the environment's packages."""
 
     name: str
     folder: Path
@@ -54,17 +54,17 @@ class Shipped:
 
     @property
     def title(self) -> str:
-        """What the kernelspec calls itself, else its language, else its name."""
+        """Its display name, else its language, else its name."""
         return str(self.document.get("display_name") or self.language or self.name)
 
     @property
     def words(self) -> list[str]:
-        """The command it starts."""
+        """Its command."""
         words: list[str] = self.document["argv"]
         return words
 
     def resources(self) -> dict[str, Path]:
-        """Return its files that Jupyter's front ends use, by name."""
+        """Return its files for Jupyter's front ends, by name."""
         found = (file for pattern in _RESOURCES for file in sorted(self.folder.glob(pattern)))
         return {file.name: file for file in found if file.is_file()}
 
@@ -77,7 +77,7 @@ class Shipped:
         return [self._program(environment, words[0]), *words[1:]]
 
     def _program(self, environment: Environment, word: str) -> str:
-        """Find the program to start: an absolute path as it is, else in the prefix; a Python under whatever name."""
+        """Return the program to start: an absolute path as it is, else a file in the prefix; Python under any name."""
         for candidate in candidates(environment.prefix, word, os.name):
             if candidate.is_file() and os.access(candidate, os.X_OK):
                 return str(candidate)
@@ -85,20 +85,20 @@ class Shipped:
 
 
 def has_kernel(environment: Environment) -> bool:
-    """Whether the environment brings a kernelspec."""
+    """Whether a package of the environment has a kernelspec."""
     return bool(_files(environment))
 
 
-def read_shipped(environment: Environment) -> list[Shipped]:
-    """Read the kernelspecs in the environment, the Python kernel first; KernelError if there is none to use."""
+def read_packaged(environment: Environment) -> list[PackagedKernelspec]:
+    """Read the environment's kernelspecs, the Python kernel first; KernelError if there is none to use."""
     files = _files(environment)
     if not files:
         raise _no_kernel(environment)
-    return [Shipped(file.parent.name, file.parent, _read(file)) for file in files]
+    return [PackagedKernelspec(file.parent.name, file.parent, _read(file)) for file in files]
 
 
 def candidates(prefix: Path, word: str, system: str) -> Iterator[Path]:
-    """Yield where a kernelspec's program may be on a kind of system (`os.name`), the likeliest first."""
+    """Yield the places of a kernelspec's program on a kind of system (`os.name`), the likeliest first."""
     folders, suffixes = _PROGRAMS[system]
     given = Path(word)
     if given.is_absolute():
@@ -126,9 +126,9 @@ def _no_kernel(environment: Environment) -> KernelError:
     elif package == "ipykernel":
         advice += f"\nor both at once: mambakernels register {name} --add-ipykernel"
     return KernelError(
-        f"The environment {environment.name!r} brings no kernel: no package in it has a kernelspec.",
+        f"The environment {environment.name!r} has no kernel: none of its packages has a kernelspec.",
         where=str(_folder(environment)),
-        next_step=advice if environment.managed else f"Install {package} with the program that made it.",
+        next_step=advice if environment.managed else f"Install {package} with the program that made the environment.",
     )
 
 
@@ -147,7 +147,7 @@ def _read(file: Path) -> Json:
 
 def _unusable(file: Path, why: str) -> KernelError:
     return KernelError(
-        f"A kernelspec that the environment ships cannot be used: {why}.",
+        f"A kernelspec of the environment's packages cannot be used: {why}.",
         where=str(file),
         next_step="If files are damaged: mambakernels verify ENVIRONMENT --repair. Else update or remove its package.",
     )

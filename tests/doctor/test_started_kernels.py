@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.examination import look, only, site
+from support.examination import examine, only, site
 from support.world import World
 
 from mambakernels import kernels
 from mambakernels.doctor import doctor
 from mambakernels.environments import MANIFEST, Environment
-from mambakernels.kernels import registering
+from mambakernels.kernels import registration
 from mambakernels.paths import Root
 from mambakernels.progress import Event
 
@@ -20,9 +20,9 @@ from mambakernels.progress import Event
 def test_kernels_that_start(
     world: World,
 ) -> None:
-    registering.register(world.read("one"), variant="other", env={"A": "b"})
+    registration.register_kernels(world.read("one"), variant="other", env={"A": "b"})
     events: list[Event] = []
-    found = look(world, start=True, progress=events.append)
+    found = examine(world, start=True, progress=events.append)
     assert (found.findings, found.kernels, found.started) == ((), 2, True)
     assert [(event.step, event.total) for event in events] == [("starting", 2)] * 2
 
@@ -31,10 +31,10 @@ def test_a_kernel_that_dies_says_why(world: World, one: kernels.KernelSpec) -> N
     one.program.unlink()
     one.program.write_text("#!/bin/sh\necho 'libz.so.1: cannot open shared object' >&2\nexit 3\n")
     one.program.chmod(0o755)
-    assert look(world).findings == ()
-    finding = only(look(world, "one"))
-    assert (finding.check, finding.severity, finding.kernel) == ("start", "error", "one")
-    assert "status 3" in finding.what
+    assert examine(world).findings == ()
+    finding = only(examine(world, "one"))
+    assert (finding.rule, finding.severity, finding.kernel) == ("start", "error", "one")
+    assert "status 3" in finding.text
     assert "libz.so.1: cannot open shared object" in finding.why
     assert finding.remedy == "mambakernels verify one --repair"
 
@@ -43,16 +43,16 @@ def test_a_kernel_that_hangs(world: World, one: kernels.KernelSpec) -> None:
     one.program.unlink()
     one.program.write_text("#!/bin/sh\nexec sleep 600\n")
     one.program.chmod(0o755)
-    assert "did not answer within 1 seconds" in only(look(world, start=True, timeout=1)).what
+    assert "did not answer within 1 seconds" in only(examine(world, start=True, timeout=1)).text
 
 
 def test_a_stand_in_that_answers_is_a_kernel_that_does_not_start(world: World, one: kernels.KernelSpec) -> None:
     (site(one.prefix) / "comm.py").write_text("raise RuntimeError('half an update')")
     (site(one.prefix) / "traitlets.py").write_text("raise RuntimeError('half an update')")
-    assert look(world).findings == ()
-    finding = only(look(world, start=True))
-    assert finding.check == "start"
-    assert finding.what.startswith(
+    assert examine(world).findings == ()
+    finding = only(examine(world, start=True))
+    assert finding.rule == "start"
+    assert finding.text.startswith(
         "It does not start: KernelError: The kernel of the environment 'one' cannot be started"
     )
     assert "half an update" in finding.why
@@ -60,18 +60,18 @@ def test_a_stand_in_that_answers_is_a_kernel_that_does_not_start(world: World, o
 
 def test_a_numpy_that_cannot_be_imported(world: World, one: kernels.KernelSpec) -> None:
     (site(one.prefix) / "numpy.py").write_text("raise ImportError('libmkl_rt.so.2 is not there')")
-    finding = only(look(world, start=True))
-    assert "NumPy cannot be imported in it: ImportError: libmkl_rt.so.2 is not there" in finding.what
+    finding = only(examine(world, start=True))
+    assert "NumPy cannot be imported in it: ImportError: libmkl_rt.so.2 is not there" in finding.text
 
 
 @pytest.mark.slow
 def test_the_library_that_really_runs(root: Root, environments: dict[str, Environment]) -> None:
     """A kernel tells which BLAS it runs on; the manifest of one is made to say another."""
     for environment in environments.values():
-        registering.register(environment)
+        registration.register_kernels(environment)
     found = doctor(root=root, start=True).findings
     elsewhere = "not-searched"  # the session's kernels are in a folder that the root knows, and this test's Jupyter not
-    assert [finding for finding in found if finding.severity != "note" and finding.check != elsewhere] == []
+    assert [finding for finding in found if finding.severity != "note" and finding.rule != elsewhere] == []
     openblas = environments["openblas"]
     manifest = openblas.prefix / MANIFEST
     before = manifest.read_bytes()
@@ -82,5 +82,5 @@ def test_the_library_that_really_runs(root: Root, environments: dict[str, Enviro
         found = doctor(openblas.name, root=root).findings
     finally:
         manifest.write_bytes(before)
-    assert {finding.check for finding in found} - {elsewhere} == {"blas"}
-    assert any("NumPy runs on openblas" in finding.what for finding in found)
+    assert {finding.rule for finding in found} - {elsewhere} == {"blas"}
+    assert any("NumPy runs on openblas" in finding.text for finding in found)

@@ -1,4 +1,4 @@
-"""What `conda-meta` says of packages, read no further than needed: whole records of one environment take 50 ms."""
+"""The records of packages in `conda-meta`, decoded as far as needed: all of an environment take 50 ms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[\s=<>!~\[]")
 
 
 @dataclass(frozen=True)
-class Record:
+class PackageRecord:
     """The names of the packages that a package depends on, and its files, relative to the prefix."""
 
     depends: tuple[str, ...]
@@ -22,26 +22,26 @@ class Record:
 
 
 @dataclass
-class Reader:
-    """Reads records; those of the same package in another environment are taken for the same if as large."""
+class RecordReader:
+    """Reads records; a record of the same name and size in another environment is read once."""
 
-    _known: dict[tuple[str, int], Record] = field(default_factory=dict)
+    _known: dict[tuple[str, int], PackageRecord] = field(default_factory=dict)
 
-    def read(self, path: Path) -> Record:
-        """Return the record in a file; one that cannot be read says nothing."""
+    def read(self, path: Path) -> PackageRecord:
+        """Return the record in a file, an empty one if it cannot be read."""
         try:
             key = (path.name, path.stat().st_size)
             if key not in self._known:
                 self._known[key] = _decode(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return Record((), ())
+            return PackageRecord((), ())
         return self._known[key]
 
 
-def _decode(text: str) -> Record:
+def _decode(text: str) -> PackageRecord:
     depends = (str(spec).rpartition("::")[2] for spec in _list(text, "depends"))
     names = (_NAME.split(spec, maxsplit=1)[0] for spec in depends)
-    return Record(tuple(names), tuple(file for file in _list(text, "files") if _is_code(str(file))))
+    return PackageRecord(tuple(names), tuple(file for file in _list(text, "files") if _is_code(str(file))))
 
 
 def _list(text: str, key: str) -> list[Any]:

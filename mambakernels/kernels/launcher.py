@@ -1,7 +1,7 @@
-"""The command of a kernelspec: the environment's own program, started so that its absence is told in the notebook.
+"""The command of a kernelspec, which starts the environment's program, or else a kernel that explains its absence.
 
-On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. Where the program, or the
-module it is to run, is gone, `mambakernels.kernels.standin` takes its place and says so.
+On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. Where the program or its
+module is gone, `mambakernels.kernels.standin` takes its place.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from mambakernels.kernels.specs import LAUNCHERS
 from mambakernels.system import process
 
 FILES = Path(__file__).parent / "launch"
 _BASH = ("/bin/bash", "/usr/bin/bash")
-SHELL_FILE, PYTHON_FILE = "start.sh", "start.py"
+SHELL_FILE, PYTHON_FILE = LAUNCHERS
 
 
 def stand_in() -> str:
-    """Return the Python that stands in for a kernel that cannot start: the one mambakernels runs in."""
+    """Return the Python that runs the stand-in kernel: the one mambakernels runs in."""
     return sys.executable
 
 
 def command(words: Sequence[str], folder: Path) -> list[str]:
-    """Return what a kernelspec in `folder` is to start so that it becomes the command `words`."""
+    """Return the `argv` of a kernelspec in `folder` whose process becomes the command `words`."""
     words = list(words)
     if runs_module(words):
         words.insert(words.index("-m"), str(folder / PYTHON_FILE))
@@ -33,7 +34,7 @@ def command(words: Sequence[str], folder: Path) -> list[str]:
 
 
 def files(words: Sequence[str]) -> dict[str, Path]:
-    """Return the files that the command needs in the kernelspec's folder, by name."""
+    """Return the files that this command needs in the kernelspec's folder, by name."""
     needed = [*([] if os.name == "nt" else [SHELL_FILE]), *([PYTHON_FILE] if runs_module(words) else [])]
     return {name: FILES / name for name in needed}
 
@@ -49,7 +50,7 @@ def runs_module(words: Sequence[str]) -> bool:
 def _shell() -> tuple[str, ...]:
     """Return the shell: bash, which passes on variables of any name; with -p it reads no file of the user's.
 
-    The system's own comes first: one on PATH may be that of an environment, and be removed with it.
+    The system's bash comes first: one on PATH may belong to an environment, and be removed with it.
     """
     bash = next((path for path in _BASH if os.access(path, os.X_OK)), None) or process.which("bash")
     return (str(bash), "-p") if bash else ("/bin/sh",)

@@ -26,7 +26,7 @@ from mambakernels.activation.capture import fingerprint
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError, NotFoundError, StorageError
 from mambakernels.kernels.registered import list_kernels, unregister, unregister_all
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 
 OURS = {"PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 ACTIVATE = r"""
@@ -587,7 +587,7 @@ FILES = {"kernel.json", "logo-svg.svg", "logo-32x32.png", "logo-64x64.png", "sta
 LOOP = """
 import itertools, pathlib, pickle, sys
 from mambakernels.kernels.registered import unregister_all
-from mambakernels.kernels.registering import register
+from mambakernels.kernels.registration import register_kernels as register
 environment = pickle.loads(bytes.fromhex(sys.argv[1]))
 logo = environment.prefix / "share/jupyter/kernels/python3/logo-svg.svg"
 register(environment)

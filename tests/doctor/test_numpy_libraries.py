@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.examination import change, look, only, site, stays
+from support.examination import change, examine, left_alone, only, site
 from support.world import World
 
 from mambakernels import kernels
@@ -43,13 +43,13 @@ def put_numpy(prefix: Path, **needed: str) -> str:
 
 
 def test_the_package_that_was_asked_for(world: World, mkl: kernels.KernelSpec) -> None:
-    assert look(world).findings == ()
+    assert examine(world).findings == ()
     [record] = (mkl.prefix / "conda-meta").glob("libblas-*.json")
     record.rename(record.with_name("libblas-3.11.0-0_openblas.json"))
-    finding = stays(world, "blas")
+    finding = left_alone(world, "blas")
     assert finding.severity == "error"
-    assert "mkl" in finding.what
-    assert "0_openblas" in finding.what
+    assert "mkl" in finding.text
+    assert "0_openblas" in finding.text
     assert finding.remedy == "mambakernels install np-mkl 'libblas=*=*mkl'"
 
 
@@ -67,18 +67,18 @@ def test_the_package_that_was_asked_for(world: World, mkl: kernels.KernelSpec) -
 )
 def test_ways_to_ask(world: World, mkl: kernels.KernelSpec, spec: str, found: bool) -> None:  # noqa: FBT001
     change(mkl.prefix, lambda manifest: manifest.update(specs=["python", spec]))
-    assert [finding.check for finding in look(world).findings] == ["blas"] * found
+    assert [finding.rule for finding in examine(world).findings] == ["blas"] * found
 
 
 @on_linux
 def test_a_numpy_of_pip_brings_its_own(world: World, mkl: kernels.KernelSpec) -> None:
     library = put_numpy(mkl.prefix)
     libraries = site(mkl.prefix) / "numpy.libs"
-    assert "not there" in only(look(world)).what
+    assert "not there" in only(examine(world)).text
     libraries.mkdir()
     (libraries / library).touch()
-    finding = stays(world, "blas")
-    assert "runs on openblas" in finding.what
+    finding = left_alone(world, "blas")
+    assert "runs on openblas" in finding.text
     assert "pip uninstall -y numpy && mambakernels verify np-mkl --repair" in finding.remedy
 
 
@@ -92,8 +92,8 @@ def test_the_library_behind_the_link(world: World, mkl: kernels.KernelSpec, targ
     put_numpy(mkl.prefix, blas="libcblas.so.3")
     (mkl.prefix / "lib" / target).touch()
     (mkl.prefix / "lib" / "libcblas.so.3").symlink_to(target)
-    found = look(world).findings
-    assert [finding.what for finding in found] == (
+    found = examine(world).findings
+    assert [finding.text for finding in found] == (
         [f"It was made for mkl, and NumPy runs on {runs}: {mkl.prefix / 'lib' / target}."] if runs else []
     )
 
@@ -102,9 +102,9 @@ def test_wheels_that_bring_openmp_once_more(world: World, mkl: kernels.KernelSpe
     brought = site(mkl.prefix) / "scikit_learn.libs"
     brought.mkdir()
     (brought / "libgomp-a34b3233.so.1.0.0").touch()
-    assert look(world).findings == ()
+    assert examine(world).findings == ()
     (mkl.prefix / "lib" / "libiomp5.so").touch()
-    finding: Finding = stays(world, "openmp")
+    finding: Finding = left_alone(world, "openmp")
     assert finding.severity == "note"
-    assert "scikit_learn.libs/libgomp-a34b3233.so.1.0.0" in finding.what
-    assert look(world).healthy
+    assert "scikit_learn.libs/libgomp-a34b3233.so.1.0.0" in finding.text
+    assert examine(world).healthy

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.examination import look, only, snapshot, stays
+from support.examination import examine, left_alone, only, snapshot
 from support.world import World
 
 from mambakernels import kernels
-from mambakernels.kernels import registering
+from mambakernels.kernels import registration
 
 
 def write(folder: Path, **fields: Any) -> Path:
@@ -25,27 +25,27 @@ def write(folder: Path, **fields: Any) -> Path:
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_hidden_by_anothers(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registering.register(world.read("one"), threads=3)
+    registration.register_kernels(world.read("one"), threads=3)
     other = write(tmp_path / "first" / "kernels" / "ONE")
-    assert look(world).findings == ()
+    assert examine(world).findings == ()
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "first"))
-    finding = stays(world, "hidden")
+    finding = left_alone(world, "hidden")
     assert finding.severity == "warning"
-    assert str(other) in finding.what
+    assert str(other) in finding.text
     unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
     assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-2 --threads 3"
     kernels.unregister("one", jupyter=tmp_path / "jupyter")
-    registering.register(world.read("one"), name="one-2", threads=3)
-    assert look(world).findings == ()
+    registration.register_kernels(world.read("one"), name="one-2", threads=3)
+    assert examine(world).findings == ()
 
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_that_hides_anothers(world: World, tmp_path: Path) -> None:
     write(tmp_path / "ipython" / "kernels" / "one-2")
     other = write(tmp_path / "ipython" / "kernels" / "one")
-    finding = stays(world, "hiding")
+    finding = left_alone(world, "hiding")
     assert finding.severity == "note"
-    assert str(other) in finding.what
+    assert str(other) in finding.text
     unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
     assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-3"
 
@@ -53,31 +53,31 @@ def test_a_kernel_that_hides_anothers(world: World, tmp_path: Path) -> None:
 def test_the_same_kernel_in_two_folders(
     world: World, one: kernels.KernelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registering.register(world.read("one"), data_dir=tmp_path / "project")
+    registration.register_kernels(world.read("one"), data_dir=tmp_path / "project")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "project"))
-    hidden = only(look(world))
-    assert (hidden.check, hidden.severity, hidden.path) == ("hidden", "note", one.path)
+    hidden = only(examine(world))
+    assert (hidden.rule, hidden.severity, hidden.path) == ("hidden", "note", one.path)
     assert hidden.remedy == f"mambakernels unregister one --jupyter {one.jupyter}"
     kernels.unregister("one", jupyter=one.jupyter)
-    assert look(world).findings == ()
+    assert examine(world).findings == ()
 
 
 @pytest.mark.usefixtures("one")
 def test_a_folder_that_jupyter_does_not_look_into(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registering.register(world.read("one"), variant="mine", data_dir=tmp_path / "a project")
-    finding = stays(world, "not-searched")
+    registration.register_kernels(world.read("one"), variant="mine", data_dir=tmp_path / "a project")
+    finding = left_alone(world, "not-searched")
     assert (finding.severity, finding.kernel) == ("warning", "one-mine")
     assert finding.remedy.startswith(f"export JUPYTER_PATH='{tmp_path / 'a project'}'")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "a project"))
-    assert look(world).findings == ()
+    assert examine(world).findings == ()
 
 
 def test_a_name_that_jupyter_does_not_accept(world: World, one: kernels.KernelSpec) -> None:
     one.path.rename(one.path.with_name("my one"))
-    found = look(world, fix=True)
-    assert [(item.check, item.fixable) for item in found.findings] == [
+    found = examine(world, fix=True)
+    assert [(item.rule, item.fixable) for item in found.findings] == [
         ("copied", False),
         ("launcher-gone", False),
         ("name-rejected", False),
@@ -85,24 +85,24 @@ def test_a_name_that_jupyter_does_not_accept(world: World, one: kernels.KernelSp
     unregister = f"mambakernels unregister 'my one' --jupyter {one.jupyter}"
     assert found.findings[-1].remedy == f"{unregister} && mambakernels register one"
     kernels.unregister("my one", jupyter=one.jupyter)
-    registering.register(world.read("one"))
-    assert look(world).findings == ()
+    registration.register_kernels(world.read("one"))
+    assert examine(world).findings == ()
 
 
 def test_two_kernels_that_look_alike(world: World, one: kernels.KernelSpec, tmp_path: Path) -> None:
     write(tmp_path / "ipython" / "kernels" / "theirs", display_name=one.display_name)
-    finding = stays(world, "display-name")
+    finding = left_alone(world, "display-name")
     assert (finding.kernel, finding.severity) == ("one", "warning")
     assert finding.remedy.startswith("mambakernels register one --display-name")
     shutil.rmtree(tmp_path / "ipython")
     shutil.copytree(one.path, one.path.with_name("copy"))
-    [copied] = [item for item in look(world).findings if item.check == "display-name"]
+    [copied] = [item for item in examine(world).findings if item.rule == "display-name"]
     file = one.path.with_name("copy") / "kernel.json"
     assert (copied.kernel, copied.remedy) == ("copy", f'"${{EDITOR:-vi}}" {file}')
     shutil.rmtree(one.path.with_name("copy"))
     write(one.path.parent / "a")
     write(one.path.parent / "b", display_name="a")
-    assert look(world).findings == ()  # both are others'
+    assert examine(world).findings == ()  # both are others'
 
 
 def strangers(folder: Path) -> None:
@@ -145,10 +145,10 @@ def test_what_others_wrote_is_left_as_it_is(
     before = [snapshot(folder) for folder in folders]
     theirs = [{path: state for path, state in before[0].items() if path.split("/")[0] != "one"}, *before[1:]]
     (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
-    found = look(world, fix=True)
+    found = examine(world, fix=True)
     assert {finding.kernel for finding in found.findings} == {"one"}
     assert world.variables("one")["LATER"] == "yes"
     shutil.rmtree(one.prefix)
-    assert not look(world, fix=True, start=True).mended
-    kernels.prune(kernels.prune(dry_run=True))
+    assert not examine(world, fix=True, start=True).repairs
+    kernels.prune()
     assert [snapshot(folder) for folder in folders] == theirs
