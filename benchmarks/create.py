@@ -48,7 +48,7 @@ def create(root: Root, engine: str, rounds: int) -> None:
     wheels.ensure(root, SPECS)
     ours = [sys.executable, "-m", "mambakernels", "create", "bench", *SPECS, "--quiet"]
     ours += ["--channel", wheels.url(root), "--engine", engine, "--root", str(root.path)]
-    ours += ["--no-kernel"] if engine == "rattler" else []
+    ours += ["--no-register"] if engine == "rattler" else []
     theirs = None
     scratch = Path(tempfile.mkdtemp())
     os.environ["JUPYTER_DATA_DIR"] = str(scratch / "jupyter")

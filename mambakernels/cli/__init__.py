@@ -1,6 +1,6 @@
 """The command line: reads arguments, calls the public functions, renders what they return. No logic of its own."""
 
-from mambakernels.cli import (
+from mambakernels.cli import (  # noqa: F401 (each adds its commands)
     activation,
     bench,
     bootstrap,
@@ -14,16 +14,4 @@ from mambakernels.cli import (
 )
 from mambakernels.cli.app import app
 
-__all__ = [
-    "activation",
-    "app",
-    "bench",
-    "bootstrap",
-    "channel",
-    "doctor",
-    "environments",
-    "kernels",
-    "notebooks",
-    "packages",
-    "sync",
-]
+__all__ = ["app"]

@@ -6,57 +6,55 @@ from typing import Annotated
 
 import typer
 
-from mambakernels.cli.app import RootOption, app
-
-_Environment = Annotated[str, typer.Argument(help="The environment: its name, or a path to any conda environment.")]
-_REST = {"allow_interspersed_args": False}
+import mambakernels
+from mambakernels.cli.app import DryRun, NameArgument, RootOption, app
 
 
-@app.command("exec", context_settings=_REST)
+@app.command("exec", context_settings={"allow_interspersed_args": False})
 def exec_(
-    name: _Environment,
-    command: Annotated[list[str], typer.Argument(help="The command and its own options: -- python -c 'x'")],
+    name: NameArgument,
+    command: Annotated[list[str], typer.Argument(help="The command with its own options: -- python -c 'x'.")],
     *,
     root: RootOption = None,
 ) -> None:
     """Run one command in the activated environment; input, output, signals and exit status are the command's."""
-    import mambakernels
-
-    words = command[1:] if command[0] == "--" else command
-    raise typer.Exit(mambakernels.exec(name, words, root=root))
+    argv = command[1:] if command[0] == "--" else command
+    raise typer.Exit(mambakernels.exec(name, argv, root=root))
 
 
 @app.command()
 def shell(
-    name: _Environment,
+    name: NameArgument,
     *,
-    shell: Annotated[str | None, typer.Option("--shell", "-s", help="If not the one in use: bash, zsh, …")] = None,
+    shell: Annotated[
+        str | None, typer.Option("--shell", "-s", help="The shell, such as bash or zsh; by default the one in use.")
+    ] = None,
     root: RootOption = None,
 ) -> None:
     """Open an interactive shell in the activated environment; `exit` leaves it."""
-    import mambakernels
-
     raise typer.Exit(mambakernels.shell(name, shell, root=root))
 
 
-@app.command("shell-init")
+@app.command()
 def shell_init(
-    shell: Annotated[str | None, typer.Argument(help="bash, zsh, fish, xonsh, tcsh, nu, powershell, cmd.exe.")] = None,
+    shell: Annotated[
+        str | None,
+        typer.Argument(
+            help="bash, zsh, fish, xonsh, tcsh, nu, powershell or cmd.exe; by default the one in use.",
+        ),
+    ] = None,
     *,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Undo it.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Undo the initialisation.")] = False,
+    dry_run: DryRun = False,
     root: RootOption = None,
 ) -> None:
     """Let micromamba initialise a shell, so that `micromamba activate` works in new ones."""
-    import mambakernels
-
-    change = mambakernels.shell_init(shell, root=root, reverse=reverse, dry_run=dry_run)
-    for text in (change.diff, change.said):
-        if text:
-            typer.echo(text)
+    change = mambakernels.shell_init(shell, reverse=reverse, dry_run=dry_run, root=root)
+    for text in filter(None, (change.diff, change.said)):
+        typer.echo(text)
     would = "would be " if dry_run else ""
     for file in change.generated:
         typer.echo(f"{would}{'removed' if reverse else 'written'}: {file}")
     if change.start_file is not None:
         done = f"{would}changed" if change.diff else "stays as it is"
-        typer.echo(f"{change.start_file} {done}." + ("" if dry_run or not change.diff else " Open a new shell."))
+        typer.echo(f"{change.start_file} {done}." + (" Open a new shell." if change.diff and not dry_run else ""))

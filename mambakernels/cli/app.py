@@ -1,14 +1,18 @@
-"""The command line's options and words that several commands share, and the application they belong to."""
+"""The application, and the options and renderings that several commands share."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, is_dataclass
-from enum import Enum
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+import mambakernels
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,36 +23,31 @@ app = typer.Typer(
     help="Turn conda environments into Jupyter kernels, and run one notebook on all of them.",
 )
 
-
-class EngineChoice(str, Enum):
-    """The engines, as options."""
-
-    auto = "auto"
-    rattler = "rattler"
-    micromamba = "micromamba"
-
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", "-r", help="Where environments live (or MAMBAKERNELS_ROOT).", show_default=False),
+    typer.Option(
+        "--root", "-r", help="The folder of environments, packages and channels (or MAMBAKERNELS_ROOT).", show_default=False
+    ),
 ]
-EngineOption = Annotated[EngineChoice, typer.Option(help="What solves and links packages.")]
-NameArgument = Annotated[str, typer.Argument(help="The environment, or the path of one.", metavar="NAME")]
+EngineOption = Annotated[
+    Literal["auto", "rattler", "micromamba"], typer.Option(help="The program that solves and links packages.")
+]
+NameArgument = Annotated[str, typer.Argument(help="The environment: its name or its path.", metavar="NAME")]
 FileOption = Annotated[
     Path | None,
-    typer.Option("--file", "-f", help="environment.yml, a list of specs, an @EXPLICIT file or a lockfile."),
+    typer.Option("--file", "-f", help="An environment.yml, a list of specs, an @EXPLICIT file or a lockfile."),
 ]
 ChannelOption = Annotated[
     list[str] | None,
-    typer.Option("--channel", "-c", help="auto, wheels, conda-forge, a URL or a folder; may be given again."),
+    typer.Option("--channel", "-c", help="auto, wheels, conda-forge, a URL or a folder; repeat for several."),
 ]
 ParameterOption = Annotated[
-    list[str] | None, typer.Option("--parameter", "-p", help="key=value of the notebook; may be given again.")
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="A parameter of the notebook; repeat for several."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accepted for micromamba's sake: nothing is ever asked.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -58,24 +57,12 @@ def _main(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 (see __main__)
 ) -> None:
     if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"mambakernels {installed('mambakernels')}")
+        typer.echo(f"mambakernels {mambakernels.__version__}")
         raise typer.Exit
 
 
-def assignment(text: str) -> tuple[str, str]:
-    """Read NAME=VALUE."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
-    return name, value
-
-
-def plain(item: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON can hold it."""
-    assert is_dataclass(item)
-    assert not isinstance(item, type)
+def plain(item: DataclassInstance) -> dict[str, Any]:
+    """Return a dataclass as values that JSON has, a root as its path."""
     content: dict[str, Any] = json.loads(json.dumps(asdict(item), default=str))
     if isinstance(content.get("root"), dict):
         content["root"] = content["root"]["path"]
@@ -87,11 +74,15 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
-def size(count: int) -> str:
-    """Write a number of bytes for people."""
-    size = float(count)
+def size(count: float) -> str:
+    """Return a number of bytes for people, such as `4 MB`."""
     for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+        if count < 1000:  # noqa: PLR2004
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural but for one: `1 kernel`, `2 kernels`."""
+    return f"{number} {noun}{'s' * (number != 1)}"

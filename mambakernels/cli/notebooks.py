@@ -1,25 +1,16 @@
-"""Commands that execute notebooks and read what they published: demo, run, collect."""
+"""Commands that execute notebooks and read their results: demo, run, collect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mambakernels.cli import tables
-from mambakernels.cli.app import (
-    AsJson,
-    EngineChoice,
-    EngineOption,
-    ParameterOption,
-    Quiet,
-    RootOption,
-    app,
-    plain,
-    print_json,
-)
+import mambakernels
+from mambakernels.cli import bars, tables
+from mambakernels.cli.app import AsJson, EngineOption, ParameterOption, Quiet, RootOption, app, plain, print_json
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo
@@ -29,18 +20,18 @@ if TYPE_CHECKING:
 @app.command()
 def demo(
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where results go.")] = Path("mambakernels-demo"),
-    blas: Annotated[list[str] | None, typer.Option(help="Only this BLAS; may be given again.")] = None,
-    engine: EngineOption = EngineChoice.auto,
-    channel: Annotated[str, typer.Option("--channel", "-c", help="auto, wheels, conda-forge, a URL.")] = "auto",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder for notebooks, results and report.")
+    ] = Path("mambakernels-demo"),
+    blas: Annotated[list[str] | None, typer.Option(help="Only this BLAS; repeat for several.")] = None,
+    engine: EngineOption = "auto",
+    channel: Annotated[str, typer.Option("--channel", "-c", help="auto, wheels, conda-forge or a URL.")] = "auto",
     root: RootOption = None,
     parameter: ParameterOption = None,
-    clean: Annotated[bool, typer.Option("--clean", help="Remove what an earlier demo made.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove the environments and kernels of a demo.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare NumPy on every BLAS that can be had here: environments, kernels, one notebook on all, a report."""
-    import mambakernels
-    from mambakernels.cli import bars
+    """Compare NumPy on every BLAS available here: environments, kernels, one notebook on all of them, a report."""
     from mambakernels.demo import notebook
 
     if clean:
@@ -52,7 +43,7 @@ def demo(
         result = mambakernels.demo(
             output=output,
             blas=blas or (),
-            engine=engine.value,
+            engine=engine,
             channel=channel,
             root=root,
             parameters=mambakernels.parse_parameters(notebook(), parameter or ()),
@@ -64,20 +55,19 @@ def demo(
 
 @app.command()
 def run(
-    notebook: Path,
+    notebook: Annotated[Path, typer.Argument(help="The notebook to execute; it is not changed.")],
     *,
-    kernel: Annotated[list[str], typer.Option("--kernel", "-k", help="A kernel to run it on; may be given again.")],
+    kernel: Annotated[
+        list[str], typer.Option("--kernel", "-k", help="The kernel to run it on; repeat for several.")
+    ],
     parameter: ParameterOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the executed notebooks go.")] = Path(),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(),
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Leave out runs whose record is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip runs whose record is current.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Execute a notebook on each kernel, with parameters, and keep the executed notebooks."""
-    import mambakernels
-    from mambakernels.cli import bars
-
     with bars.progress(quiet=quiet or as_json) as progress:
         runs = mambakernels.run(
             notebook,
@@ -104,8 +94,6 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Collect the measurements of executed notebooks into one table."""
-    import mambakernels
-
     frame = mambakernels.collect(*notebooks)
     if output is not None:
         from mambakernels.bench import measurements
@@ -120,15 +108,15 @@ def collect(
 
 def _show_runs(runs: Sequence[Run]) -> None:
     rows = [(item.kernel, item.status, f"{item.seconds:.1f} s", str(item.path)) for item in runs]
-    tables.print_table(("kernel", "status", "time", "executed notebook"), rows, empty="")
+    tables.print_table(("kernel", "status", "time", "executed notebook"), rows)
     for item in runs:
         if item.error is not None:
             typer.echo(f"{item.kernel}: {item.error}", err=True)
             if item.error.stderr:
-                typer.echo(f"{item.kernel} said on stderr:\n{item.error.stderr}", err=True)
+                typer.echo(f"{item.kernel} wrote to stderr:\n{item.error.stderr}", err=True)
 
 
-def _show_demo(result: Demo, clock: Any) -> None:
+def _show_demo(result: Demo, clock: bars.Clock) -> None:
     tables.print_results(result.frame)
     for name, reason in result.missing.items():
         typer.echo(f"Without {name}: {reason}.")

@@ -2,63 +2,44 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+import mambakernels
+from mambakernels.cli import bars
 from mambakernels.cli.app import (
     ChannelOption,
     DryRun,
-    EngineChoice,
     EngineOption,
     FileOption,
     NameArgument,
     Quiet,
     RootOption,
-    Yes,
     app,
+    counted,
 )
 
 if TYPE_CHECKING:
     from mambakernels.environments import Change
 
 
-class FormatChoice(str, Enum):
-    """The formats of `export`, as options."""
-
-    yml = "yml"
-    specs = "specs"
-    explicit = "explicit"
-    lock = "lock"
-
-
 @app.command()
 def install(
     name: NameArgument,
-    specs: Annotated[list[str], typer.Argument(help="Match specs: pandas 'scipy>=1.14'")],
+    specs: Annotated[list[str], typer.Argument(help="Match specs: pandas 'scipy>=1.14'.")],
     *,
     channel: ChannelOption = None,
-    engine: EngineOption = EngineChoice.auto,
+    engine: EngineOption = "auto",
     dry_run: DryRun = False,
     root: RootOption = None,
-    yes: Yes = False,  # noqa: ARG001 (nothing is ever asked)
     quiet: Quiet = False,
 ) -> None:
-    """Add packages to an environment, changing as little else as can be."""
-    import mambakernels
-    from mambakernels.cli import bars
-
+    """Add packages to an environment, changing as little else as possible."""
     with bars.progress(quiet=quiet) as progress:
         change = mambakernels.install(
-            name,
-            specs,
-            channel=channel or (),
-            engine=engine.value,
-            dry_run=dry_run,
-            root=root,
-            progress=progress,
+            name, specs, channel=channel or (), engine=engine, dry_run=dry_run, root=root, progress=progress
         )
     _show(change, dry_run=dry_run)
 
@@ -66,28 +47,18 @@ def install(
 @app.command()
 def update(
     name: NameArgument,
-    packages: Annotated[list[str] | None, typer.Argument(help="Only these, and what they depend on.")] = None,
+    packages: Annotated[list[str] | None, typer.Argument(help="Only these packages and their dependencies.")] = None,
     *,
     channel: ChannelOption = None,
-    engine: EngineOption = EngineChoice.auto,
+    engine: EngineOption = "auto",
     dry_run: DryRun = False,
     root: RootOption = None,
-    yes: Yes = False,  # noqa: ARG001 (nothing is ever asked)
     quiet: Quiet = False,
 ) -> None:
     """Bring an environment's packages to the newest versions that its specs allow."""
-    import mambakernels
-    from mambakernels.cli import bars
-
     with bars.progress(quiet=quiet) as progress:
         change = mambakernels.update(
-            name,
-            packages or (),
-            channel=channel or (),
-            engine=engine.value,
-            dry_run=dry_run,
-            root=root,
-            progress=progress,
+            name, packages or (), channel=channel or (), engine=engine, dry_run=dry_run, root=root, progress=progress
         )
     _show(change, dry_run=dry_run)
 
@@ -97,20 +68,14 @@ def uninstall(
     name: NameArgument,
     packages: Annotated[list[str], typer.Argument(help="Names of packages.")],
     *,
-    engine: EngineOption = EngineChoice.auto,
+    engine: EngineOption = "auto",
     dry_run: DryRun = False,
     root: RootOption = None,
-    yes: Yes = False,  # noqa: ARG001 (nothing is ever asked)
     quiet: Quiet = False,
 ) -> None:
-    """Take packages out of an environment, with what only they needed."""
-    import mambakernels
-    from mambakernels.cli import bars
-
+    """Remove packages from an environment, with the dependencies that only they needed."""
     with bars.progress(quiet=quiet) as progress:
-        change = mambakernels.uninstall(
-            name, packages, engine=engine.value, dry_run=dry_run, root=root, progress=progress
-        )
+        change = mambakernels.uninstall(name, packages, engine=engine, dry_run=dry_run, root=root, progress=progress)
     _show(change, dry_run=dry_run)
 
 
@@ -118,17 +83,17 @@ def uninstall(
 def export(
     name: NameArgument,
     *,
-    form: Annotated[
-        FormatChoice, typer.Option("--format", help="yml: exact builds; specs: as asked for; explicit: URLs.")
-    ] = (FormatChoice.yml),
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file to write, instead of printing.")] = None,
+    format: Annotated[  # noqa: A002 (as in `mambakernels.export`)
+        Literal["yml", "specs", "explicit", "lock"],
+        typer.Option(help="yml: exact builds; specs: as requested; explicit: URLs; lock: a lockfile."),
+    ] = "yml",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file to write; by default, print.")] = None,
     root: RootOption = None,
 ) -> None:
     """Write an environment down: as environment.yml, as an @EXPLICIT file, as a lockfile."""
-    import mambakernels
     from mambakernels.system import files
 
-    text = mambakernels.export(name, format=form.value, root=root)
+    text = mambakernels.export(name, format=format, root=root)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -143,18 +108,15 @@ def lock(
     *,
     file: FileOption = None,
     subdir: Annotated[
-        list[str] | None, typer.Option("--subdir", help="Lock for this platform: osx-arm64; may be given again.")
+        list[str] | None, typer.Option("--subdir", help="A platform, such as osx-arm64; repeat for several.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The lockfile; by default NAME.lock.")] = None,
     channel: ChannelOption = None,
-    engine: EngineOption = EngineChoice.auto,
+    engine: EngineOption = "auto",
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a lockfile (rattler's format, which pixi reads): exact packages with hashes, for one or more platforms."""
-    import mambakernels
-    from mambakernels.cli import bars
-
     path = output or Path(f"{name or (file.stem if file else 'environment')}.lock")
     with bars.progress(quiet=quiet) as progress:
         locked = mambakernels.lock(
@@ -164,12 +126,12 @@ def lock(
             file=file,
             subdirs=subdir or (),
             channel=channel or (),
-            engine=engine.value,
+            engine=engine,
             root=root,
             progress=progress,
         )
-    counts = ", ".join(f"{len(packages)} packages for {platform}" for platform, packages in locked.packages.items())
-    typer.echo(f"{path}: {counts}")
+    counts = (f"{counted(len(found), 'package')} for {platform}" for platform, found in locked.packages.items())
+    typer.echo(f"{path}: {', '.join(counts)}")
 
 
 def _show(change: Change, *, dry_run: bool) -> None:
@@ -184,4 +146,4 @@ def _show(change: Change, *, dry_run: bool) -> None:
     elif dry_run:
         typer.echo("Nothing was changed.")
     else:
-        typer.echo(f"{change.after.name}: {len(change.after.packages)} packages\n{change.after.prefix}")
+        typer.echo(f"{change.after.name}: {counted(len(change.after.packages), 'package')}\n{change.after.prefix}")

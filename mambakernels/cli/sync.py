@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+import mambakernels
+from mambakernels.cli import bars
 from mambakernels.cli.app import DryRun, Quiet, RootOption, app
 
 
@@ -15,20 +17,17 @@ def sync(
     file: Annotated[Path, typer.Argument(help="The project's file, or its folder.")] = Path("kernels.toml"),
     *,
     dry_run: DryRun = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what the file declared once, and no more.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what the file used to declare.")] = False,
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make the environments and kernels that a project's kernels.toml declares; say first what that takes."""
-    import mambakernels
-    from mambakernels.cli import bars
-
+    """Make the environments and kernels that a project's kernels.toml declares; list the steps first."""
     planned = mambakernels.sync(file, dry_run=True, prune=prune, root=root)
     for step in planned.steps:
         typer.echo(str(step))
     if planned.prunable:
-        undeclared = ", ".join(step.name for step in planned.prunable)
-        typer.echo(f"Declared no more, and removed with --prune: {undeclared}")
+        names = ", ".join(step.name for step in planned.prunable)
+        typer.echo(f"No longer declared; --prune removes them: {names}")
     if not planned.steps:
         typer.echo("Nothing to do.")
     elif dry_run:

@@ -84,7 +84,7 @@ def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path
         "bench",
         "--kernels",
         "one",
-        "--ops",
+        "--operations",
         "gemm",
         "--sizes",
         "32",
@@ -105,7 +105,7 @@ def test_what_makes_no_sense_is_said_before_anything_starts(install: Install, cl
     words = ["bench", "--kernels", "one", "--budget", "600"]
     for more, reason in (
         (["--sizes", "big"], "are no sizes"),
-        (["--ops", "gem"], "gem is no operation"),
+        (["--operations", "gem"], "gem is no operation"),
         (["--save", "base.csv"], ".parquet or .json"),
         (["--against", str(tmp_path / "none.json")], "no such comparison"),
     ):

@@ -78,7 +78,7 @@ def test_create_registers_and_remove_takes_both(cli: Cli, borrowed_root: Root) -
 def test_an_environment_file_names_the_environment(cli: Cli, borrowed_root: Root, tmp_path: Path) -> None:
     path = tmp_path / "environment.yml"
     path.write_text("name: from-a-file\ndependencies: [python]\n")
-    made = cli("create", "--file", path, "-c", "wheels", "--no-kernel", "--root", borrowed_root.path)
+    made = cli("create", "--file", path, "-c", "wheels", "--no-register", "--root", borrowed_root.path)
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("from-a-file:")
 

@@ -56,7 +56,7 @@ def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_an_error(tmp_path: P
 
 
 def test_the_command_says_what_it_wrote(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    done = cli("plot", MEASURED, "-o", tmp_path, "--figure", "gflops", "--dark", "--format", "pdf")
+    done = cli("plot", MEASURED, "-o", tmp_path, "--figure", "gflops", "--theme", "dark", "--format", "pdf")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(tmp_path / "gflops.pdf")]
     assert (tmp_path / "gflops.pdf").read_bytes().startswith(b"%PDF")
