@@ -17,7 +17,7 @@ def exec_(
     *,
     root: RootOption = None,
 ) -> None:
-    """Run one command in the activated environment; input, output, signals and exit status are the command's."""
+    """Run one command in an activated environment. Input, output, signals and exit status are the command's."""
     argv = command[1:] if command[0] == "--" else command
     raise typer.Exit(mambakernels.exec(name, argv, root=root))
 
@@ -31,7 +31,7 @@ def shell(
     ] = None,
     root: RootOption = None,
 ) -> None:
-    """Open an interactive shell in the activated environment; `exit` leaves it."""
+    """Open a shell in an activated environment. `exit` leaves it."""
     raise typer.Exit(mambakernels.shell(name, shell, root=root))
 
 
@@ -48,7 +48,7 @@ def shell_init(
     dry_run: DryRun = False,
     root: RootOption = None,
 ) -> None:
-    """Let micromamba initialise a shell, so that `micromamba activate` works in new ones."""
+    """Make `micromamba activate` work in new shells. micromamba itself initialises them."""
     change = mambakernels.shell_init(shell, reverse=reverse, dry_run=dry_run, root=root)
     for text in filter(None, (change.diff, change.said)):
         typer.echo(text)

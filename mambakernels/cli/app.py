@@ -27,7 +27,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 RootOption = Annotated[
     Path | None,
     typer.Option(
-        "--root", "-r", help="The folder of environments, packages and channels (or MAMBAKERNELS_ROOT).", show_default=False
+        "--root",
+        "-r",
+        help="The folder of environments, packages and channels (or MAMBAKERNELS_ROOT).",
+        show_default=False,
     ),
 ]
 EngineOption = Annotated[

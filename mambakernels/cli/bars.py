@@ -1,4 +1,4 @@
-"""Progress on the terminal: one line that moves while work goes on, and plain lines where there is no terminal."""
+"""Progress on stderr: one moving line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from contextlib import contextmanager
 
 from mambakernels.progress import Event, Progress
 
-# Steps that are decisions: each is worth a line that stays.
-_STAYS = {"engine": "engine", "channel": "channel", "done": "done"}
+_DECISIONS = frozenset({"engine", "channel", "done"})  # steps whose line stays
 _VERBS = {
     "compile": "compiling",
     "download": "downloading",
@@ -28,7 +27,7 @@ _VERBS = {
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Progress]:
-    """Show events on stderr until the block ends: a moving line on a terminal, one line per new step elsewhere."""
+    """Show events on stderr until the block ends; nothing if `quiet`."""
     if quiet:
         yield lambda _event: None
     elif sys.stderr.isatty():
@@ -39,7 +38,7 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
 
 
 class _Lines:
-    """One line whenever the step changes, so that logs stay short."""
+    """Writes one line whenever the step changes, so that logs stay short."""
 
     def __init__(self) -> None:
         self._last: tuple[str, str] | None = None
@@ -47,7 +46,7 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         text = _sentence(event)
-        fresh = event.step in _STAYS or event.step == "run"
+        fresh = event.step in _DECISIONS or event.step == "run"
         key = (event.step, event.detail if fresh else "")
         if key != self._last and text not in self._said:
             sys.stderr.write(text + "\n")
@@ -75,25 +74,25 @@ def _moving() -> Iterator[Progress]:
 
         def show(event: Event) -> None:
             text = _sentence(event)
-            if event.step in _STAYS:
+            if event.step in _DECISIONS:
                 if text not in said:
                     console.print(text, markup=False, highlight=False)
                     said.add(text)
                 return
             bars.update(task, description=text[: max(20, console.width - 45)], completed=event.done or 0)
-            bars.tasks[0].total = event.total  # update() takes None for "as it was"
+            bars.tasks[0].total = event.total  # update() ignores None
 
         yield show
 
 
 def _sentence(event: Event) -> str:
-    if event.step in _STAYS:
-        return f"{_STAYS[event.step]}: {event.detail}"
+    if event.step in _DECISIONS:
+        return f"{event.step}: {event.detail}"
     return f"{_VERBS.get(event.step, event.step)} {event.detail}".strip()
 
 
 class Clock:
-    """How long something took, for people."""
+    """The time since it was made, for people."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()

@@ -1,63 +1,50 @@
-"""Commands that measure kernels against each other, and draw results: bench, plot."""
+"""Commands that compare kernels and draw results: bench, plot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mambakernels.cli import tables
+import mambakernels
+from mambakernels.cli import bars, tables
 from mambakernels.cli.app import AsJson, Quiet, app, print_json
 
 if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
-    from mambakernels.plots import Theme
 
 _INTERRUPTED = 130
-
-
-class Format(str, Enum):
-    """Kinds of picture files."""
-
-    png = "png"
-    pdf = "pdf"
-    svg = "svg"
 
 
 @app.command()
 def bench(
     *,
-    kernels: Annotated[str, typer.Option("--kernels", "-k", help="Kernels, the one to compare with first: a,b,c.")],
-    ops: Annotated[str, typer.Option("--ops", help="Operations: gemm,svd.")] = "gemm,solve,svd",
-    sizes: Annotated[str, typer.Option("--sizes", help="256,512 or 256:4096:log2 or 100:500:100.")] = "256",
-    dtypes: Annotated[str, typer.Option("--dtypes", help="float32,float64,complex64,complex128.")] = "float64",
-    threads: Annotated[
-        str,
-        typer.Option("--threads", help="Thread counts: 1,2 (0: as the libraries choose). By default as registered."),
-    ] = "",
-    budget: Annotated[float, typer.Option("--budget", help="Seconds for everything.")] = 60.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of numbers, and of the order of measuring.")] = 0,
-    save: Annotated[Path | None, typer.Option("--save", help="A .parquet or .json file for the measurements.")] = None,
-    against: Annotated[Path | None, typer.Option("--against", help="A saved file to compare with.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Compare with what is not comparable.")] = False,
+    kernels: Annotated[
+        str, typer.Option("--kernels", "-k", help="Kernels, such as a,b,c; the others are compared with the first.")
+    ],
+    operations: Annotated[str, typer.Option(help="Operations, such as gemm,svd.")] = "gemm,solve,svd",
+    sizes: Annotated[str, typer.Option(help="256,512 or 256:4096:log2 or 100:500:100.")] = "256",
+    dtypes: Annotated[str, typer.Option(help="Any of float32,float64,complex64,complex128.")] = "float64",
+    threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2; by default as registered.")] = "",
+    budget: Annotated[float, typer.Option(help="Seconds for the whole comparison.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="The seed of the numbers and of the order of measuring.")] = 0,
+    save: Annotated[Path | None, typer.Option(help="A .parquet or .json file for the measurements.")] = None,
+    against: Annotated[Path | None, typer.Option(help="A saved file to compare with.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare even with a file that is not comparable.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure operations on several kernels in rounds, and say which is faster, how surely, and why.
+    """Compare kernels: which is faster, how surely, and why. Operations are measured in rounds, in all kernels in turn.
 
-    The exit status is 1 if a result is wrong, another library or other threads ran than asked for, or something became
-    slower than in the saved comparison.
+    The exit status is 1 if a result is wrong, if another library or thread count ran than requested, or if something
+    became slower than in the saved comparison.
     """
-    import mambakernels
-    from mambakernels.cli import bars
-
     with bars.progress(quiet=quiet or as_json) as progress:
-        found: Comparison = mambakernels.bench(
+        found = mambakernels.bench(
             _words(kernels),
-            operations=_words(ops),
+            operations=_words(operations),
             sizes=sizes,
             dtypes=_words(dtypes),
             threads=threads,
@@ -82,19 +69,16 @@ def bench(
 def plot(
     sources: Annotated[list[str], typer.Argument(help="A file of collect or bench, or executed notebooks.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the pictures.")] = Path(),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the figures.")] = Path(),
     figure: Annotated[
         list[str] | None,
-        typer.Option(help="gflops, ratios, threads, roofline, accuracy, paths or summary; may be given again."),
+        typer.Option(help="gflops, ratios, threads, roofline, accuracy, paths or summary; repeat for several."),
     ] = None,
-    dark: Annotated[bool, typer.Option("--dark", help="For dark pages.")] = False,
-    form: Annotated[Format, typer.Option("--format", help="What kind of file.")] = Format.png,
+    theme: Annotated[Literal["light", "dark"], typer.Option(help="The page that the figures are for.")] = "light",
+    format: Annotated[Literal["png", "pdf", "svg"], typer.Option(help="The kind of file.")] = "png",  # noqa: A002
 ) -> None:
-    """Draw results: rates by size, ratios, threads, roofline, accuracy, code paths, and all of it on a page."""
-    import mambakernels
-
-    theme: Theme = "dark" if dark else "light"
-    drawn = mambakernels.plot(*sources, output=output, figures=figure or (), theme=theme, format=form.value)
+    """Draw results as figures. There are seven: see --figure."""
+    drawn = mambakernels.plot(*sources, output=output, figures=figure or (), theme=theme, format=format)
     for file in drawn.files.values():
         typer.echo(str(file))
     for name, why in drawn.left_out.items():
@@ -173,7 +157,7 @@ def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _threads(asked: int | None, used: int | None) -> str:
-    """Write the threads asked for, and those used where that is something else."""
+    """Return the requested threads, and the used ones where they differ."""
     if not asked or used is None or asked == used:
         return _or_dash(asked or used, "{}")
     return f"{asked} ({used} used)"

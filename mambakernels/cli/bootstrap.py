@@ -33,7 +33,7 @@ def bootstrap(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download and verify micromamba, once; or verify or remove the installed one."""
+    """Download and verify micromamba. Does nothing if it is installed; --check verifies it, --remove removes it."""
     if check and remove:
         raise typer.BadParameter("--check and --remove exclude each other")
     if remove:

@@ -45,5 +45,5 @@ def channel_list(*, as_json: AsJson = False, root: RootOption = None) -> None:
 
 @channel_app.command("clean")
 def channel_clean(*, root: RootOption = None) -> None:
-    """Remove the wheels channel and the package cache; environments keep working."""
+    """Remove the wheels channel and the package cache. Environments keep working."""
     typer.echo(f"Freed {size(mambakernels.channel.clean(root=root))}.")

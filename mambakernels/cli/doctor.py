@@ -1,7 +1,8 @@
-"""The doctor command: what is wrong with kernels and environments, and repairs."""
+"""The command that reports what is wrong with kernels and environments, and repairs what is safe: doctor."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from textwrap import indent
@@ -9,16 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mambakernels.cli.app import (
-    AsJson,
-    EngineChoice,
-    EngineOption,
-    Quiet,
-    RootOption,
-    app,
-    plain,
-    print_json,
-)
+import mambakernels
+from mambakernels.cli import bars
+from mambakernels.cli.app import AsJson, EngineOption, Quiet, RootOption, app, counted, plain, print_json
 
 if TYPE_CHECKING:
     from mambakernels.doctor import Examination, Finding, Repair
@@ -26,26 +20,24 @@ if TYPE_CHECKING:
 
 @app.command()
 def doctor(
-    names: Annotated[list[str] | None, typer.Argument(help="Kernels or environments; these are started too.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Kernels or environments; their kernels are started too.")
+    ] = None,
     *,
     start: Annotated[bool, typer.Option("--start", help="Start every kernel as well.")] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Repair what is safe to repair.")] = False,
-    engine: EngineOption = EngineChoice.auto,
+    fix: Annotated[bool, typer.Option("--fix", help="Carry out the repairs that are safe.")] = False,
+    engine: EngineOption = "auto",
     root: RootOption = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is wrong with kernels and environments, why it matters, and the command that repairs it.
+    """Find what is wrong with kernels and environments.
 
-    The exit status is 1 if an error or a warning is left.
+    Each finding has its reason and the command that repairs it. The exit status is 1 while an error or a warning
+    is left.
     """
-    import mambakernels
-    from mambakernels.cli import bars
-
     with bars.progress(quiet=quiet or as_json) as progress:
-        found = mambakernels.doctor(
-            *names or (), start=start, fix=fix, engine=engine.value, root=root, progress=progress
-        )
+        found = mambakernels.doctor(*names or (), start=start, fix=fix, engine=engine, root=root, progress=progress)
     if as_json:
         for line in _repaired(found.repairs):
             typer.echo(line, err=True)
@@ -77,13 +69,10 @@ def _title(finding: Finding) -> str:
 
 
 def _summary(found: Examination) -> Iterator[str]:
-    counts = {
-        severity: sum(finding.severity == severity for finding in found.findings)
-        for severity in ("error", "warning", "note")
-    }
-    shown = [f"{count} {severity}{'s' * (count != 1)}" for severity, count in counts.items() if count]
-    looked = f"{found.kernels} kernel{'s' * (found.kernels != 1)} examined: {', '.join(shown) or 'nothing to report'}."
-    yield f"\n{looked}" if found.findings else looked
+    counts = Counter(finding.severity for finding in found.findings)
+    shown = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts[severity]]
+    examined = f"{counted(found.kernels, 'kernel')} examined: {', '.join(shown) or 'nothing to report'}."
+    yield f"\n{examined}" if found.findings else examined
     if any(finding.fixable for finding in found.findings) and not found.repairs:
         yield "To repair what is safe: mambakernels doctor --fix"
     if not found.started:

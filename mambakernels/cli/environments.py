@@ -48,12 +48,9 @@ def create(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make an environment and register it as a Jupyter kernel; an existing one with the same specs stays as it is."""
+    """Make an environment and register its kernels. An existing one with the same specs stays as it is."""
     words = [word for word in (name, *(specs or ())) if word]
-    if words and prefix is None:
-        name = words.pop(0)
-    else:
-        name = ""
+    name = words.pop(0) if words and prefix is None else ""
     clock = bars.Clock()
     with bars.progress(quiet=quiet) as progress:
         if dry_run:
@@ -102,7 +99,7 @@ def remove(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Remove environments together with their kernels; if one of the names is wrong, remove nothing."""
+    """Remove environments and their kernels. If one of the names is wrong, nothing is removed."""
     for name in names:
         mambakernels.get(name, root=root)
     for name in names:
@@ -120,7 +117,7 @@ def clone(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make another environment with the same packages, files and kernels."""
+    """Copy an environment: its packages, files and kernels."""
     with bars.progress(quiet=quiet) as progress:
         _show_made(mambakernels.clone(name, target, engine=engine, root=root, progress=progress))
 
@@ -134,7 +131,7 @@ def rename(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Give an environment another name; its kernels go with it."""
+    """Give an environment another name, with its kernels."""
     with bars.progress(quiet=quiet) as progress:
         _show_made(mambakernels.rename(name, target, engine=engine, root=root, progress=progress))
 
@@ -149,7 +146,7 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare an environment's files with the hashes that its packages recorded; exit status 1 if any differ."""
+    """Compare an environment's files with their hashes. The exit status is 1 if any differ."""
     with bars.progress(quiet=quiet or as_json) as progress:
         found = mambakernels.verify(name, repair=repair, engine=engine, root=root, progress=progress)
     if as_json:
@@ -165,7 +162,7 @@ def verify(
 
 @app.command()
 def clean(*, dry_run: DryRun = False, root: RootOption = None, quiet: Quiet = False) -> None:
-    """Delete the package cache and the leftovers of killed processes; environments keep working."""
+    """Delete the package cache and leftovers. Environments keep working."""
     with bars.progress(quiet=quiet) as progress:
         found = mambakernels.clean(dry_run=dry_run, root=root, progress=progress)
     for item in found:
@@ -181,7 +178,7 @@ def info(
     as_json: AsJson = False,
     root: RootOption = None,
 ) -> None:
-    """Describe an environment; without a name, the places, engine and channels that mambakernels uses here."""
+    """Describe an environment, or this installation. That is its folders, engine, channels and BLAS libraries."""
     facts = mambakernels.describe(name, root=root) if name else mambakernels.info(root=root)
     if as_json:
         print_json(facts)

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mambakernels.cli import tables
-from mambakernels.cli.app import (
-    AsJson,
-    DryRun,
-    NameArgument,
-    Quiet,
-    RootOption,
-    app,
-    assignment,
-    plain,
-    print_json,
-)
+import mambakernels
+from mambakernels.cli import bars, tables
+from mambakernels.cli.app import AsJson, DryRun, NameArgument, Quiet, RootOption, app, counted, plain, print_json
 
 if TYPE_CHECKING:
     from mambakernels.kernels import KernelSpec
@@ -27,9 +18,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def kernels(*, as_json: AsJson = False, root: RootOption = None) -> None:
-    """List the kernels that mambakernels registered, those of an environment together."""
-    import mambakernels
-
+    """List the registered kernels, by environment."""
     found = mambakernels.kernels.list(root=root)
     if as_json:
         print_json([plain(item) for item in found])
@@ -45,48 +34,49 @@ def kernels(*, as_json: AsJson = False, root: RootOption = None) -> None:
         )
         for item in found
     ]
-    tables.print_table(
-        ("environment", "kernel", "display name", "settings", "working", "Jupyter folder"),
-        rows,
-        empty="There are no kernels yet.",
-    )
+    header = ("environment", "kernel", "display name", "settings", "working", "Jupyter folder")
+    tables.print_table(header, rows, empty="There are no kernels yet.")
 
 
 @app.command()
 def register(
     name: NameArgument,
     *,
-    kernel: Annotated[str | None, typer.Option(help="The kernel's name, if not the environment's.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="The kernel's name; by default the environment's.")] = None,
     display_name: Annotated[
-        str | None, typer.Option(help="What the launcher shows, also with {environment} {language} {version} {blas}.")
+        str | None,
+        typer.Option(help="The name that Jupyter shows; fields: {environment} {language} {version} {blas} {variant}."),
     ] = None,
-    variant: Annotated[str | None, typer.Option(help="Another kernel of it, called NAME-VARIANT.")] = None,
-    env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE to set in the kernel; may be given again.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Another kernel of the environment: NAME-VARIANT.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A variable of the kernel; repeat for several."),
+    ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="How many threads NumPy and the like may use; 0 leaves it to them.", min=0)
+        int | None, typer.Option(help="Threads of NumPy and other numeric libraries; 0 leaves them alone.", min=0)
     ] = None,
-    user: Annotated[bool, typer.Option("--user", help="For you: your Jupyter folder (default).")] = False,
-    sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="For this Python's Jupyter.")] = False,
+    user: Annotated[bool, typer.Option("--user", help="In your Jupyter folder; the default.")] = False,
+    sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="In the Jupyter folder of this Python.")] = False,
     prefix: Annotated[
-        str | None, typer.Option(help="For the Jupyter of an installation: PREFIX/share/jupyter.")
+        str | None, typer.Option(help="In the Jupyter folder of an installation: PREFIX/share/jupyter.")
     ] = None,
-    jupyter: Annotated[str | None, typer.Option(help="To a folder that JUPYTER_PATH names, of a project.")] = None,
-    add_ipykernel: Annotated[bool, typer.Option("--add-ipykernel", help="Install it if there is no kernel.")] = False,
+    jupyter: Annotated[
+        str | None, typer.Option(help="In this Jupyter folder, such as a project's that JUPYTER_PATH names.")
+    ] = None,
+    add_ipykernel: Annotated[
+        bool, typer.Option("--add-ipykernel", help="Install ipykernel if the environment has no kernel.")
+    ] = False,
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Register an environment's kernels with Jupyter; again after its activation changed."""
-    import mambakernels
-    from mambakernels.cli import bars
-
-    variables = dict(assignment(item) for item in env or ())
+    """Register an environment's kernels with Jupyter. Do it again when its activation has changed."""
     with bars.progress(quiet=quiet) as progress:
         found = mambakernels.kernels.register(
             name,
             kernel=kernel,
             display_name=display_name,
             variant=variant,
-            env=variables,
+            env=dict(_assignment(item) for item in env or ()),
             threads=threads,
             jupyter=_chosen(user=user, sys_prefix=sys_prefix, prefix=prefix, jupyter=jupyter),
             add_ipykernel=add_ipykernel,
@@ -95,18 +85,17 @@ def register(
         )
     for spec in found:
         typer.echo("\n".join(filter(None, (f"{spec.name}: {spec.display_name}", _settings(spec), str(spec.path)))))
-    _tell_if_unseen(found)
+    _warn_if_unseen(found)
 
 
 @app.command()
 def unregister(
-    names: list[str],
+    names: Annotated[list[str], typer.Argument(help="Names of kernels.")],
     *,
     jupyter: Annotated[str | None, typer.Option(help="Only in this Jupyter folder.")] = None,
     root: RootOption = None,
 ) -> None:
-    """Remove kernels that mambakernels registered; their environments stay."""
-    import mambakernels
+    """Remove registered kernels. Their environments stay."""
     from mambakernels.kernels import folders
 
     only = None if jupyter is None else folders.named(jupyter)
@@ -121,9 +110,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove them without asking.")] = False,
     root: RootOption = None,
 ) -> None:
-    """Show the kernels of mambakernels whose environment is gone, and remove them if that is confirmed."""
-    import mambakernels
-
+    """Remove kernels whose environment is gone. They are shown first, and you confirm."""
     found = mambakernels.kernels.prune(dry_run=True, root=root)
     rows = [(item.name, item.display_name, f"{item.prefix} is gone", str(item.path)) for item in found]
     tables.print_table(("kernel", "display name", "why", "kernelspec"), rows, empty="Nothing to remove.")
@@ -136,8 +123,15 @@ def prune(
         typer.echo(f"Removed {spec.name}.")
 
 
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def _chosen(*, user: bool, sys_prefix: bool, prefix: str | None, jupyter: str | None) -> str | Path:
-    """Return the Jupyter folder that one of the options names."""
+    """Return the Jupyter folder that the options name; at most one of them may be given."""
     from mambakernels.kernels import folders
 
     given: list[str | Path] = [
@@ -153,15 +147,15 @@ def _chosen(*, user: bool, sys_prefix: bool, prefix: str | None, jupyter: str | 
 
 
 def _settings(spec: KernelSpec) -> str:
-    """Return what tells a kernel from a plain one: its threads and variables."""
-    counts = {spec.threads: "as asked", spec.limit: spec.limited_by}
-    threads = [f"{count} thread{'s' * (count != 1)} ({why})" for count, why in counts.items() if count]
+    """Return the threads and variables that the kernel sets."""
+    counts = {spec.threads: "as requested", spec.limit: spec.limited_by}
+    threads = [f"{counted(count, 'thread')} ({why})" for count, why in counts.items() if count]
     return ", ".join([*threads, *(f"{name}={value}" for name, value in spec.variables.items())])
 
 
-def _tell_if_unseen(found: list[KernelSpec]) -> None:
+def _warn_if_unseen(found: list[KernelSpec]) -> None:
     from mambakernels.kernels import folders
 
     for folder in dict.fromkeys(spec.jupyter for spec in found):
         if folder not in folders.searched():
-            typer.echo(f"Jupyter does not look there by itself: JUPYTER_PATH={folder} before it starts.", err=True)
+            typer.echo(f"Jupyter does not search that folder by default; start it with JUPYTER_PATH={folder}", err=True)

@@ -31,7 +31,7 @@ def demo(
     clean: Annotated[bool, typer.Option("--clean", help="Remove the environments and kernels of a demo.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare NumPy on every BLAS available here: environments, kernels, one notebook on all of them, a report."""
+    """Compare NumPy on every BLAS available here. Makes their environments and kernels, and a report."""
     from mambakernels.demo import notebook
 
     if clean:
@@ -57,9 +57,7 @@ def demo(
 def run(
     notebook: Annotated[Path, typer.Argument(help="The notebook to execute; it is not changed.")],
     *,
-    kernel: Annotated[
-        list[str], typer.Option("--kernel", "-k", help="The kernel to run it on; repeat for several.")
-    ],
+    kernel: Annotated[list[str], typer.Option("--kernel", "-k", help="The kernel to run it on; repeat for several.")],
     parameter: ParameterOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(),
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
@@ -67,7 +65,7 @@ def run(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Execute a notebook on each kernel, with parameters, and keep the executed notebooks."""
+    """Execute a notebook on each of several kernels. The executed notebooks are kept."""
     with bars.progress(quiet=quiet or as_json) as progress:
         runs = mambakernels.run(
             notebook,
@@ -93,7 +91,7 @@ def collect(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A .csv or .parquet file to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Collect the measurements of executed notebooks into one table."""
+    """Collect measurements of executed notebooks in a table."""
     frame = mambakernels.collect(*notebooks)
     if output is not None:
         from mambakernels.bench import measurements

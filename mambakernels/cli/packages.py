@@ -36,7 +36,7 @@ def install(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Add packages to an environment, changing as little else as possible."""
+    """Add packages to an environment. As little else as possible changes."""
     with bars.progress(quiet=quiet) as progress:
         change = mambakernels.install(
             name, specs, channel=channel or (), engine=engine, dry_run=dry_run, root=root, progress=progress
@@ -55,7 +55,7 @@ def update(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Bring an environment's packages to the newest versions that its specs allow."""
+    """Update packages as far as the environment's specs allow."""
     with bars.progress(quiet=quiet) as progress:
         change = mambakernels.update(
             name, packages or (), channel=channel or (), engine=engine, dry_run=dry_run, root=root, progress=progress
@@ -73,7 +73,7 @@ def uninstall(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Remove packages from an environment, with the dependencies that only they needed."""
+    """Remove packages from an environment. Dependencies that only they needed go with them."""
     with bars.progress(quiet=quiet) as progress:
         change = mambakernels.uninstall(name, packages, engine=engine, dry_run=dry_run, root=root, progress=progress)
     _show(change, dry_run=dry_run)
@@ -90,7 +90,7 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file to write; by default, print.")] = None,
     root: RootOption = None,
 ) -> None:
-    """Write an environment down: as environment.yml, as an @EXPLICIT file, as a lockfile."""
+    """Export an environment as a file. Formats: environment.yml, @EXPLICIT file, lockfile."""
     from mambakernels.system import files
 
     text = mambakernels.export(name, format=format, root=root)
@@ -116,7 +116,7 @@ def lock(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a lockfile (rattler's format, which pixi reads): exact packages with hashes, for one or more platforms."""
+    """Write a lockfile for one or more platforms. It has exact packages with hashes, in rattler's format (pixi's)."""
     path = output or Path(f"{name or (file.stem if file else 'environment')}.lock")
     with bars.progress(quiet=quiet) as progress:
         locked = mambakernels.lock(

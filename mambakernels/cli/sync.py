@@ -21,7 +21,7 @@ def sync(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make the environments and kernels that a project's kernels.toml declares; list the steps first."""
+    """Make what a project's kernels.toml declares. The steps are listed first."""
     planned = mambakernels.sync(file, dry_run=True, prune=prune, root=root)
     for step in planned.steps:
         typer.echo(str(step))

@@ -1,4 +1,4 @@
-"""Tables on the terminal: whole in a pipe, and never cut off where somebody looks at them."""
+"""Tables on stdout: folded to the width of a terminal, unlimited in a pipe, never cut off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROW_NAME_WIDTH, _CELL_WIDTH = 26, 36  # an operation with its n, and one kernel
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "") -> None:
-    """Print aligned columns, or the sentence `empty` if there are no rows; what is too wide folds, nothing is cut."""
+    """Print aligned columns, or the sentence `empty` if there are no rows; wide cells fold."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -31,7 +31,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, empty: 
 
 
 def print_results(frame: DataFrame) -> None:
-    """Print which library ran in each kernel, each operation's time, rate and ratio to the best, and a verdict."""
+    """Print each kernel's library, each operation's time, rate and ratio to the best, and a verdict."""
     from mambakernels.bench import agreement, summaries
 
     if frame.empty:
@@ -61,14 +61,14 @@ def _console() -> Console:
 
 
 def _side_by_side(kernels: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield as many kernels at a time as fit beside each other."""
+    """Yield the kernels in groups that fit next to each other."""
     fitting = max(1, (_console().width - _ROW_NAME_WIDTH) // _CELL_WIDTH)
     for first in range(0, len(kernels), fitting):
         yield kernels[first : first + fitting]
 
 
 def _shown(column: str, value: Any) -> str:
-    """Return a value as a person reads it: of a file its name, and a dash for what is not known."""
+    """Return a value for people: a file by its name, a dash for an unknown value."""
     if value is None:
         return "-"
     return Path(value).name if column == "library" else str(value)

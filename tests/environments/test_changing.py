@@ -17,6 +17,7 @@ from support.world import World
 import mambakernels
 from mambakernels import errors, kernels
 from mambakernels.activation import capture
+from mambakernels.kernels import registered
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -127,7 +128,7 @@ def test_kernels_that_were_not_activated_anew_are_the_next_time(world: World, mo
     """As if the process had been killed between putting the environment in place and registering."""
     world.create()
     with monkeypatch.context() as patch:
-        patch.setattr(kernels, "refresh", lambda *_: sys.exit(9))
+        patch.setattr(registered, "refresh", lambda *_: sys.exit(9))
         with pytest.raises(SystemExit):
             mambakernels.install("one", ["activating"], **world.options)
     assert "ACTIVATING" not in world.variables("one")

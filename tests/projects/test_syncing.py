@@ -215,7 +215,7 @@ def test_the_command_says_first_what_it_will_do(cli: Cli, beside: Beside) -> Non
     assert done.stdout.splitlines()[4].startswith("Done in ")
     assert cli(*words).stdout == "Nothing to do.\n"
     beside.declare(f"[environments.two]\n{SMALL}\n")
-    said = "Declared no more, and removed with --prune: one\nNothing to do.\n"
+    said = "No longer declared; --prune removes them: one\nNothing to do.\n"
     assert cli(*words).stdout == said
     assert cli(*words, "--prune").stdout.startswith("prune environment one\nDone in ")
 
