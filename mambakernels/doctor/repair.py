@@ -10,7 +10,7 @@ from mambakernels import environments, errors, kernels
 from mambakernels.doctor.prefixes import Prefix
 from mambakernels.doctor.survey import Survey
 from mambakernels.engines import EngineName
-from mambakernels.kernels import KernelSpec
+from mambakernels.kernels import KernelSpec, lifecycle
 from mambakernels.numeric.rules import Finding
 from mambakernels.progress import Event, Progress
 
@@ -84,11 +84,7 @@ def _relink(patient: _Patient) -> None:
 
 def _install(patient: _Patient) -> None:
     prefix = patient.prefix
-    environments.install_specs(
-        prefix.path, ["ipykernel"], root=prefix.root, engine=patient.engine, progress=patient.progress
-    )
-    with environments.held(prefix.path, prefix.root) as environment:
-        kernels.refresh(environment)
+    lifecycle.install(prefix.path, ["ipykernel"], root=prefix.root, engine=patient.engine, progress=patient.progress)
 
 
 def _refresh(patient: _Patient) -> None:

@@ -2,12 +2,14 @@
 
 from mambakernels.environments.changes import (
     Change,
+    Planner,
+    change,
     clone_environment,
     discard_environment,
-    install_specs,
+    installing,
     repair,
-    uninstall_packages,
-    update_packages,
+    uninstalling,
+    updating,
 )
 from mambakernels.environments.cleanup import Cleaned, clean
 from mambakernels.environments.creation import create_environment, solve
@@ -38,7 +40,9 @@ __all__ = [
     "Format",
     "Location",
     "NameOrPath",
+    "Planner",
     "Verification",
+    "change",
     "check_environment_name",
     "clean",
     "clone_environment",
@@ -48,7 +52,7 @@ __all__ = [
     "export",
     "get",
     "held",
-    "install_specs",
+    "installing",
     "list_environments",
     "lock",
     "owned",
@@ -57,8 +61,8 @@ __all__ = [
     "repair",
     "requested",
     "solve",
-    "uninstall_packages",
-    "update_packages",
+    "uninstalling",
+    "updating",
     "verify",
 ]
 list = list_environments  # noqa: A001 (the public name: mambakernels.list)

@@ -5,14 +5,14 @@ So a change is there or it is not; what pip or the user added is taken along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mambakernels import channels, engines, errors
 from mambakernels.channels import Channel
 from mambakernels.engines import EngineName, Package
-from mambakernels.engines.match_spec import dependency_name, name_of
-from mambakernels.environments import staging
+from mambakernels.engines.match_spec import name_of
+from mambakernels.environments import dependencies, staging
 from mambakernels.environments.environment import (
     Environment,
     Location,
@@ -22,10 +22,8 @@ from mambakernels.environments.environment import (
     owned,
     read_environment,
     recover,
-    write_manifest,
 )
 from mambakernels.environments.linker import NUMERIC, Linker, linking
-from mambakernels.environments.spec import is_numeric
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 from mambakernels.system.credentials import public
@@ -61,15 +59,18 @@ class Change:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What an environment shall be asked to be from now on, and which packages that means."""
+    """The specs of a changed environment, and the packages that satisfy them."""
 
     specs: tuple[str, ...]
     packages: tuple[Package, ...]
 
 
-def install_specs(
+Planner = Callable[[Environment, Linker], _Plan]
+
+
+def change(
     name: NameOrPath,
-    specs: Sequence[str],
+    planner: Planner,
     *,
     root: Root,
     channel: str | Sequence[str] = (),
@@ -77,10 +78,24 @@ def install_specs(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Change:
-    """Add match specs to an environment, changing as little else as can be; again with a name, its spec is replaced.
+    """Change an environment as a planner says; raises as `create_environment` does, and then nothing has changed.
 
-    Held first is every package as it is, then only those that were asked for, then none. Raises as
-    `create_environment` does, and the environment is then as it was.
+    `channel` comes before the channels that the environment was made from.
+    """
+    with held(name, root, progress=progress) as environment:
+        chosen = _channels(owned(environment), channel)
+        with linking(environment.place, chosen, engine, progress) as link:
+            plan = planner(environment, link)
+            after = replace(environment, specs=plan.specs, packages=plan.packages, channels=link.urls)
+            if dry_run or after == environment:
+                return Change(environment, after)
+            return Change(environment, _put(environment, after, plan.packages, link))
+
+
+def installing(specs: Sequence[str]) -> Planner:
+    """Plan to add match specs, each in place of an earlier spec of that name, with as few other changes as possible.
+
+    All other packages are held first, then only those that specs name, then none.
     """
     given = [spec.strip() for spec in specs]
     if not given or not all(given):
@@ -92,61 +107,37 @@ def install_specs(
         wanted = (*kept, *(spec for spec in given if spec not in kept))
         return _Plan(wanted, link.solved(wanted, _holding(environment, free=named, specs=wanted)))
 
-    return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
+    return plan
 
 
-def update_packages(
-    name: NameOrPath,
-    names: Sequence[str] = (),
-    *,
-    root: Root,
-    channel: str | Sequence[str] = (),
-    engine: EngineName = "auto",
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Change:
-    """Bring packages, and what they depend on, to the newest versions that the specs allow; by default all.
+def updating(names: Sequence[str] = ()) -> Planner:
+    """Plan the newest versions of packages, by default of all, and of their dependencies, that the specs allow.
 
     Python stays at its minor version unless it is named.
     """
 
     def plan(environment: Environment, link: Linker) -> _Plan:
         _check_installed(environment, names)
-        free = (
-            _closure(_records(environment), names) - {"python"}
-            if names
-            else {item.name for item in environment.packages}
-        )
-        free |= set(names)
-        holding = _holding(environment, free=free - ({"python"} - set(names)), specs=environment.specs)
+        records = _records(environment)
+        free = (dependencies.closure(records, names) if names else records.keys()) - {"python"} | set(names)
+        holding = _holding(environment, free=free, specs=environment.specs)
         return _Plan(environment.specs, link.solved(environment.specs, holding, update=True))
 
-    return _change(name, plan, root=root, channel=channel, engine=engine, dry_run=dry_run, progress=progress)
+    return plan
 
 
-def uninstall_packages(
-    name: NameOrPath,
-    names: Sequence[str],
-    *,
-    root: Root,
-    engine: EngineName = "auto",
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Change:
-    """Take packages out of an environment, with what only they needed; nothing else changes.
-
-    What something else needs is an InvalidRequestError that says what does.
-    """
+def uninstalling(names: Sequence[str]) -> Planner:
+    """Plan to take packages out with all that only they needed; InvalidRequestError if another package needs them."""
 
     def plan(environment: Environment, link: Linker) -> _Plan:
         del link
         _check_installed(environment, names)
         specs = tuple(spec for spec in environment.specs if name_of(spec) not in names)
         records = _records(environment)
-        kept = _needed(environment, records, specs, names)
+        kept = dependencies.remaining(environment, records, set(map(name_of, specs)), names)
         return _Plan(specs, tuple(package for package in records.values() if package.name in kept))
 
-    return _change(name, plan, root=root, channel=(), engine=engine, dry_run=dry_run, progress=progress)
+    return plan
 
 
 def repair(
@@ -194,39 +185,12 @@ def discard_environment(environment: Environment) -> None:
     staging.discard_folder(owned(environment).prefix, environment.root)
 
 
-def _change(
-    name: NameOrPath,
-    plan: Callable[[Environment, Linker], _Plan],
-    *,
-    root: Root,
-    channel: str | Sequence[str],
-    engine: EngineName,
-    dry_run: bool,
-    progress: Progress,
-) -> Change:
-    with held(name, root, progress=progress) as environment:
-        chosen = _channels(owned(environment), channel)
-        with linking(environment.place, chosen, engine, progress) as link:
-            planned = plan(environment, link)
-            after = replace(environment, specs=planned.specs, packages=planned.packages, channels=link.urls)
-            if dry_run or after == environment:
-                return Change(environment, after)
-            return Change(environment, _put(environment, after, planned.packages, link))
-
-
 def _put(old: Environment, new: Environment, packages: Sequence[Package], link: Linker) -> Environment:
     """Link the packages and put them in the place of `new`, with what no package brought to `old`."""
     staging.check_carriable(old, [package.name for package in packages])
     linked = link.exactly(packages)
     staging.carry_over(old, link.folder, new.place)
-    write_manifest(link.folder, replace(new, packages=linked), link.engine)
-    if old.prefix == new.prefix:
-        staging.replace(link.folder, new.place)
-    else:
-        link.folder.rename(new.prefix)
-    found = read_environment(new.place)
-    assert found is not None
-    return found
+    return staging.settle(link.folder, replace(new, packages=linked), link.engine)
 
 
 def _clone_mark(environment: Environment) -> str:
@@ -282,54 +246,6 @@ def _check_installed(environment: Environment, names: Sequence[str]) -> None:
                 where=str(environment.prefix),
                 next_step=f"mambakernels info {environment.name} lists them; names only, without versions.",
             )
-
-
-def _depends(package: Package) -> set[str]:
-    return set(map(dependency_name, package.record.get("depends", ())))
-
-
-def _closure(records: Mapping[str, Package], names: Collection[str]) -> set[str]:
-    """Return the names, and all they depend on."""
-    reached: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in records and name not in reached:
-            reached.add(name)
-            waiting += _depends(records[name])
-    return reached
-
-
-def _needed(
-    environment: Environment, records: Mapping[str, Package], specs: Sequence[str], names: Sequence[str]
-) -> set[str]:
-    """Return what stays when packages go; InvalidRequestError if one of them is needed by what stays."""
-    roots = {name_of(spec) for spec in specs}
-    if not any(name in roots for name in records) or "ipykernel" in names:
-        raise errors.InvalidRequestError(
-            f"Without {', '.join(names)}, {environment.name!r} would be no kernel any more.",
-            next_step=f"Remove the whole environment: mambakernels remove {environment.name}",
-        )
-    if is_numeric([*(_closure(records, roots) - set(names))]):
-        roots.add(NUMERIC)
-    orphans = _closure(records, names) - set(names)
-    independent = records.keys() - orphans - set(names) - {NUMERIC}
-    kept = _closure(records, {*roots, *(independent & _without_parents(records, names))})
-    for name in names:
-        if name in kept:
-            users = sorted(other for other in kept if name in _depends(records[other]))
-            raise errors.InvalidRequestError(
-                f"{name} is needed by {', '.join(users)}.",
-                where=str(environment.prefix),
-                next_step="Take those out as well, or leave it.",
-            )
-    return kept
-
-
-def _without_parents(records: Mapping[str, Package], gone: Sequence[str]) -> set[str]:
-    """Return the packages that nothing depends on, which somebody must have wanted."""
-    children = {child for package in records.values() for child in _depends(package)}
-    return set(records) - children - set(gone)
 
 
 def _without(some: Sequence[Package], others: Sequence[Package]) -> tuple[Package, ...]:

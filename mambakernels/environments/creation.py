@@ -9,7 +9,7 @@ from pathlib import Path
 from mambakernels import channels, errors
 from mambakernels.engines import Engine, EngineName, Package
 from mambakernels.environments import staging
-from mambakernels.environments.environment import Environment, Location, read_environment, recover, write_manifest
+from mambakernels.environments.environment import Environment, Location, read_environment, recover
 from mambakernels.environments.linker import linking
 from mambakernels.environments.pip_requirements import install_with_pip
 from mambakernels.environments.spec import EnvironmentSpec, requested
@@ -109,14 +109,7 @@ def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progres
             variables=spec.variables,
             declared_in=spec.declared_in,
         )
-        write_manifest(link.folder, made, link.engine)
-        if place.prefix.exists():
-            staging.replace(link.folder, place)
-        else:
-            link.folder.rename(place.prefix)
-    found = read_environment(place)
-    assert found is not None
-    return found
+        return staging.settle(link.folder, made, link.engine)
 
 
 def _set_variables(prefix: Path, variables: Mapping[str, str]) -> None:

@@ -15,9 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mambakernels import errors
-from mambakernels.engines import Package
+from mambakernels.engines import Engine, Package
 from mambakernels.engines.bytecode import compile_modules
-from mambakernels.environments.environment import MANIFEST, Environment, Location
+from mambakernels.environments.environment import (
+    MANIFEST,
+    Environment,
+    Location,
+    read_environment,
+    write_manifest,
+)
 from mambakernels.paths import Root
 from mambakernels.system.locks import locked, nobody_using_packages
 
@@ -51,6 +57,18 @@ def replace(folder: Path, place: Location) -> None:
             old.rename(place.prefix)
         elif old.exists():
             discard_folder(old, place.root)
+
+
+def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
+    """Complete a staged folder with its manifest, put it in its place, and return the environment that is now there."""
+    write_manifest(folder, made, engine)
+    if made.prefix.exists():
+        replace(folder, made.place)
+    else:
+        folder.rename(made.prefix)
+    found = read_environment(made.place)
+    assert found is not None
+    return found
 
 
 def discard_folder(folder: Path, root: Root) -> None:

@@ -77,11 +77,7 @@ def install(
     `channel` is where to look, by default where the environment came from. Raises as `create` does; the environment
     is then as it was, as it is after an interruption.
     """
-    place = Root.find(root)
-    change = environments.install_specs(
-        name, specs, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
-    )
-    return change if dry_run else _refreshed(change, name, place)
+    return _changed(name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress)
 
 
 @errors.translated
@@ -99,11 +95,7 @@ def update(
 
     Python stays at its minor version unless it is named. Raises as `install` does.
     """
-    place = Root.find(root)
-    change = environments.update_packages(
-        name, names, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
-    )
-    return change if dry_run else _refreshed(change, name, place)
+    return _changed(name, environments.updating(names), channel, engine, root, dry_run=dry_run, progress=progress)
 
 
 @errors.translated
@@ -117,9 +109,7 @@ def uninstall(
     progress: Progress = silent,
 ) -> Change:
     """Take packages out of an environment, with what only they needed; InvalidRequestError if others need them."""
-    place = Root.find(root)
-    change = environments.uninstall_packages(name, names, root=place, engine=engine, dry_run=dry_run, progress=progress)
-    return change if dry_run else _refreshed(change, name, place)
+    return _changed(name, environments.uninstalling(names), (), engine, root, dry_run=dry_run, progress=progress)
 
 
 @errors.translated
@@ -225,7 +215,7 @@ def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
     environment = environments.get(name, root)
     if not has_kernel(environment):
         environments.owned(environment)
-        environments.install_specs(name, ["ipykernel"], root=root, progress=progress)
+        environments.change(name, environments.installing(["ipykernel"]), root=root, progress=progress)
 
 
 def _registered(environment: Environment) -> None:
@@ -238,8 +228,22 @@ def _registered(environment: Environment) -> None:
         raise
 
 
-def _refreshed(change: Change, name: PathLike, root: Root) -> Change:
-    """Activate the kernels anew, also if nothing has changed now: a call before may have been killed."""
-    with environments.held(name, root) as environment:
-        registered.refresh(environment)
+def _changed(
+    name: PathLike,
+    planner: environments.Planner,
+    channel: str | Sequence[str],
+    engine: EngineName,
+    root: PathLike | None,
+    *,
+    dry_run: bool,
+    progress: Progress,
+) -> Change:
+    """Change an environment, then activate its kernels again, also if nothing changed: a call before may have died."""
+    place = Root.find(root)
+    change = environments.change(
+        name, planner, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
+    )
+    if not dry_run:
+        with environments.held(name, place) as environment:
+            registered.refresh(environment)
     return change

@@ -15,7 +15,7 @@ from mambakernels import channels, environments, errors, kernels
 from mambakernels.activation import capture
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import Environment, EnvironmentSpec
-from mambakernels.kernels import KernelSpec, command_lines, registration
+from mambakernels.kernels import KernelSpec, command_lines, lifecycle, registration
 from mambakernels.paths import PathLike, Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.projects import kernels_toml
@@ -271,9 +271,7 @@ def _perform(steps: Sequence[SyncStep], project: Project, root: Root, progress: 
 
 def _install(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     engine = project.environment(step.name).engine
-    environments.install_specs(step.name, step.specs, root=root, engine=engine, progress=progress)
-    with environments.held(step.name, root) as environment:
-        kernels.refresh(environment)
+    lifecycle.install(step.name, step.specs, engine=engine, root=root, progress=progress)
 
 
 def _register(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
