@@ -1,4 +1,4 @@
-"""Operations without BLAS, as data: kernels that differ only in their BLAS must agree on them.
+"""The controls, as data: operations without BLAS, on which kernels that differ only in their BLAS must agree.
 
 A Fourier transform counts by the FFTW project's convention: 2.5 N log2 N flops for real numbers, 5 N log2 N for complex
 ones.

@@ -1,8 +1,8 @@
-"""How far a computed sum of products is from the true one, which is found here without rounding.
+"""The distance of a computed sum of products from the true one, found without rounding.
 
 A product of two doubles is the sum of two doubles. The leading bits of many numbers can be cut off at one place, so far
-to the left that adding what is cut off rounds nothing, in whatever order. `math.fsum` adds the few sums that are left.
-All of it is elementwise arithmetic and sums of NumPy's own: no BLAS takes part.
+to the left that adding the parts cut off rounds nothing, in any order. `math.fsum` adds the few sums that remain.
+All of it is elementwise arithmetic and NumPy's sums: no BLAS takes part.
 
 Source: T. J. Dekker, "A floating-point technique for extending the available precision", Numerische Mathematik 18,
 1971; S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation", SIAM J. Sci. Comput. 31, 2008.
@@ -19,12 +19,12 @@ import numpy as np
 from mambakernels.numeric.residuals import Array
 
 Sum = tuple[Array, Array, Any]
-"""Vectors x and y (n each), and what the sum of x times y came out as."""
+"""Vectors x and y (n each), and the computed sum of x times y."""
 
 _ENTRIES = 4
 _BLOCK_BITS = 14
 _BLOCK = 2**_BLOCK_BITS  # numbers at a time: their intermediates stay in the processor's cache
-_CUTS = 2  # what is left then is below 2⁻⁷⁶ of the largest, and adding it may round
+_CUTS = 2  # the rest is then below 2⁻⁷⁶ of the largest, and adding it may round
 _SPLITTER = 2.0**27 + 1
 
 
@@ -48,7 +48,7 @@ def of_number(_rng: np.random.Generator, x: Array, y: Array, s: Any) -> Iterator
 def error(x: Array, y: Array, s: Any) -> float:
     """Return by how much s differs from the true sum of x times y (n each), relative to the sum of |x| |y|.
 
-    In units of the dtype's eps: a sum that was rounded only once, at its end, is off by 0.5 at most.
+    In units of the dtype's eps: a sum that is rounded only once, at its end, is off by 0.5 at most.
     """
     scale = np.einsum("i,i->", np.abs(x), np.abs(y), dtype=np.float64, optimize=False)
     distance = math.hypot(*_distances(x, y, s))
@@ -70,7 +70,7 @@ def _distance(s: Any, *factors: tuple[Array, Array]) -> float:
 
 
 def _parts(x: Array, y: Array) -> Iterator[float]:
-    """Yield few numbers that add up to the sum of x times y."""
+    """Yield a few numbers that add up to the sum of x times y."""
     for start in range(0, len(x), _BLOCK):
         a, b = (vector[start : start + _BLOCK].astype(np.float64) for vector in (x, y))
         products = a * b
@@ -80,7 +80,7 @@ def _parts(x: Array, y: Array) -> Iterator[float]:
 
 
 def _sums(values: Array) -> Iterator[float]:
-    """Yield few numbers that add up to the sum of the values, of which there are `_BLOCK` at most."""
+    """Yield a few numbers that add up to the sum of at most `_BLOCK` values."""
     for _ in range(_CUTS):
         cut = np.ldexp(1.0, int(np.frexp(np.abs(values).max())[1]) + _BLOCK_BITS + 1)
         leading = (values + cut) - cut

@@ -1,4 +1,4 @@
-"""Tables for people: plain text, and HTML that any theme can show."""
+"""Tables as plain text and as HTML that any theme can show, and numbers as text."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def text_table(header: Row, rows: Sequence[Row]) -> str:
 
 
 def html_table(header: Row, rows: Sequence[Row], caption: str = "", marked: Sequence[int] = ()) -> str:
-    """Return the rows as an HTML table; rows whose index is `marked` are set in the theme's colour for errors.
+    """Return the rows as an HTML table; rows whose index is `marked` have the theme's colour for errors.
 
-    It brings no colours of its own but one fallback, and no external resources, so it reads in light and dark.
+    It sets no other colours and needs no external resources, so it reads in light and dark.
     """
     numeric = [_is_numeric(column) for column in zip(*rows, strict=True)] if rows else [False] * len(header)
     sides = ["right" if is_number else "left" for is_number in numeric]

@@ -1,4 +1,4 @@
-"""What samples tell without assuming a distribution: an interval for the median, and whether they drift."""
+"""Statistics of samples that assume no distribution: an interval for the median, drift, and trend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Interval:
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the narrowest interval between order statistics that covers the median with at least that `confidence`.
 
-    Fewer than six samples cannot reach 95 %: then it is their whole range, with the coverage that this has. The r-th
+    Fewer than six samples cannot reach 95 %: then the interval is their whole range, with the coverage it has. The r-th
     smallest and the r-th largest of n independent samples miss the median with probability 2 P(Binomial(n, 1/2) < r).
     """
     ordered, n = sorted(samples), len(samples)
@@ -55,7 +55,7 @@ def trend_probability(samples: Sequence[float]) -> float:
 
 
 def _coverages(n: int) -> Iterator[float]:
-    """Yield how surely the median lies between the smallest and largest of n samples, the second of each, and so on."""
+    """Yield the coverage between the smallest and largest of n samples, then between the second of each, and so on."""
     missed, ways = 0, 1
     for trimmed in range((n + 1) // 2):
         missed += ways

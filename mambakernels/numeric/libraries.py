@@ -1,4 +1,4 @@
-"""The BLAS libraries as data: how each is recognised, and how each is asked for its version, code path and threads."""
+"""The BLAS libraries as data: how to recognise each, and how to ask it for its version, code path and threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPENBLAS_LAYERS = {0: "disabled", 1: "pthreads", 2: "openmp"}
 
 @dataclass(frozen=True)
 class Details:
-    """What a library says of itself; None where it does not say."""
+    """Facts a library reports about itself; None for those it does not report."""
 
     version: str | None = None
     architecture: str | None = None
@@ -32,7 +32,7 @@ class Details:
 
 @dataclass(frozen=True)
 class Vendor:
-    """One BLAS library: a function that only it has, what its files are called, and how to ask it."""
+    """One BLAS library: a function that only it has, a pattern of its files' names, and how to ask it for details."""
 
     name: str
     marker: str | None
@@ -51,25 +51,25 @@ def openmp_runtimes(files: Sequence[str]) -> tuple[str, ...]:
 
 
 def identify_blas(file: str) -> Vendor | None:
-    """Tell whose BLAS a mapped file is; a thin wrapper around another library counts as that library."""
+    """Return the vendor of a mapped BLAS file; a thin wrapper around another library counts as that library."""
     exports = Exports(file)
     return _by_own_marker(file, exports) or _by_path(file) or _by_any_marker(exports) or _if_netlib(file)
 
 
 def identify_lapack(file: str) -> Vendor | None:
-    """Tell whose LAPACK a mapped file is; whichever BLAS netlib's LAPACK calls, it remains netlib's."""
+    """Return the vendor of a mapped LAPACK file; netlib's LAPACK remains netlib's, whichever BLAS it calls."""
     return _by_own_marker(file, Exports(file)) or _by_path(file) or _if_netlib(file)
 
 
 def is_proven(vendor: Vendor, file: str, mapped: Sequence[str]) -> bool | None:
-    """Tell whether a library that is called a vendor's has, itself or beside it, the function that only this one has.
+    """Return whether a library, or another mapped file of its vendor, has the function that only this vendor has.
 
-    None where there is no such function. MKL keeps it in another of its files than the products.
+    None if the vendor has no such function. MKL keeps it in a different file from the products.
     """
     if vendor.marker is None:
         return None
-    beside = [other for other in mapped if vendor.path.search(other)]
-    return any(Exports(candidate).find(vendor.marker) is not None for candidate in (file, *beside))
+    others = [other for other in mapped if vendor.path.search(other)]
+    return any(Exports(candidate).find(vendor.marker) is not None for candidate in (file, *others))
 
 
 def _by_own_marker(file: str, exports: Exports) -> Vendor | None:
@@ -130,7 +130,7 @@ def _blis(exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:
     return Details(
         version=_text(exports, "bli_info_get_version_str"),
         architecture=architecture,
-        # It answers -1 as long as nobody set a number, and then uses one thread.
+        # BLIS answers -1 until a number is set, and then uses one thread.
         threads=max(1, exports.call("bli_thread_get_num_threads", ctypes.c_int64) or 1),
         threading_layer=enabled[0] if enabled else "disabled",
     )
@@ -155,11 +155,11 @@ def _lapack_version(exports: Exports) -> str | None:
     return ".".join(str(part.value) for part in parts)
 
 
-def _accelerate(_exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:  # not run here: no such machine
-    return Details(version=platform.mac_ver()[0] or None)  # it comes with macOS and has no other version
+def _accelerate(_exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:  # not tested: needs macOS
+    return Details(version=platform.mac_ver()[0] or None)  # Accelerate has the version of macOS
 
 
-def _nvpl(exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:  # not run here: no such machine
+def _nvpl(exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:  # not tested: needs ARM
     return Details(threads=exports.call("nvpl_blas_get_max_threads"))
 
 
@@ -171,8 +171,8 @@ def _decoded(text: bytes | None) -> str | None:
     return text.decode(errors="replace").strip() or None if text else None
 
 
-# A file's own name counts, and Debian's folder for it (openblas-pthread/libblas.so.3); never the folders above, which a
-# user names: an environment may well be called np-blis.
+# Only the file's name counts, and Debian's folder for it (openblas-pthread/libblas.so.3). Users name the folders above:
+# an environment may be called np-blis.
 NETLIB = Vendor("netlib", None, re.compile(r"/lib(c?blas|lapack)[^/]*$"), _netlib)
 VENDORS = (
     Vendor("mkl", "MKL_Get_Version_String", re.compile(r"/libmkl_[^/]*$"), _mkl),

@@ -1,4 +1,4 @@
-"""The machine a measurement ran on: processor, instruction sets, cores, the container's quota, load, memory."""
+"""The machine a measurement ran on: processor, instruction sets, cores, CPU quota, load, memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from mambakernels.numeric.peak import Peak, sustained_ghz, theoretical_peak
 
-# What a BLAS chooses its code path by, in /proc/cpuinfo's words: x86 `flags`, then ARM `Features`.
+# The flags by which a BLAS chooses its code path, as /proc/cpuinfo names them: x86 `flags`, then ARM `Features`.
 _INSTRUCTION_SETS = (
     "sse2", "sse4_2", "avx", "fma", "avx2", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_bf16", "asimd", "asimdhp", "sve", "sve2", "sme", "bf16",
@@ -23,11 +23,11 @@ _NUMPY_NAMES = {"fma3": "fma", "sse42": "sse4_2"}
 
 @dataclass(frozen=True)
 class Machine:
-    """Facts about the machine; None where the system does not tell.
+    """Facts about the machine; None where the system does not report them.
 
     `cores` are those this process may use, `quota` the container's share of them (2.0: two cores' worth of time),
     `load` the mean number of runnable processes over 1, 5 and 15 minutes, `memory_bytes` the physical memory, `virtual`
-    whether it is a virtual machine, `governor` how the frequency is governed, `ghz` the frequency all cores can hold.
+    whether it is a virtual machine, `governor` the kernel's frequency policy, `ghz` the frequency all cores can hold.
     """
 
     cpu: str
@@ -73,7 +73,7 @@ def cpu_name(cpuinfo: str) -> str | None:
 
 
 def is_virtual(cpuinfo: str) -> bool | None:
-    """Tell from the text of `/proc/cpuinfo` whether a hypervisor runs below; ARM kernels do not say."""
+    """Return from the text of `/proc/cpuinfo` whether a hypervisor runs below; ARM kernels do not say."""
     listed = re.search(r"^flags\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return "hypervisor" in listed.group(1).split() if listed else None
 
@@ -86,7 +86,7 @@ def instruction_sets(cpuinfo: str) -> tuple[str, ...]:
 
 
 def _instruction_sets_of_numpy() -> tuple[str, ...]:
-    """Ask NumPy, which looks for itself on every system; used where there is no `/proc/cpuinfo`."""
+    """Return what NumPy detected itself; used on systems without `/proc/cpuinfo`."""
     core = sys.modules.get("numpy._core._multiarray_umath") or sys.modules.get("numpy.core._multiarray_umath")
     features = getattr(core, "__cpu_features__", {})
     present = (name.lower() for name, supported in features.items() if supported)
@@ -95,7 +95,7 @@ def _instruction_sets_of_numpy() -> tuple[str, ...]:
 
 
 def memory_bytes() -> int | None:
-    """Return the physical memory in bytes, or None where the system does not tell."""
+    """Return the physical memory in bytes, or None where the system does not report it."""
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
         return None
@@ -125,7 +125,7 @@ def _cpu_groups(process: Path) -> Iterator[Path]:
 
 
 def _upwards(mount: Path, root: str, path: str) -> Iterator[Path]:
-    """Yield the folders of a group and of all above it; in a container its path may lie outside of what is mounted."""
+    """Yield the folders of a group and of all above it; in a container its path may lie outside the mount."""
     inside = PurePosixPath(path)
     relative = inside.relative_to(root) if inside.is_relative_to(root) else PurePosixPath()
     yield from (mount / folder for folder in (relative, *relative.parents))

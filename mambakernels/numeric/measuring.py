@@ -53,19 +53,19 @@ def measure(
     dtypes
         Out of float32, float64, complex64, complex128.
     repeats
-        How many samples to take of each.
+        The number of samples of each.
     min_sample
-        Seconds that one sample lasts at least; short calls are repeated until it does.
+        The least seconds of one sample; short calls are repeated until it lasts that long.
     budget
-        Seconds that one operation, size and dtype may take in all, from set-up to the last check. A slow library gets
-        fewer samples than `repeats`; one whose first call alone takes longer gets that call as the only sample.
+        The seconds for one operation, size and dtype, from set-up to the last check. A slow library gets fewer samples
+        than `repeats`; one whose first call alone takes longer gets that call as the only sample.
     seed
         Of the random numbers; the same seed gives the same numbers in every kernel.
 
     Raises
     ------
     ValueError
-        Something is not among the values that are allowed, needs what is not installed, or does not fit into memory.
+        A value is not allowed, an operation needs a module that is not installed, or arrays do not fit into memory.
     """
     _check_names("operations", operations, OPERATIONS)
     _check_names("dtypes", dtypes, DTYPES)
@@ -88,26 +88,29 @@ def measure_one(
 ) -> Measurement:
     """Measure one operation, which need not be among `OPERATIONS`."""
     start = clock()
-    case = PreparedCall(operation, n, dtype, seed=seed, clock=clock)
-    case.check()
+    call = PreparedCall(operation, n, dtype, seed=seed, clock=clock)
+    call.check()
     left = start + sampling.budget - clock()
-    if case.first_call > left:
-        only = Timing(1, (case.first_call,))
-        return Measurement.of(case, only, Stability("too short", _one_call(case.first_call, sampling.budget)))
-    one_more = case.first_call + case.check_takes
-    checks_again = left > case.first_call + one_more
+    if call.first_call > left:
+        why = (
+            f"One call took {call.first_call:.3g} s and left no time for a second in a budget of "
+            f"{sampling.budget:.3g} s: one sample, cold."
+        )
+        return Measurement.of(call, Timing(1, (call.first_call,)), Stability("too short", why))
+    one_more = call.first_call + call.check_takes
+    checks_again = left > call.first_call + one_more
     deadline = start + sampling.budget - (one_more if checks_again else 0.0)
-    timing = time_call(operation.call, case.given, sampling=sampling, clock=clock, deadline=deadline)
+    timing = time_call(operation.call, call.given, sampling=sampling, clock=clock, deadline=deadline)
     if checks_again:
-        case.check()
-    return Measurement.of(case, timing, stability(timing, sampling))
+        call.check()
+    return Measurement.of(call, timing, stability(timing, sampling))
 
 
 class PreparedCall:
-    """One operation, size and dtype, set up to be called: whoever takes turns with others takes samples from here.
+    """One operation, size and dtype, set up and called once: for code that takes its samples in turns with others.
 
-    Warms up when it is made: `first_call` is how many seconds the first call took, cold; `check_takes` how many the
-    last call of `check` did.
+    `first_call` is the seconds of the first, cold call; `check_takes` those of the last call of `check`; `residual` and
+    `error` the worst of all checks; `fingerprints` one for each.
     """
 
     def __init__(self, operation: Operation, n: int, dtype: str, *, seed: int = 0, clock: Clock = perf_counter) -> None:
@@ -115,9 +118,9 @@ class PreparedCall:
         self.given = operation.setup(n, np.dtype(dtype), np.random.default_rng([seed, n]))
         self.residual = 0.0
         self.error: float | None = None
+        self.fingerprints: list[str] = []
         self.check_takes = 0.0
         self._clock = clock
-        self.fingerprints: list[str] = []
         start = clock()
         self._result: Any = operation.call(*self.given)
         self.first_call = clock() - start
@@ -133,29 +136,27 @@ class PreparedCall:
             return time_loop(self.operation.call, self.given, loops=loops, clock=self._clock) / loops
 
     def check(self) -> float:
-        """Call once and return how wrong the result is; the worst of all checks stays in `residual`, `error`."""
+        """Check a result, the first call's or that of one more call, and return its residual."""
         start = self._clock()
         result = self.operation.call(*self.given) if self._result is None else self._result
         self._result = None  # the first check is of the first call's result
-        residual = _residual(self.operation, self.given, result)
+        with np.errstate(all="ignore"):  # a wrong result may hold anything, and is reported as wrong
+            residual = _finite(self.operation.check(self.given, result))
+            # The same entries in every check, and in every kernel.
+            error = self.operation.error(self.given, result, np.random.default_rng([self.seed, self.n]))
         self.residual = max(self.residual, residual)
-        self.error = _worse(self.error, self._error(result))
+        if error is not None:
+            self.error = max(self.error or 0.0, _finite(error))
         self.fingerprints.append(result_fingerprint(result))
         self.check_takes = self._clock() - start
         return residual
-
-    def _error(self, result: Any) -> float | None:
-        """Return the error of a few entries: the same ones in every check, and in every kernel."""
-        with np.errstate(all="ignore"):
-            error = self.operation.error(self.given, result, np.random.default_rng([self.seed, self.n]))
-        return None if error is None else _finite(error)
 
 
 def prepare(name: str, n: int, dtype: str = "float64", *, seed: int = 0) -> PreparedCall:
     """Set up one of the `OPERATIONS` and call it once; ValueError for what `measure` would refuse."""
     _check_names("operations", [name], OPERATIONS)
     _check_names("dtypes", [dtype], DTYPES)
-    _check_size(n)
+    _check_sizes([n])
     _check_possible(OPERATIONS[name], [dtype])
     return PreparedCall(OPERATIONS[name], n, dtype, seed=seed)
 
@@ -168,24 +169,8 @@ def result_fingerprint(result: Any) -> str:
     return digest.hexdigest()
 
 
-def _one_call(seconds: float, budget: float) -> str:
-    return (
-        f"One call took {seconds:.3g} s and left no time for a second in a budget of {budget:.3g} s: one sample, cold."
-    )
-
-
-def _residual(operation: Operation, given: tuple[Any, ...], result: Any) -> float:
-    """Return how wrong a result is; the largest number there is, if that is not a number."""
-    with np.errstate(all="ignore"):  # a wrong result may hold anything, and is reported as wrong
-        return _finite(operation.check(given, result))
-
-
 def _finite(error: float) -> float:
-    return error if math.isfinite(error) else sys.float_info.max  # JSON knows no infinity
-
-
-def _worse(one: float | None, other: float | None) -> float | None:
-    return max((error for error in (one, other) if error is not None), default=None)
+    return error if math.isfinite(error) else sys.float_info.max  # JSON has no infinity
 
 
 def _check_names(what: str, given: object, allowed: Collection[str]) -> None:
@@ -208,17 +193,13 @@ def _check_possible(operation: Operation, dtypes: Sequence[str]) -> None:
 def _check_sizes(given: object) -> None:
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         raise ValueError(f"sizes must be a list of whole numbers, such as [256, 512], not {given!r}.")
-    for size in given:
-        _check_size(size)
-
-
-def _check_size(n: object) -> None:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"sizes must hold whole numbers of at least 1, not {n!r}.")
-    needed = _ARRAYS_AT_ONCE * n**2 * np.dtype("complex128").itemsize
-    available = memory_bytes()
-    if available is not None and needed > available:
+    for n in given:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"sizes must hold whole numbers of at least 1, not {n!r}.")
+    largest, memory = max(given), memory_bytes()
+    needed = _ARRAYS_AT_ONCE * largest**2 * np.dtype("complex128").itemsize
+    if memory is not None and needed > memory:
         raise ValueError(
-            f"size {n} means arrays of {n}² numbers, {needed / 1e9:.3g} GB in all, "
-            f"but this machine has {available / 1e9:.3g} GB of memory."
+            f"size {largest} means arrays of {largest}² numbers, {needed / 1e9:.3g} GB in all, "
+            f"but this machine has {memory / 1e9:.3g} GB of memory."
         )

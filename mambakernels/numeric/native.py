@@ -1,4 +1,4 @@
-"""What is mapped into this process, and which file really serves a symbol: the dynamic loader, asked through ctypes."""
+"""Files mapped into this process, and the file that really serves a symbol, as the dynamic loader reports them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# NumPy's and SciPy's wheels prefix the names of their own OpenBLAS; 64-bit integers show in a suffix.
+# The OpenBLAS in NumPy's and SciPy's wheels has a prefix; 64-bit integers show in a suffix.
 PREFIXES = ("", "scipy_")
 SUFFIXES = ("", "_", "64_", "_64", "_64_", "$NEWLAPACK", "$NEWLAPACK$ILP64")
 
@@ -69,7 +69,7 @@ class Exports:
 
 
 def file_of(function: Any) -> str | None:
-    """Return the file (links resolved) whose code a function is, as `dladdr` says; None if it cannot tell."""
+    """Return the file (links resolved) whose code a function is, as `dladdr` says; None if it does not know."""
     if os.name != "posix":
         return None
     dladdr = ctypes.CDLL(None).dladdr
@@ -80,12 +80,12 @@ def file_of(function: Any) -> str | None:
 
 
 @cache
-def imported(module_file: str, stem: str) -> Symbol | None:
-    """Tell under which name an extension module imports the function `stem`, and which file serves it.
+def imported_symbol(module_file: str, stem: str) -> Symbol | None:
+    """Return the name under which an extension module imports the function `stem`, and the file that serves it.
 
     A renamed module may still hold the old name in its string table, so a name counts only if the loader finds it.
-    Found once, as the loader binds it once.
-    None if the module does not import it dynamically, or on systems whose loader cannot be asked (Windows).
+    None if the module does not import it dynamically, or on systems whose loader cannot be asked (Windows). Cached, as
+    the loader binds a function once.
     """
     if os.name != "posix":
         return None
@@ -100,9 +100,9 @@ def imported(module_file: str, stem: str) -> Symbol | None:
 
 
 def _preloaded_scope() -> tuple[None, ...]:
-    """Name the global scope (None, to dlopen) if something was preloaded into it, since that goes before all else.
+    """Return the global scope (None, to dlopen) if a library was preloaded, since that takes precedence.
 
-    Not otherwise: MKL later loads its own layers globally, when NumPy's functions have long been bound.
+    Not otherwise: MKL loads its layers globally, but after NumPy's functions have been bound.
     """
     return (None,) if os.environ.get("LD_PRELOAD") or os.environ.get("DYLD_INSERT_LIBRARIES") else ()
 
@@ -145,7 +145,7 @@ def _linux() -> Iterator[str]:
     return parse_maps(Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape"))
 
 
-def _macos() -> Iterator[str]:  # not run here: there is no such machine
+def _macos() -> Iterator[str]:  # not tested: needs macOS
     dyld = ctypes.CDLL(None)
     dyld._dyld_get_image_name.restype = ctypes.c_char_p  # noqa: SLF001 (Apple's public name for it)
     for index in range(dyld._dyld_image_count()):  # noqa: SLF001

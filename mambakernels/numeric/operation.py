@@ -1,4 +1,4 @@
-"""What an operation is: one NumPy call that is timed and checked, as data."""
+"""An operation, as data: one NumPy call that is timed and checked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Operation:
         The largest residual of a right result, in units of the dtype's eps, from the shape.
     sums
         From a random generator, the arguments and then the result to a few entries of it, each with the vectors whose
-        product it is; None where entries are no such sums.
+        product it is; None where entries are not such sums.
     complex_flops
         The same as `flops` for complex numbers, counted in real operations, where it is not four times that.
     flops_nominal
@@ -53,7 +53,7 @@ class Operation:
     control
         Whether no BLAS takes part: kernels that differ only in BLAS must agree on it.
     needs
-        The module that must be there beside NumPy, such as `scipy`.
+        The module that the call needs in addition to NumPy, such as `scipy`.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Operation:
 
     @property
     def available(self) -> bool:
-        """Whether what the call needs beside NumPy is installed here."""
+        """Whether the module that the call needs is installed here."""
         return self.needs is None or importlib.util.find_spec(self.needs) is not None
 
     def flop_count(self, n: int, dtype: str) -> float | None:
@@ -105,7 +105,7 @@ class Operation:
 
 
 def blas(*stems: str, then_real: str = "") -> dict[str, str | None]:
-    """Return routines' names for every dtype: `gemm` is sgemm, dgemm, cgemm and zgemm; `then_real` knows no complex."""
+    """Return routines by dtype: `gemm` is sgemm, dgemm, cgemm and zgemm; `then_real` has no complex form."""
     names = {dtype: [letter + stem for stem in stems] for dtype, letter in LETTERS.items()}
     real = {dtype: [letter + then_real] if then_real else [] for dtype, letter in _REAL_LETTERS.items()}
     return {dtype: "+".join(names[dtype] + real[dtype]) for dtype in DTYPES}
@@ -118,5 +118,5 @@ def lapack(real: str, hermitian: str = "") -> dict[str, str | None]:
 
 
 def none() -> dict[str, str | None]:
-    """Say that no BLAS takes part, whatever the dtype."""
+    """Return no routine for any dtype: no BLAS takes part."""
     return dict.fromkeys(DTYPES)

@@ -1,4 +1,4 @@
-"""The most arithmetic a core can do, from a small table by instruction set; or why that cannot be known."""
+"""The theoretical peak of one core, from a small table by instruction set, or why it is not known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KILOHERTZ = 1e6  # in a gigahertz
 
 @dataclass(frozen=True)
 class Peak:
-    """10⁹ float64 operations a second on one core (float32: twice that), and how it was computed, or why it is None."""
+    """10⁹ float64 operations per second on one core (float32: twice that), and how it was found or why it is None."""
 
     gflops_per_core: float | None
     how: str
@@ -19,7 +19,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class _Units:
-    """What a core has for float64: units that multiply and add in one step, and numbers (lanes) that fit into one."""
+    """The float64 units of a core that multiply and add in one step, and the numbers (lanes) that fit into one."""
 
     needs: frozenset[str]
     units: int
@@ -27,7 +27,7 @@ class _Units:
     cpu: str = ""
 
 
-# The first row that fits counts. Sources: Intel 64 and IA-32 Optimization Reference Manual, chapter 2; Agner Fog, The
+# The first matching row counts. Sources: Intel 64 and IA-32 Optimization Reference Manual, chapter 2; Agner Fog, The
 # microarchitecture of Intel, AMD and VIA CPUs; AMD and Arm Software Optimization Guides.
 _TABLE = (
     _Units(frozenset({"avx512f"}), 1, 8, r"EPYC [89]\d\d4|Ryzen.* [78]\d\d\d"),  # Zen 4: 512 bits in two halves
@@ -45,9 +45,9 @@ def theoretical_peak(cpu: str, instruction_sets: Sequence[str], ghz: float | Non
     if virtual:
         return Peak(None, "unknown: a virtual machine hides the frequency its processor sustains")
     if ghz is None:
-        return Peak(None, "unknown: this system does not tell the frequency its processor sustains")
+        return Peak(None, "unknown: this system does not report the frequency its processor sustains")
     if "sve" in instruction_sets:
-        return Peak(None, "unknown: how wide SVE is cannot be read from here")
+        return Peak(None, "unknown: the width of SVE cannot be read")
     row = next((row for row in _TABLE if row.needs <= set(instruction_sets) and re.search(row.cpu, cpu)), None)
     if row is None:
         return Peak(None, "unknown: no row in the table for this processor's instruction sets")
@@ -59,7 +59,7 @@ def theoretical_peak(cpu: str, instruction_sets: Sequence[str], ghz: float | Non
 def sustained_ghz(cpu: str, base_frequency: str) -> float | None:
     """Return the frequency all cores can hold: the kernel's `base_frequency` (kHz), or the one in the processor's name.
 
-    Never the highest one: no core holds that while all of them multiply.
+    Never the highest frequency: no core holds it while all of them multiply.
     """
     if base_frequency.strip().isdigit():
         return int(base_frequency) / _KILOHERTZ

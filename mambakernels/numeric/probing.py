@@ -1,7 +1,7 @@
-"""What really runs: which library serves NumPy's calls in this process, seen in the process itself.
+"""The BLAS and LAPACK that really serve NumPy in this process, and the machine.
 
-`numpy.show_config()` tells how NumPy was built. Here, the dynamic loader is asked which file serves the very functions
-that NumPy's extension modules import, and that file is asked what it is.
+`numpy.show_config()` shows how NumPy was built. The probe instead asks the dynamic loader which file serves the
+functions that NumPy's extension modules import, and then asks that file what it is.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PACKAGES = re.compile(
 
 @dataclass(frozen=True)
 class Blas:
-    """The library that serves NumPy's products; None for what it does not tell.
+    """The library that serves NumPy's products; None for what it does not report.
 
     `name` is mkl, openblas, blis, netlib, accelerate, nvpl or unknown; `architecture` the code path it chose for this
     processor; `integer_bits` the width of its integers (64 or 32); `build` the build string of conda's libblas package;
@@ -118,7 +118,7 @@ class Probe:
         return formatting.text_table(("what", "value"), self.rows())
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's own signature)
-        """Show the table as text, too, where there is no HTML."""
+        """Show the table as text where there is no HTML."""
         printer.text("Probe(...)" if cycle else str(self))
 
     def _repr_html_(self) -> str:
@@ -167,11 +167,11 @@ def probe() -> Probe:
 
 
 def blas_threads() -> int | None:
-    """Return how many threads the BLAS uses now, or None if it does not tell."""
+    """Return how many threads the BLAS uses now, or None if it does not say."""
     return _blas(native.mapped_files()).threads
 
 
-def build_string(prefix: Path) -> str | None:
+def libblas_build(prefix: Path) -> str | None:
     """Return the build string of the libblas package that is installed in a conda prefix, or None."""
     records = sorted((prefix / "conda-meta").glob("libblas-*.json"))
     builds = [json.loads(record.read_text(encoding="utf-8")).get("build") for record in records]
@@ -189,12 +189,12 @@ def packages(prefix: Path) -> dict[str, str]:
 
 
 def _functions() -> dict[str, str]:
-    """Tell which file serves each function; all by one library, unless something is wrong."""
+    """Return the file that serves each function: the same for all, unless something is wrong."""
     places = {
         **dict.fromkeys(_BLAS_FUNCTIONS, _core()),
         **dict.fromkeys(_LAPACK_FUNCTIONS, _extension("numpy.linalg._umath_linalg")),
     }
-    found = {name: native.imported(module, name) for name, module in places.items() if module}
+    found = {name: native.imported_symbol(module, name) for name, module in places.items() if module}
     return {name: symbol.file for name, symbol in found.items() if symbol}
 
 
@@ -208,9 +208,9 @@ def _first_calls() -> None:
 
 
 def _blas(mapped: tuple[str, ...]) -> Blas:
-    build = build_string(Path(sys.prefix))
+    build = libblas_build(Path(sys.prefix))
     module = _core()
-    symbol = native.imported(module, "cblas_dgemm") if module else None
+    symbol = native.imported_symbol(module, "cblas_dgemm") if module else None
     if symbol is None:
         return _blas_by_threadpoolctl(build)
     vendor = libraries.identify_blas(symbol.file)
@@ -229,7 +229,7 @@ def _blas(mapped: tuple[str, ...]) -> Blas:
 
 def _lapack(mapped: tuple[str, ...]) -> Lapack:
     module = _extension("numpy.linalg._umath_linalg")
-    symbol = native.imported(module, "dgesv") if module else None
+    symbol = native.imported_symbol(module, "dgesv") if module else None
     if symbol is None:
         return Lapack()
     vendor = libraries.identify_lapack(symbol.file)
@@ -245,7 +245,7 @@ def _extension(*names: str) -> str | None:
 
 
 def integer_bits(exports: native.Exports, ddot: str) -> Literal[32, 64] | None:
-    """Tell how wide a library's integers are by calling its `cblas_ddot`.
+    """Return how wide a library's integers are, by calling its `cblas_ddot`.
 
     The length passed is 1 in its low 32 bits and negative as 64 bits: a library with 32-bit integers multiplies
     the one pair of numbers, one with 64-bit integers sees a negative length and returns 0, as BLAS prescribes.
@@ -263,7 +263,7 @@ def integer_bits(exports: native.Exports, ddot: str) -> Literal[32, 64] | None:
 
 
 def _blas_by_threadpoolctl(build: str | None) -> Blas:
-    """Ask threadpoolctl, where the loader cannot be asked (Windows) or NumPy holds its BLAS inside (static builds)."""
+    """Ask threadpoolctl, for systems whose loader cannot be asked (Windows) and for static builds of NumPy."""
     try:
         import threadpoolctl
     except ImportError:

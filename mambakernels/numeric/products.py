@@ -1,4 +1,4 @@
-"""Products, as data: BLAS level 1 to 3, and what NumPy makes of them."""
+"""Products, as data: BLAS levels 1 to 3 as NumPy calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting measurements into the notebook: one output, a table for people and a MIME bundle for programs."""
+"""Publishing measurements in a notebook: one output with a table for people and a MIME bundle for programs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HEADER = ("operation", "n", "dtype", "median time", "GFLOP/s", "samples", "resu
 
 
 def publish(measurements: Sequence[Measurement], probed: Probe | None = None) -> None:
-    """Put measurements into the notebook as one output; without IPython, print them as a plain table."""
+    """Display measurements in the notebook as one output; without IPython, print them as a plain table."""
     ran = probed or probe()
-    ipython = sys.modules.get("IPython")  # never imported here: where it is not loaded, nothing can be displayed
+    ipython = sys.modules.get("IPython")  # not imported: if it is not loaded, nothing can be displayed
     if ipython is None or ipython.get_ipython() is None:
         print(as_text(measurements, ran))  # noqa: T201 (a script has no other place for it)
         return

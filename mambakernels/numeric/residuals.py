@@ -1,9 +1,9 @@
-"""How wrong a result is, found without the library that computed it.
+"""Residuals: how wrong a result is, found without the library that computed it.
 
 A product is checked as R. Freivalds proposed: instead of C = AB, compare Cv with A(Bv) for one vector v of signs. The
 products with v are sums that NumPy's own loops make (`einsum` without optimisation calls no BLAS), in double precision
 at least, so a BLAS that returns wrong numbers cannot agree with itself. Decompositions are checked the same way, by
-putting them together again. Each residual is relative: about eps where all is well, near 1 where nothing is.
+putting them together again. Each residual is relative: about eps for a right result, near 1 for a wrong one.
 
 Source: R. Freivalds, "Probabilistic machines can use less running time", IFIP Congress 1977; scaling by norms as
 in LAPACK's own tests (TESTING/EIG/ddrvst.f: |A - Z D Z'| / (|A| n ulp)).
@@ -164,7 +164,7 @@ def matrix_exponential(A: Array, w: Array, h: Array, E: Array) -> float:
 
 
 def principal_components(X: Array, components: Array, variances: Array) -> float:
-    """Return by how much the components are no eigenvectors of X's (m, n) covariance, orthonormal and all of them.
+    """Return by how much the components differ from all orthonormal eigenvectors of X's (m, n) covariance.
 
     Relative to the total variance.
     """
@@ -249,7 +249,7 @@ def _reflect(h: Array, v: Array) -> Array:
 
 
 def _same_numbers(x: Array, y: Array) -> bool:
-    """Tell, all but surely, whether two arrays hold the same bit patterns in any order: by sums over scrambled ones."""
+    """Return whether two arrays almost certainly hold the same bit patterns in any order: compares scrambled sums."""
     return bool(_scrambled_sum(x) == _scrambled_sum(y))
 
 
@@ -284,7 +284,7 @@ def _wide(*arrays: Array) -> Any:
 
 
 def _worst(*errors: float) -> float:
-    """Return the largest; what is no number counts as that, which Python's `max` would overlook."""
+    """Return the largest; NaN counts as the largest, which Python's `max` would overlook."""
     return float(np.max(errors))
 
 

@@ -1,4 +1,4 @@
-"""Operations of SciPy and scikit-learn, as data: for environments that have them, imported when they are called."""
+"""Operations of SciPy and scikit-learn, as data; these modules are imported when an operation is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operations work on: arrays from a random generator, some with a spectrum or determinant that is known.
+"""Arguments of the operations: random arrays, some with a known spectrum or determinant.
 
 Where a result cannot be checked in n² steps (a determinant, singular values without vectors), the matrix is made so
 that the right answer is known without computing it: from reflections H = I - 2 w wᴴ, or as a diagonal plus one product.

@@ -1,4 +1,4 @@
-"""Which code measured: a hash over the sources of this very package."""
+"""The identity of the code that measured: a hash over the sources of this package."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What OpenMP, OpenBLAS, MKL, BLIS, Accelerate and numexpr read, once, when they load."""
+"""The variables that OpenMP, OpenBLAS, MKL, BLIS, Accelerate and numexpr read, once, when they load."""
 
 READS: Mapping[str, tuple[str, ...]] = {
     "openblas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),

@@ -1,4 +1,4 @@
-"""Timing one call: calibrated loops, raw samples, nothing averaged away, and a verdict on whether to trust them."""
+"""Timing one call: calibrated loops, raw samples, and a verdict on whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mambakernels.numeric.intervals import Interval
 Clock = Callable[[], float]
 Verdict = Literal["stable", "noisy", "drifting", "too short"]
 
-FEWEST_SAMPLES = 5  # fewer say nothing about noise or drift
+FEWEST_SAMPLES = 5  # fewer cannot show noise or drift
 NOISY = 0.05  # width of the median's interval, relative to the median
 DRIFTING = 0.02  # of the last third of the samples against the first
-UNLIKELY = 0.05  # probability below which a trend is no accident
+UNLIKELY = 0.05  # probability below which a trend counts as one
 
 _GROWTH = 10  # a first, cold call is a poor guide to how many loops are needed
 _UNROLLED = 10

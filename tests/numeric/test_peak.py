@@ -35,7 +35,7 @@ def test_the_peak_of_processors_whose_makers_state_it(
     ("sets", "ghz", "virtual", "reason"),
     [
         (AVX512, 2.5, True, "virtual machine hides the frequency"),
-        (AVX512, None, False, "does not tell the frequency"),
+        (AVX512, None, False, "does not report the frequency"),
         (("asimd", "sve"), 2.6, None, "how wide SVE is"),
         ((), 1.0, False, "no row"),
     ],

@@ -98,12 +98,12 @@ def test_another_code_path_is_seen() -> None:
 
 
 def test_the_build_string_of_libblas(tmp_path: Path) -> None:
-    assert probing.build_string(tmp_path) is None
+    assert probing.libblas_build(tmp_path) is None
     record = tmp_path / "conda-meta" / "libblas-3.11.0-0_h1_mkl.json"
     record.parent.mkdir()
     record.write_text(json.dumps({"name": "libblas", "build": "0_h1_mkl"}))
     (record.parent / "libblas-devel-3.11.0-0_h2_x.txt").write_text("not a record")
-    assert probing.build_string(tmp_path) == "0_h1_mkl"
+    assert probing.libblas_build(tmp_path) == "0_h1_mkl"
 
 
 def test_the_conda_packages_that_decide_which_blas_runs(tmp_path: Path) -> None:
@@ -145,16 +145,16 @@ def test_a_library_without_ddot_does_not_tell_its_integers() -> None:
 
 def test_where_the_loader_cannot_be_asked_threadpoolctl_is(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = probe().blas
-    monkeypatch.setattr(native, "imported", lambda *_: None)
+    monkeypatch.setattr(native, "imported_symbol", lambda *_: None)
     blas = probe().blas
     assert (blas.name, blas.version, blas.threads) == (expected.name, expected.version, expected.threads)
     assert probe().lapack.name == "unknown"
 
 
 def test_without_threadpoolctl_too_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "imported", lambda *_: None)
+    monkeypatch.setattr(native, "imported_symbol", lambda *_: None)
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    assert probe().blas == probing.Blas(build=probing.build_string(Path(sys.prefix)))
+    assert probe().blas == probing.Blas(build=probing.libblas_build(Path(sys.prefix)))
 
 
 def test_people_can_read_it() -> None:

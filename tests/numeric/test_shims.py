@@ -136,7 +136,7 @@ class Workshop:
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     module = sys.modules.get("numpy._core._multiarray_umath") or sys.modules["numpy.core._multiarray_umath"]
-    symbol = native.imported(module.__file__ or "", "cblas_dgemm")
+    symbol = native.imported_symbol(module.__file__ or "", "cblas_dgemm")
     assert symbol is not None
     bits = probing.integer_bits(native.Exports(symbol.file), symbol.name.replace("dgemm", "ddot"))
     return Workshop(tmp_path_factory.mktemp("shims"), symbol, f"int{bits}_t")
