@@ -10,25 +10,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from support import channel_cache, scheduling, skips
 from support.blas import BLAS, blas_spec
 from support.channel_server import Site, serve
 from support.engines import ENGINES, engine_of
 from support.forge import write as write_forge
 
-from mambakernels import environments as environments_module
-from mambakernels.channels import wheels
 from mambakernels.engines import Engine
-from mambakernels.environments import Environment
+from mambakernels.environments import Environment, create_environment
 from mambakernels.kernels import registration
 from mambakernels.paths import Root
 
-# What the tests start must not see an environment that the developer has activated.
-for _name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_"))]:
+# What the tests start must not see an environment that the developer has activated. A venv exports even its prompt,
+# which no shell in between passes on.
+for _name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_", "VIRTUAL_ENV"))]:
     del os.environ[_name]
+os.environ.pop("PS1", None)
 # Nor may it ignore what they send it, where the tests themselves were started to ignore that (nohup, `&` in a script).
 for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _default)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say which tests a worker runs, and which may be skipped."""
+    config.pluginmanager.register(scheduling)
+    config.pluginmanager.register(skips)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,18 +52,28 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def root(home: Path) -> Root:
-    """The root with the `wheels` channel of every BLAS that can be had here, built from nothing."""
-    place = Root(home / "root")
-    place.packages.mkdir(parents=True)
-    wheels.ensure(place, [f"libblas=*=*{name}" for name in BLAS])
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def root(shared: Path) -> Root:
+    """The root with the `wheels` channel of every BLAS that can be had here; no test changes it."""
+    place = Root(shared / "häuser am meer" / "root")
+    with FileLock(shared / "root.lock"):
+        if not (shared / "root.built").exists():
+            channel_cache.build(place)
+            (shared / "root.built").touch()
     return place
 
 
 @pytest.fixture(scope="session")
-def environments(root: Root) -> dict[str, Environment]:
-    """One environment per BLAS, by the name of the BLAS, registered as kernels."""
-    made = {name: environments_module.create_environment(blas_spec(name), root=root) for name in BLAS}
+def environments(root: Root, shared: Path) -> dict[str, Environment]:
+    """One environment per BLAS, by the name of the BLAS, registered as kernels; no test changes them."""
+    with FileLock(shared / "environments.lock"):
+        made = {name: create_environment(blas_spec(name), root=root) for name in BLAS}
     for environment in made.values():
         registration.register_kernels(environment)
     return made
@@ -69,10 +87,12 @@ def empty_root(tmp_path: Path) -> Root:
 
 @pytest.fixture
 def borrowed_root(root: Root, tmp_path: Path) -> Root:
-    """A root without environments that shares the session's channels and package cache."""
+    """A root without environments: it has the session's channels as copies, and its package cache with its locks."""
     place = Root(tmp_path / "root")
     place.path.mkdir()
-    place.channels.symlink_to(root.channels)
+    channel_cache.copy(root.channels, place.channels)
+    root.locks.mkdir(exist_ok=True)
+    place.locks.symlink_to(root.locks)
     place.packages.symlink_to(root.packages)
     return place
 

@@ -104,6 +104,7 @@ def test_every_word_of_the_command_arrives(prefix: Path, cli: Cli, between: tupl
     assert json.loads(answer.stdout) == words
 
 
+@pytest.mark.slow
 def test_debug_before_the_name_is_ours(prefix: Path, cli: Cli) -> None:
     for words in (
         ("--debug", "exec", prefix),
@@ -186,6 +187,7 @@ def test_the_terminal_is_the_commands(prefix: Path, tmp_path: Path) -> None:
         screen.wait_for(f"status={128 + signal.SIGINT}")
 
 
+@pytest.mark.slow
 def test_a_command_that_is_not_found_says_where_it_was_looked_for(prefix: Path, cli: Cli) -> None:
     answer = cli("exec", prefix, "--", "no-such-command")
     assert answer.returncode == 1
@@ -219,6 +221,7 @@ def test_an_environment_that_is_not_there(prefix: Path, cli: Cli, empty_root: Ro
         programs.locate("./np-test", empty_root)
 
 
+@pytest.mark.slow
 def test_it_does_not_matter_which_engine_made_it(any_engine: Engine, forge: Path, empty_root: Root, cli: Cli) -> None:
     channel = (forge / "conda-forge").as_uri()
     spec = EnvironmentSpec("made", ("python", "greeter"), (channel,), any_engine.name)  # type: ignore[arg-type]
@@ -312,6 +315,7 @@ def leave(screen: Terminal, home: Path) -> dict[str, str]:
     return variables((home / "dump").read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", here)
 def test_the_environment_wins_over_a_hostile_start_file(prefix: Path, user_home: Path, shell: str) -> None:
     name, text = START_FILES[shell]

@@ -220,7 +220,7 @@ def test_the_shell_in_use_is_the_default(cli: Cli) -> None:
     assert "no micromamba" in cli("shell-init", SHELL="/bin/zsh", **WITHOUT_MICROMAMBA).stderr
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has cmd.exe")
+@pytest.mark.skipif(os.name == "nt", reason="only where there is no Windows: that has cmd.exe")
 def test_cmd_is_for_windows(cli: Cli) -> None:
     answer = cli("shell-init", "cmd.exe")
     assert answer.returncode == 1

@@ -77,6 +77,7 @@ def test_programs_get_all_of_it() -> None:
     assert example(residual=0.5).as_dict()["ok"] is False
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path: Path) -> None:
     install("one")
     base = tmp_path / "base.json"
@@ -100,6 +101,7 @@ def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path
     assert json.loads(base.read_text())["kind"] == "mambakernels-bench"
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_said_before_anything_starts(install: Install, cli: Cli, tmp_path: Path) -> None:
     install("one")
     words = ["bench", "--kernels", "one", "--budget", "600"]

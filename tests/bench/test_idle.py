@@ -11,7 +11,7 @@ import pytest
 
 from mambakernels.bench import idle
 
-on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell processor times")
+on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only on Linux: reads processor times")
 SPIN = "import threading; threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start(); print(flush=True)"
 SLEEP = "print(flush=True); import time; time.sleep(600)"
 

@@ -15,6 +15,8 @@ from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 from mambakernels.progress import Event
 
+pytestmark = pytest.mark.slow
+
 Install = Callable[..., Path]
 
 BUDGET = 120.0  # far more than needed: what ends these measurements is the number of rounds
@@ -25,7 +27,7 @@ import importlib.util as util
 find = util.find_spec
 util.find_spec = lambda name, *given: None if name == "scipy" else find(name, *given)
 """
-several_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: no library uses two threads")
+several_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two threads need two cores")
 
 
 def settings(*kernels: str, operations: tuple[str, ...] = ("gemm",), **changes: object) -> Settings:
@@ -224,7 +226,6 @@ def test_what_is_not_comparable_is_refused_before_it_is_measured(install: Instal
     assert not any("round" in step for step in steps)
 
 
-@pytest.mark.slow
 def test_every_blas_is_the_one_its_environment_promises(environments: dict[str, object]) -> None:
     kernels = tuple(f"np-{name}" for name in environments)
     found = compare(measure_interleaved(settings(*kernels, operations=("gemm", "solve"))))

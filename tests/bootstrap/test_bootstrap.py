@@ -438,7 +438,7 @@ def test_a_file_or_folder_that_does_not_hold_it_is_named(empty_root: Root, tmp_p
     ("content", "what"),
     [
         (b"#!/bin/sh\nexit 3\n", "status 3"),
-        (b"#!/bin/sh\necho hello\n", "answers --version with hello"),
+        (b"#!/bin/sh\necho hello\n", "it says: hello"),
         (b"\x7fELF nonsense", "does not run here"),
         (b"#!/no/such/shell\n", "does not run here"),
     ],
@@ -532,6 +532,7 @@ def start(server: Server, root: Root, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_eight_processes_download_once(server: Server, empty_root: Root) -> None:
     content = fake(padding=200_000)
     path = f"/m/micromamba-{HERE}-9.8.7-0"
@@ -575,6 +576,7 @@ def test_an_end_in_mid_download_leaves_nothing_and_the_next_call_works(
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_line_fetches_checks_and_removes(cli: Cli, empty_root: Root, tmp_path: Path) -> None:
     here = ("--root", empty_root.path)
     (tmp_path / "micromamba").write_bytes(FAKE)

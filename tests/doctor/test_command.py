@@ -27,6 +27,7 @@ No kernel was started; --start starts each, and shows what runs in it.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one")
 def test_what_is_well(cli: Cli) -> None:
     done = cli("doctor")
@@ -39,6 +40,7 @@ def test_what_is_well(cli: Cli) -> None:
     assert "starting one" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: Path) -> None:
     (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
     done = cli("doctor")

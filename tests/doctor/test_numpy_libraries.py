@@ -14,7 +14,7 @@ from support.world import World
 from mambakernels import kernels
 from mambakernels.doctor import Finding
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems' libraries are not read")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: other systems' libraries are not read")
 
 
 @pytest.fixture

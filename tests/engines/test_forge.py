@@ -340,6 +340,7 @@ def test_a_channel_that_wants_a_login_says_so(solve: Callable[..., set[str]], fo
         solve("tiny")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_told_in_bounded_time(engine: Engine, forge: Path, cache: Path) -> None:
     with serve(forge) as gone:
         address = gone.url()
@@ -374,6 +375,7 @@ def test_a_bad_moment_is_survived(engine: Engine, site: Site, fault: Fault, path
     assert site.faults[path].times == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

@@ -6,11 +6,13 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support.conda_packages import File, Package, write_channel
 from support.engines import needs_micromamba
+from support.small_disk import mounting
 
 from mambakernels import errors, paths
 from mambakernels.engines import micromamba
@@ -46,7 +48,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder.as_uri()
 
 
-def create(*words: str | Path, before: tuple[str, ...] = ()) -> list[str]:
+def create(*words: str | Path, before: Sequence[str] = ()) -> list[str]:
     command = [*before, sys.executable, "-c", _CREATE, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
 
@@ -61,11 +63,7 @@ def create(*words: str | Path, before: tuple[str, ...] = ()) -> list[str]:
 )
 def test_a_full_disk_is_said(tmp_path: Path, channel: str, engine: str, megabytes: int) -> None:
     """A file system of a few megabytes, seen by the process alone; into the larger one the archive fits."""
-    mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "$0" && exec "$@"'
-    private = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(tmp_path))
-    if not shutil.which("unshare") or subprocess.run([*private, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("a process may not mount anything for itself here")
-    kind, where, what, advice = create(tmp_path, channel, engine, "0", before=private)
+    kind, where, what, advice = create(tmp_path, channel, engine, "0", before=mounting(tmp_path, megabytes))
     assert kind == "StorageError"
     assert where == str(tmp_path / "envs" / "mine" if engine == "rattler" else tmp_path)
     assert "No space left" in what or "MB are free" in what

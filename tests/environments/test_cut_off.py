@@ -43,6 +43,7 @@ def chosen(root: Root) -> tuple[str, str, float]:
     return why, channel.why, time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_network_that_swallows_everything_is_given_up_soon_and_once(
     empty_root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,6 @@ import mambakernels
 from mambakernels import kernels
 from mambakernels.environments import Environment
 
-KILLS = 50
-
 
 @dataclass(frozen=True)
 class Action:
@@ -96,7 +94,8 @@ def check(environment: Environment) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_fifty_random_moments(world: World) -> None:
+@pytest.mark.parametrize("kills", [12, pytest.param(50, marks=pytest.mark.exhaustive)])
+def test_killed_at_random_moments(world: World, kills: int) -> None:
     world.create("one", "python", "grown")
     world.create("moved", "python", "grown", "seed")
     growing_channel.grow(world.channel)
@@ -106,7 +105,7 @@ def test_killed_at_fifty_random_moments(world: World) -> None:
     chance = random.Random(3)
     duration = dict.fromkeys(ACTIONS, 1.5)
     killed = {action.words[0]: 0 for action in ACTIONS}
-    for number in range(KILLS + 2 * len(ACTIONS)):
+    for number in range(kills + 2 * len(ACTIONS)):
         action = ACTIONS[number % len(ACTIONS)]
         if number < 2 * len(ACTIONS):  # twice to the end, to see how long it takes
             began = time.monotonic()
@@ -127,7 +126,7 @@ def test_killed_at_fifty_random_moments(world: World) -> None:
             check(environment)
         assert all(spec.working for spec in kernels.list()), number
         action.back(world)
-    assert sum(killed.values()) > KILLS / 2, killed
+    assert sum(killed.values()) > kills / 2, killed
     left_over(world)
 
 

@@ -17,6 +17,8 @@ from support.world import World
 import mambakernels
 from mambakernels import kernels
 
+pytestmark = pytest.mark.slow
+
 MANY = 8
 
 

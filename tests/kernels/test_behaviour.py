@@ -22,6 +22,8 @@ from mambakernels.channels import blas_libraries
 from mambakernels.environments import Environment
 from mambakernels.kernels.registration import register_kernels as register
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 10  # in which a kernel has to have reacted
 BLAS = [item.name for item in blas_libraries.available()]
 
@@ -101,7 +103,6 @@ def test_a_kernel_of_a_server_that_ignores_interrupts_can_be_interrupted(name: s
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("library", BLAS)
 def test_a_kernel_of_each_blas_can_be_interrupted_between_calls(
     environments: dict[str, Environment], library: str
@@ -247,7 +248,6 @@ def test_twenty_kernels_at_once_start_and_end(name: str) -> None:
         assert not alive(starter.kernels)
 
 
-@pytest.mark.slow
 def test_twenty_kernels_asked_of_a_server_at_once_all_answer(name: str, tmp_path: Path) -> None:
     with jupyter_server(tmp_path / "server") as server:
 

@@ -179,6 +179,7 @@ def scripts_around(body: str) -> dict[str, str]:
     return {"z-last.sh": 'export LAST="$FIRST 2"', "m hostile's.sh": body, "a-first.sh": "export FIRST=1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", CASES.values(), ids=CASES)
 def test_a_kernel_has_the_variables_of_an_activated_shell(dumping: Make, tmp_path: Path, body: str) -> None:
     environment = dumping(scripts=scripts_around(body))
@@ -328,6 +329,7 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return {name for name, value in environ.items() if os.environ.get(name) != value}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scripts", TOGETHER.values(), ids=TOGETHER)
 def test_os_environ_in_a_running_kernel_is_that_of_an_activated_shell(
     make: Make, tmp_path: Path, added: set[str], scripts: dict[str, str]

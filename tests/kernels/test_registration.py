@@ -601,6 +601,7 @@ for count in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_any_moment_leaves_nothing_half_made(make: Make, jupyter: Path) -> None:
     import pickle
 

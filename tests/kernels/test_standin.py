@@ -30,6 +30,8 @@ import mambakernels
 from mambakernels.errors import KernelError
 from mambakernels.kernels import specs, standin
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = Path(mambakernels.__file__).parent / "kernels" / "launch"
 BASH = ["/bin/bash", "-p"]
 IPYKERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -25,6 +25,8 @@ from mambakernels.environments import Environment
 from mambakernels.kernels import KernelSpec, unregister
 from mambakernels.kernels.registration import register_kernels as register
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 VALUE = "it's $HOME"
 CELLS = [

@@ -19,6 +19,7 @@ QUICK: dict[str, Any] = {"repeats": 2, "min_sample": 1e-4}
 SAMPLING = Sampling(**QUICK)
 
 
+@pytest.mark.slow
 def test_every_operation_size_and_dtype_is_measured_in_order() -> None:
     names = [name for name, operation in OPERATIONS.items() if operation.needs is None]
     measured = measure(names, [5], dtypes=DTYPES, **QUICK)
@@ -237,7 +238,6 @@ def test_what_needs_a_library_that_is_not_there_is_refused_by_name(monkeypatch: 
 
 
 def test_scipy_and_scikit_learn_are_measured_where_they_are() -> None:
-    pytest.importorskip("sklearn")
     measured = measure(["lu", "expm", "pca", "svm"], [40], **QUICK)
     assert [m.correct for m in measured] == [True] * 4
     with pytest.raises(ValueError, match="pca takes float32, float64, not complex64"):

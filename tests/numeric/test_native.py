@@ -20,8 +20,8 @@ MAPS = """\
 7f05-7f06 rw-p 00000000 00:00 0                        [heap]
 """
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-posix = pytest.mark.skipif(sys.platform == "win32", reason="asks dladdr")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: reads /proc")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="only where there is no Windows: asks dladdr")
 
 
 def extension() -> str:

@@ -12,7 +12,7 @@ from mambakernels.numeric import findings, probe, rules
 from mambakernels.numeric.probing import Probe
 from mambakernels.numeric.threads import asked_threads, exceeds_quota, usable_threads
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: asks /proc")
 
 
 @pytest.fixture(scope="module")

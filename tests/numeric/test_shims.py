@@ -22,7 +22,7 @@ from mambakernels.numeric import native, probing
 
 COMPILER = shutil.which("cc")
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="preloads a library"),
+    pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: preloads a library"),
     pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc and libc6-dev"),
 ]
 

@@ -18,6 +18,8 @@ from mambakernels.progress import Event
 from mambakernels.runs.execute import run
 from mambakernels.runs.records import Identity, is_current, read_run
 
+pytestmark = pytest.mark.slow
+
 
 def read(path: Path) -> Any:
     return nbformat.read(path, as_version=4)

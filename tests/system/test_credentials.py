@@ -180,6 +180,7 @@ def test_an_executed_notebook_shows_none(private: str, place: Place, tmp_path: P
     assert place.leaks() == []
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_none(
     private: str, place: Place, cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -232,6 +233,7 @@ def _broken_index(site: Site) -> tuple[str, ...]:
     return ("tiny",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [_unsolvable, _no_archive, _cut_archive, _refused, _no_index, _broken_index])
 def test_no_error_shows_a_credential(
     any_engine: Engine, site: Site, private: str, place: Place, trouble: Callable[[Site], tuple[str, ...]]
