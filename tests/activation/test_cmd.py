@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,26 +32,55 @@ def test_variables_are_read_as_cmd_writes_them(tmp_path: Path) -> None:
     assert cmd.read_variables(file) == {"PATH": "C:\\a;C:\\b", "GRÖSSE": "a=b ü"}
 
 
-def test_the_folders_on_path_are_in_the_documented_order() -> None:
-    platform = capture._PLATFORMS["nt"]
-    assert [str(PurePosixPath("P") / folder) for folder in platform.path] == [
-        "P",
-        "P/Library/mingw-w64/bin",
-        "P/Library/usr/bin",
-        "P/Library/bin",
-        "P/Scripts",
-        "P/bin",
-    ]
-    assert platform.script_suffix == ".bat"
+# As much of cmd.exe as the driver needs: `set` writes the variables, `call` runs a batch file of `set` lines.
+CMD = f"""#!{sys.executable}
+import os, re, sys
+for line in open(sys.argv[-1], encoding="utf-8").read().splitlines():
+    command, script, target = re.fullmatch(r'@(\\w+) ?(?:"(.*?)" )?>"(.*?)".*|@.*', line).groups()
+    if command == "call":
+        os.environ.update(row.removeprefix("set ").split("=", 1) for row in open(script).read().splitlines())
+    elif command == "set":
+        text = "".join(f"{{name}}={{value}}\\r\\n" for name, value in os.environ.items())
+        open(target, "w", encoding="utf-16-le", newline="").write(text)
+"""
 
 
-def test_a_prefix_is_captured_with_windows_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The table's row for Windows, on this machine: a fake platform, as the folders are all that is looked at."""
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A prefix on what capture takes for Windows; PATH leads to a stand-in for cmd.exe."""
     monkeypatch.setattr(capture, "_platform", lambda: capture._PLATFORMS["nt"])
-    (tmp_path / "envs" / "x" / "conda-meta").mkdir(parents=True)
-    prefix = tmp_path / "envs" / "x"
-    captured = capture.capture(prefix, environ={"PATH": "/usr/bin"})
-    assert captured.path_prepend == tuple(
-        str(prefix / folder)
-        for folder in ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
-    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'system'}{os.pathsep}{os.environ['PATH']}")
+    add_program(tmp_path / "system" / "cmd.exe", CMD)
+    (tmp_path / "envs" / "x" / "etc" / "conda" / "activate.d").mkdir(parents=True)
+    return tmp_path / "envs" / "x"
+
+
+def add_program(path: Path, text: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_programs_are_found_in_condas_order(windows: Path, tmp_path: Path) -> None:
+    """The one that is found is taken away; then the next is."""
+    folders = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
+    places = [*(windows / folder for folder in folders), tmp_path / "system"]
+    programs = [add_program(place / "tool") for place in places]
+    path = capture.activated(windows)["PATH"]
+    for program in programs:
+        assert shutil.which("tool", path=path) == str(program)
+        program.unlink()
+
+
+def test_batch_files_are_called_and_what_they_set_is_captured(windows: Path) -> None:
+    settings = windows / "etc" / "conda" / "activate.d"
+    (settings / "a.bat").write_text("set GRÖSSE=a=b ü\n")
+    (settings / "b.bat").write_text("set SECOND=2\n")
+    (settings / "c.sh").write_text("set WRONG=shell\n")
+    captured = capture.capture(windows)
+    assert {name: value for name, value in captured.set.items() if "CONDA" not in name} == {
+        "GRÖSSE": "a=b ü",
+        "SECOND": "2",
+    }
+    assert captured.path_prepend[0] == str(windows)
