@@ -15,7 +15,7 @@ from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
 from mambakernels.kernels import lifecycle
 from mambakernels.kernels.blas import Processors
-from mambakernels.paths import Root
+from mambakernels.paths import Root, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.files import write_atomically
 from mambakernels.system.locks import locked
@@ -52,6 +52,7 @@ class Demo:
         check_blas(self.frame, self.environments)
 
 
+@storage_errors
 def demo(
     *,
     output: str | os.PathLike[str] = OUTPUT,
@@ -97,6 +98,7 @@ def demo(
     return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
 
 
+@storage_errors
 def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
     """Remove the environments that a demo made, and their kernelspecs; return their names. Results stay."""
     place = Root.find(root)
@@ -201,7 +203,7 @@ def _recorded(root: Root) -> list[str]:
 def _remember(root: Root, name: str) -> None:
     with locked(root, "demo"):
         names = sorted({*_recorded(root), name})
-        write_atomically(root.path / _RECORD, json.dumps(names), option=errors.ROOT_OPTION)
+        write_atomically(root.path / _RECORD, json.dumps(names))
 
 
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:

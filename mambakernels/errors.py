@@ -1,16 +1,11 @@
-"""Every error a user can meet: one root, few leaves, each saying what, where, and what to do next."""
+"""Every error a user can meet: one root, few leaves, each with what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
 import errno
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class MambakernelsError(Exception):
@@ -40,7 +35,7 @@ class NotFoundError(MambakernelsError):
 
 
 class EngineError(MambakernelsError):
-    """The engine could not do what it was asked."""
+    """The engine failed."""
 
 
 class SolveError(EngineError):
@@ -60,7 +55,7 @@ class KernelError(MambakernelsError):
 
 
 class RunError(MambakernelsError):
-    """A notebook, or what it left behind, cannot be used."""
+    """A notebook, its record or its results cannot be used."""
 
 
 class BlasMismatchError(MambakernelsError):
@@ -68,7 +63,7 @@ class BlasMismatchError(MambakernelsError):
 
 
 class DownloadError(MambakernelsError):
-    """A file cannot be had from where it should come; `answer` is what came instead, `status` that of HTTP, if any."""
+    """A file cannot be downloaded; `answer` is what came instead of it, `status` that of HTTP, if any."""
 
     def __init__(
         self,
@@ -85,64 +80,52 @@ class DownloadError(MambakernelsError):
 
 
 class HashMismatchError(DownloadError):
-    """What came is not what was expected: the hashes differ, and nothing of it is kept."""
+    """A download does not have the expected hash, and nothing of it is kept."""
 
 
 class StorageError(MambakernelsError):
     """A file or folder cannot be read or written: full, read-only, not permitted."""
 
+    option: str | None = None
+
+    def add_option(self, option: str) -> None:
+        """Add to the advice which option chooses another place; the first one that is added counts."""
+        if self.option is None and self.next_step is not None:
+            self.option = option
+            self.next_step = f"{self.next_step.removesuffix('.')}, or choose another place with {option}."
+
 
 _ADVICE = {
-    errno.ENOSPC: "Free some space there, or choose another place with {option}.",
-    errno.EDQUOT: "Your quota is used up: free some space, or choose another place with {option}.",
-    errno.EFBIG: "Files may not be that large there (see `ulimit -f`): choose another place with {option}.",
-    errno.EROFS: "That file system is read-only: choose another place with {option}.",
-    errno.EACCES: "You may not write there: choose another place with {option}.",
-    errno.EPERM: "You may not write there: choose another place with {option}.",
+    errno.ENOSPC: "Free some space there.",
+    errno.EDQUOT: "Your quota is used up: free some space.",
+    errno.EFBIG: "Raise the limit on the size of files (see `ulimit -f`).",
+    errno.EROFS: "Make that file system writable.",
+    errno.EACCES: "Get permission for that place.",
+    errno.EPERM: "Get permission for that place.",
 }
-ROOT_OPTION = "--root or MAMBAKERNELS_ROOT"
 
 
-def from_os_error(error: OSError, *, option: str = ROOT_OPTION) -> StorageError:
-    """Put an operating-system error into a sentence with its file and what to do about it.
-
-    `option` names what chooses the place.
-    """
-    advice = _ADVICE.get(error.errno or 0)
+def from_os_error(error: OSError) -> StorageError:
+    """Put an operating-system error into a sentence with its file and advice."""
     return StorageError(
         (error.strerror or str(error) or type(error).__name__) + ".",
         where=str(error.filename) if error.filename else None,
-        next_step=advice.format(option=option) if advice else None,
+        next_step=_ADVICE.get(error.errno or 0),
     )
 
 
-def translated(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a public function: an OSError, such as a full or read-only disk, becomes a StorageError with advice."""
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except OSError as error:
-            raise from_os_error(error) from error
-
-    return wrapper
-
-
 def storage(number: int, where: str | os.PathLike[str]) -> StorageError | None:
-    """Return what one of the system's numbers means for a place; None if it is not about storage."""
+    """Return the error for one of the system's error numbers at a place; None if it is not about storage."""
     return from_os_error(OSError(number, os.strerror(number), os.fspath(where))) if number in _ADVICE else None
 
 
 @contextmanager
-def naming(
-    hidden: str | os.PathLike[str], shown: str | os.PathLike[str], *, option: str = ROOT_OPTION
-) -> Iterator[None]:
-    """Have errors name what is made, not the hidden place beside it where it is being made."""
+def naming(hidden: str | os.PathLike[str], shown: str | os.PathLike[str]) -> Iterator[None]:
+    """Make errors name the place where something will be, instead of the hidden place where it is being made."""
     try:
         yield
     except OSError as error:
-        said = from_os_error(error, option=option)
+        said = from_os_error(error)
         said.where = said.where or os.fspath(shown)  # a write that fails names no file
         raise _renamed(said, os.fspath(hidden), os.fspath(shown)) from error
     except MambakernelsError as error:
@@ -151,6 +134,7 @@ def naming(
 
 
 def _renamed(error: MambakernelsError, hidden: str, shown: str) -> MambakernelsError:
-    texts = (error.what, error.where, error.next_step)
-    error.what, error.where, error.next_step = (text and text.replace(hidden, shown) for text in texts)  # type: ignore[assignment]
+    error.what = error.what.replace(hidden, shown)
+    error.where = error.where and error.where.replace(hidden, shown)
+    error.next_step = error.next_step and error.next_step.replace(hidden, shown)
     return error

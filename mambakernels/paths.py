@@ -1,17 +1,24 @@
-"""Every location, and the variable that overrides it."""
+"""Every location, and the option or variable that chooses it."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import stat
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
-from mambakernels.errors import InvalidRequestError
+from mambakernels.errors import InvalidRequestError, StorageError, from_os_error
 
 ROOT_VARIABLE = "MAMBAKERNELS_ROOT"
 PathLike = str | os.PathLike[str]
+P = ParamSpec("P")
+R = TypeVar("R")
+_OPTIONS = {"output": "--output", "prefix": "--prefix", "root": f"--root or {ROOT_VARIABLE}", "save": "--save"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,42 @@ class Root:
     def trash(self) -> Path:
         """Where folders go at once when they are removed, before their files are deleted."""
         return self.path / ".trash"
+
+
+def storage_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function: an OSError, such as a full disk, becomes a StorageError.
+
+    Its advice names the option of the function that chooses the place where it happened.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (OSError, StorageError) as error:
+            failure = error if isinstance(error, StorageError) else from_os_error(error)
+            arguments = inspect.signature(function).bind(*args, **kwargs)
+            arguments.apply_defaults()
+            if failure.where and (option := _option_for(Path(failure.where), arguments.arguments)):
+                failure.add_option(option)
+            if failure is error:
+                raise
+            raise failure from error
+
+    return wrapper
+
+
+def _option_for(where: Path, arguments: Mapping[str, Any]) -> str | None:
+    """Return the option whose place is `where`, or holds it or is below it; the innermost place counts."""
+    chosen = {
+        name: Root.find(arguments[name]).path if name == "root" else Path(arguments[name]).expanduser().absolute()
+        for name in _OPTIONS
+        if name in arguments and (name == "root" or arguments[name] is not None)
+    }
+    fitting = [
+        name for name, place in chosen.items() if where.is_relative_to(place) or place.is_relative_to(where.absolute())
+    ]
+    return _OPTIONS[max(fitting, key=lambda name: len(chosen[name].parts))] if fitting else None
 
 
 def jupyter_data() -> Path:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mambakernels import environments
 from mambakernels.activation import capture, shells
-from mambakernels.errors import InvalidRequestError, NotFoundError, translated
-from mambakernels.paths import PathLike, Root
+from mambakernels.errors import InvalidRequestError, NotFoundError
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.system import process
 from mambakernels.system.process import Completed
 
@@ -24,7 +24,7 @@ def locate(name: str, root: Root) -> Path:
     return environments.get(name, root).prefix
 
 
-@translated
+@storage_errors
 def exec_(name: str, argv: Sequence[str], *, root: PathLike | None = None) -> int:
     """Run a program in the activated environment in place of this one; on POSIX, this does not return.
 
@@ -40,7 +40,7 @@ def exec_(name: str, argv: Sequence[str], *, root: PathLike | None = None) -> in
 exec = exec_  # noqa: A001 (the public name: mambakernels.exec)
 
 
-@translated
+@storage_errors
 def call(
     name: str,
     argv: Sequence[str],
@@ -67,7 +67,7 @@ def call(
         raise _unstartable(program, error) from error
 
 
-@translated
+@storage_errors
 def shell(name: str, shell: str | None = None, *, root: PathLike | None = None) -> int:
     """Become an interactive shell in an activated environment: the shell in use, or `shell`.
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from mambakernels.activation import shells
 from mambakernels.engines import micromamba
-from mambakernels.errors import ROOT_OPTION, EngineError, InvalidRequestError, NotFoundError, translated
-from mambakernels.paths import PathLike, Root
+from mambakernels.errors import EngineError, InvalidRequestError, NotFoundError
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.system import process
 from mambakernels.system.files import write_atomically
 
@@ -109,7 +109,7 @@ class _Initializer:
         )
 
 
-@translated
+@storage_errors
 def shell_init(
     shell: str | None = None, *, reverse: bool = False, dry_run: bool = False, root: PathLike | None = None
 ) -> Initialization:
@@ -221,7 +221,7 @@ def _put(path: Path, change: Initialization) -> None:
         target.unlink()
         return
     mode = None if change.before is None else stat.S_IMODE(target.stat().st_mode)
-    write_atomically(target, change.after, mode=mode, option=ROOT_OPTION)
+    write_atomically(target, change.after, mode=mode)
 
 
 def _by_micromamba_alone(initializer: _Initializer, root: Root, *, dry_run: bool) -> Initialization:

@@ -20,8 +20,9 @@ from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
 from mambakernels.bench.pairs import pairs
 from mambakernels.bench.regression import Regression, check_comparable, compare_with_saved
 from mambakernels.bench.side_by_side import side_by_side
-from mambakernels.errors import InvalidRequestError, translated
+from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.rules import Finding
+from mambakernels.paths import storage_errors
 from mambakernels.progress import Progress, silent
 
 
@@ -76,7 +77,7 @@ class Comparison:
         }
 
 
-@translated
+@storage_errors
 def bench(
     kernels: str | Sequence[str],
     *,

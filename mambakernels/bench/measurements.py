@@ -18,10 +18,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pandas as pd
 
 from mambakernels.bench.frame_files import TEXT, FrameFiles
-from mambakernels.errors import RunError, translated
+from mambakernels.errors import RunError
 from mambakernels.numeric import probing
 from mambakernels.numeric.bundle import MIME_TYPE, SCHEMA, json_schema
 from mambakernels.numeric.measurement import Figures, Measurement
+from mambakernels.paths import storage_errors
 from mambakernels.runs.notebooks import Json, Notebook, find_notebooks, outputs_of
 from mambakernels.runs.records import provenance
 
@@ -95,7 +96,7 @@ RESULTS = FrameFiles(
 )
 
 
-@translated
+@storage_errors
 def collect(*notebooks: Paths) -> pd.DataFrame:
     """Read every measurement that executed notebooks published into one frame, a row per measurement.
 

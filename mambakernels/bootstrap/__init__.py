@@ -9,7 +9,7 @@ from pathlib import Path
 from mambakernels import errors, paths
 from mambakernels.bootstrap import sources
 from mambakernels.bootstrap.installed import Destination, Installed
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import files
 from mambakernels.system.locks import locked
@@ -23,7 +23,7 @@ def find(root: Root, *, subdir: str | None = None) -> Path | None:
     return path if path.is_file() else None
 
 
-@errors.translated
+@storage_errors
 def install(
     root: PathLike | None = None,
     *,
@@ -62,7 +62,7 @@ def install(
         return present() or search.run()  # another process may have installed it meanwhile
 
 
-@errors.translated
+@storage_errors
 def check(root: PathLike | None = None, *, subdir: str | None = None) -> Installed:
     """Verify the one in the root against its record, offline; NotFoundError, HashMismatchError or EngineError."""
     from mambakernels.bootstrap.search import version_of
@@ -92,7 +92,7 @@ def check(root: PathLike | None = None, *, subdir: str | None = None) -> Install
     return record
 
 
-@errors.translated
+@storage_errors
 def remove(root: PathLike | None = None, *, subdir: str | None = None) -> bool:
     """Remove the micromamba of the root and say whether there was one; one without a record is not ours and stays."""
     root = Root.find(root)

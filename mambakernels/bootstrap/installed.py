@@ -82,10 +82,6 @@ class Destination:
         """The folder for what is not verified yet; a killed process leaves it behind."""
         return self.folder / f".{self.name}.new"
 
-    @property
-    def _option(self) -> str:
-        return "--output" if self.portable else errors.ROOT_OPTION
-
     def record(self) -> Installed | None:
         """Return what is recorded of the executable, or None if there is no record that can be read."""
         try:
@@ -110,7 +106,7 @@ class Destination:
     @contextmanager
     def staged(self) -> Iterator[Path]:
         """Yield an empty folder to make a micromamba in, for one process at a time; remove it afterwards."""
-        with errors.naming(self.staging, self.executable, option=self._option):
+        with errors.naming(self.staging, self.executable):
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir(parents=True)
             try:
@@ -121,7 +117,7 @@ class Destination:
     def put(self, fresh: Path, made: Installed) -> None:
         """Give an executable its name. The record comes first: with a stale one, the next call makes it again."""
         record = json.dumps({**asdict(made), "path": self.name}, indent=2) + "\n"
-        files.write_atomically(self.record_path, record, option=self._option)
+        files.write_atomically(self.record_path, record)
         if self.portable:
-            files.write_atomically(self.folder / f"{self.name}.sha256", made.sha256 + "\n", option=self._option)
+            files.write_atomically(self.folder / f"{self.name}.sha256", made.sha256 + "\n")
         fresh.replace(self.executable)

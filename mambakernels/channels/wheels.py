@@ -16,7 +16,7 @@ from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, interpreter
 from mambakernels.channels.blas_libraries import BlasLibrary
 from mambakernels.engines import match_spec
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import process
 from mambakernels.system.files import write_atomically
@@ -137,7 +137,7 @@ def ensure(
     return built
 
 
-@errors.translated
+@storage_errors
 def build(
     specs: Sequence[str] = (), *, update: bool = False, root: PathLike | None = None, progress: Progress = silent
 ) -> str:
@@ -147,7 +147,7 @@ def build(
     return url(place)
 
 
-@errors.translated
+@storage_errors
 def list_packages(*, root: PathLike | None = None) -> list[dict[str, Any]]:
     """Return the records of the `wheels` channel's packages (name, version, build, license, size in bytes, …)."""
     from mambakernels.channels import conda_packages
@@ -173,10 +173,10 @@ def load(root: Root) -> State | None:
 def save(root: Root, state: State) -> None:
     """Write the state in one step."""
     content = json.dumps({"schema": _SCHEMA, **asdict(state)}, indent=1)
-    write_atomically(folder(root) / _STATE, content, option=errors.ROOT_OPTION)
+    write_atomically(folder(root) / _STATE, content)
 
 
-@errors.translated
+@storage_errors
 def clean(root: PathLike | None = None) -> int:
     """Remove the `wheels` channels of all Pythons and the package cache; return the number of bytes freed.
 

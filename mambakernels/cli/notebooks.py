@@ -11,6 +11,7 @@ import typer
 import mambakernels
 from mambakernels.cli import bars, tables
 from mambakernels.cli.app import AsJson, EngineOption, ParameterOption, Quiet, RootOption, app, plain, print_json
+from mambakernels.paths import storage_errors
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo
@@ -85,6 +86,7 @@ def run(
 
 
 @app.command()
+@storage_errors
 def collect(
     notebooks: Annotated[list[str], typer.Argument(help="Executed notebooks, folders of them, or patterns.")],
     *,

@@ -20,6 +20,7 @@ from mambakernels.cli.app import (
     app,
     counted,
 )
+from mambakernels.paths import storage_errors
 
 if TYPE_CHECKING:
     from mambakernels.environments import Change
@@ -80,6 +81,7 @@ def uninstall(
 
 
 @app.command()
+@storage_errors
 def export(
     name: NameArgument,
     *,

@@ -14,10 +14,9 @@ from mambakernels.doctor.user_site import check_user_site
 from mambakernels.doctor.variables import check_variables
 from mambakernels.doctor.visibility import check_visibility
 from mambakernels.engines import EngineName
-from mambakernels.errors import translated
 from mambakernels.kernels.blas import Processors
 from mambakernels.numeric.rules import Finding
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 
 CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
@@ -46,7 +45,7 @@ class Examination:
         return not any(finding.grave for finding in self.findings)
 
 
-@translated
+@storage_errors
 def doctor(
     *names: str,
     start: bool = False,

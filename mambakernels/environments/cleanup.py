@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mambakernels.environments.environment import Location, recover
-from mambakernels.errors import translated
-from mambakernels.paths import PathLike, Root, size_on_disk
+from mambakernels.paths import PathLike, Root, size_on_disk, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import reachable
 from mambakernels.system.locks import locked, nobody_using_packages
@@ -27,7 +26,7 @@ class Cleaned:
     size: int
 
 
-@translated
+@storage_errors
 def clean(root: PathLike | None = None, *, dry_run: bool = False, progress: Progress = silent) -> list[Cleaned]:
     """Delete the package cache and what killed processes left, and return it; environments keep working.
 

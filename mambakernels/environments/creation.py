@@ -13,7 +13,7 @@ from mambakernels.environments.environment import Environment, Location, read_en
 from mambakernels.environments.linker import linking
 from mambakernels.environments.pip_requirements import install_with_pip
 from mambakernels.environments.spec import EnvironmentSpec, requested
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.locks import locked
 
@@ -46,7 +46,7 @@ def create_environment(
         return _make(spec, place, engine, progress)
 
 
-@errors.translated
+@storage_errors
 def solve(
     specs: Sequence[str] = (),
     *,

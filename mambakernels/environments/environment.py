@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import decoding
 from mambakernels.system.locks import locked
@@ -130,7 +130,7 @@ def check_environment_name(name: str) -> None:
         )
 
 
-@errors.translated
+@storage_errors
 def list_environments(root: PathLike | None = None) -> list[Environment]:
     """Return the environments under the root, by name.
 
@@ -148,7 +148,7 @@ def list_environments(root: PathLike | None = None) -> list[Environment]:
     return [environment for environment in found if environment is not None]
 
 
-@errors.translated
+@storage_errors
 def get(name: NameOrPath, root: PathLike | None = None) -> Environment:
     """Return the environment of that name, or at that path (also one that others made); NotFoundError if none is."""
     place = Location.of(name, Root.find(root))

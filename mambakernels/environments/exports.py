@@ -16,14 +16,14 @@ from mambakernels.environments.environment import Environment, NameOrPath, get, 
 from mambakernels.environments.linker import NUMERIC
 from mambakernels.environments.spec import EnvironmentSpec, requested
 from mambakernels.environments.staging import pip_installed
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.credentials import Secrets, public
 
 Format = Literal["yml", "specs", "explicit", "lock"]
 
 
-@errors.translated
+@storage_errors
 def export(name: NameOrPath, *, format: Format = "yml", root: PathLike | None = None) -> str:  # noqa: A002 (as --format)
     """Return an environment as text: `yml` with exact builds, `specs` as requested, `explicit`, or `lock`."""
     environment = get(name, root)
@@ -36,7 +36,7 @@ def export(name: NameOrPath, *, format: Format = "yml", root: PathLike | None = 
     return _yaml(environment, list(environment.specs) if format == "specs" and environment.specs else exact)
 
 
-@errors.translated
+@storage_errors
 def lock(
     name: NameOrPath = "",
     specs: Sequence[str] = (),

@@ -7,11 +7,11 @@ from typing import Any
 
 from mambakernels import channels, engines, errors, paths
 from mambakernels.environments.environment import list_environments
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.system.credentials import public
 
 
-@errors.translated
+@storage_errors
 def info(*, root: PathLike | None = None) -> dict[str, Any]:
     """Return what mambakernels would use here: places, engine, channels, and which BLAS can be had."""
     import importlib.metadata

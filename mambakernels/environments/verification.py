@@ -13,8 +13,7 @@ from typing import Any, Literal
 from mambakernels.engines import EngineName
 from mambakernels.environments import changes
 from mambakernels.environments.environment import Environment, NameOrPath, get
-from mambakernels.errors import translated
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import files
 
@@ -37,7 +36,7 @@ class Verification:
     damage: tuple[Damage, ...]
 
 
-@translated
+@storage_errors
 def verify(
     name: NameOrPath,
     *,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mambakernels import paths
-from mambakernels.errors import ROOT_OPTION, InvalidRequestError
+from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import Root
 from mambakernels.system.files import write_atomically
 
@@ -58,7 +58,7 @@ def record(root: Root, data_dir: Path) -> None:
     """Remember a data folder, so that what is in it is found again when Jupyter looks elsewhere."""
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     if not (root.jupyter_folders / name).exists():
-        write_atomically(root.jupyter_folders / name, os.fsencode(data_dir), option=ROOT_OPTION)
+        write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))
 
 
 def _recorded(root: Root) -> Iterator[Path]:

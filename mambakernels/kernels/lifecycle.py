@@ -12,11 +12,11 @@ from mambakernels.environments import Change, Environment
 from mambakernels.kernels import folders, registered, registration
 from mambakernels.kernels.packaged_kernelspecs import has_kernel
 from mambakernels.kernels.specs import KernelSpec
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 
 
-@errors.translated
+@storage_errors
 def create(
     name: str = "",
     specs: Sequence[str] = (),
@@ -52,7 +52,7 @@ def create(
     return environment
 
 
-@errors.translated
+@storage_errors
 def remove(name: PathLike, *, root: PathLike | None = None) -> None:
     """Remove an environment and the kernelspecs that point to it, those first."""
     with environments.held(name, Root.find(root)) as environment:
@@ -61,7 +61,7 @@ def remove(name: PathLike, *, root: PathLike | None = None) -> None:
         environments.discard_environment(environment)
 
 
-@errors.translated
+@storage_errors
 def install(
     name: PathLike,
     specs: Sequence[str],
@@ -80,7 +80,7 @@ def install(
     return _changed(name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress)
 
 
-@errors.translated
+@storage_errors
 def update(
     name: PathLike,
     names: Sequence[str] = (),
@@ -98,7 +98,7 @@ def update(
     return _changed(name, environments.updating(names), channel, engine, root, dry_run=dry_run, progress=progress)
 
 
-@errors.translated
+@storage_errors
 def uninstall(
     name: PathLike,
     names: Sequence[str],
@@ -112,7 +112,7 @@ def uninstall(
     return _changed(name, environments.uninstalling(names), (), engine, root, dry_run=dry_run, progress=progress)
 
 
-@errors.translated
+@storage_errors
 def clone(
     name: PathLike,
     target: str,
@@ -130,7 +130,7 @@ def clone(
     return made
 
 
-@errors.translated
+@storage_errors
 def rename(
     name: PathLike,
     target: str,
@@ -151,7 +151,7 @@ def rename(
     return made
 
 
-@errors.translated
+@storage_errors
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return what is known of an environment: its manifest, what pip added, its kernels."""
     environment = environments.get(name, Root.find(root))
@@ -172,7 +172,7 @@ def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     }
 
 
-@errors.translated
+@storage_errors
 def register(
     name: PathLike,
     *,

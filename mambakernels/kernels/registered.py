@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from mambakernels.environments import Environment
-from mambakernels.errors import NotFoundError, translated
+from mambakernels.errors import NotFoundError
 from mambakernels.kernels import folders, naming
 from mambakernels.kernels.registration import check_free, register_kernels
 from mambakernels.kernels.specs import JupyterFolder, KernelSpec, is_gone
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 
 
-@translated
+@storage_errors
 def list_kernels(*, jupyter: PathLike | None = None, root: PathLike | None = None) -> list[KernelSpec]:
     """Return the kernelspecs that mambakernels wrote, by environment and name.
 
@@ -54,7 +54,7 @@ def move(source: Environment, target: Environment) -> list[KernelSpec]:
     return moved
 
 
-@translated
+@storage_errors
 def prune(
     *, only: Collection[KernelSpec] | None = None, dry_run: bool = False, root: PathLike | None = None
 ) -> list[KernelSpec]:
@@ -67,7 +67,7 @@ def prune(
     return list(found) if dry_run else _remove(found, still=_is_dead)
 
 
-@translated
+@storage_errors
 def unregister(*names: str, jupyter: PathLike | None = None, root: PathLike | None = None) -> list[KernelSpec]:
     """Remove kernelspecs that mambakernels wrote, in every Jupyter folder or only in `jupyter`, and return them.
 

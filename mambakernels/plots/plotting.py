@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from mambakernels.bench import measurements
 from mambakernels.bench.measured import Measured
 from mambakernels.bench.pairs import pairs
-from mambakernels.errors import InvalidRequestError, RunError, translated
-from mambakernels.paths import PathLike
+from mambakernels.errors import InvalidRequestError, RunError
+from mambakernels.paths import PathLike, storage_errors
 from mambakernels.plots.accuracy import accuracy_against_speed
 from mambakernels.plots.architectures import code_paths
 from mambakernels.plots.page import summary_page
@@ -47,7 +47,7 @@ class Drawn:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-@translated
+@storage_errors
 def plot(
     *sources: PathLike,
     output: PathLike = ".",

@@ -16,7 +16,7 @@ from mambakernels.activation import capture
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.kernels import KernelSpec, command_lines, lifecycle, registration
-from mambakernels.paths import PathLike, Root
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.projects import kernels_toml
 from mambakernels.projects.kernels_toml import DeclaredKernel, Project
@@ -67,7 +67,7 @@ class Inventory:
     channels: Mapping[str, str]
 
 
-@errors.translated
+@storage_errors
 def sync(
     file: PathLike = "kernels.toml",
     *,

@@ -16,7 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from mambakernels.errors import NotFoundError, RunError, translated
+from mambakernels.errors import NotFoundError, RunError
+from mambakernels.paths import storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
@@ -54,7 +55,7 @@ class _Outcome:
     error: Failure | None
 
 
-@translated
+@storage_errors
 def run(
     notebook: str | os.PathLike[str],
     *,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mambakernels.errors import InvalidRequestError, translated
-from mambakernels.paths import PathLike
+from mambakernels.errors import InvalidRequestError
+from mambakernels.paths import PathLike, storage_errors
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of, tags_of
 
 DECLARED_TAG = "parameters"
@@ -89,7 +89,7 @@ def read_parameters(notebook: Notebook) -> Parameters:
     return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, where)})
 
 
-@translated
+@storage_errors
 def parse_parameters(notebook: PathLike, assignments: Sequence[str]) -> dict[str, Any]:
     """Read `name=value` texts as values for a notebook's parameters; InvalidRequestError if one does not fit."""
     if not assignments:

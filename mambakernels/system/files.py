@@ -9,20 +9,17 @@ from pathlib import Path
 
 from mambakernels.errors import StorageError, naming
 
-_OUTPUT_OPTION = "--output"
 _BLOCK = 1 << 20
 
 
-def write_atomically(
-    path: Path, content: bytes | str, *, mode: int | None = None, option: str = _OUTPUT_OPTION
-) -> None:
+def write_atomically(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
     """Put `content` (text as UTF-8) at `path`: readers see the old file or the new one, never a part.
 
-    The folder is made if need be. `mode` is the file's permissions, those of any new file by default; `option` is the
-    option that chooses the place, for the advice in errors. Raises StorageError and leaves nothing if it cannot write.
+    The folder is made if need be. `mode` is the file's permissions, those of any new file by default. Raises
+    StorageError and leaves nothing if it cannot write.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    with naming(temporary, path, option=option):
+    with naming(temporary, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as stream:
@@ -47,7 +44,7 @@ def digest(path: Path, kind: str = "sha256") -> str:
 def writable_folder(folder: Path) -> Path:
     """Return the folder, made if need be, after proving that a file can be written in it."""
     probe = folder / f".{uuid.uuid4().hex}.part"
-    with naming(probe, folder, option=_OUTPUT_OPTION):
+    with naming(probe, folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from mambakernels.errors import ROOT_OPTION
 from mambakernels.paths import Root
 from mambakernels.system.files import write_atomically
 
@@ -52,7 +51,7 @@ def remembered(root: Root, question: str, ask: Callable[[], str | None]) -> str 
             return why_not
     answer = ask()
     answers = {**known, key: {"at": time.time(), "why_not": answer}}
-    write_atomically(root.reachability, json.dumps(answers), option=ROOT_OPTION)
+    write_atomically(root.reachability, json.dumps(answers))
     return answer
 
 

@@ -42,11 +42,15 @@ def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
 _WRITE = """
 import sys
 from pathlib import Path
-from mambakernels import errors
+from mambakernels import errors, paths
 from mambakernels.system import files
-place = Path(sys.argv[2])
+
+@paths.storage_errors
+def write(output, root=None):
+    files.writable_folder(output) if sys.argv[1] == "folder" else files.write_atomically(output / "r.csv", b"x")
+
 try:
-    files.writable_folder(place) if sys.argv[1] == "folder" else files.write_atomically(place / "r.csv", b"x")
+    write(Path(sys.argv[2]))
 except errors.StorageError as error:
     print(error.what, error.where, error.next_step, sep="\\n")
 """
