@@ -1,4 +1,4 @@
-"""The whole way in one call: an environment and a kernel per BLAS, one notebook on all of them, a report."""
+"""The demo: an environment and a kernel per BLAS, one notebook on all of them, and a report, in one call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RECORD = "demo.json"
 
 @dataclass(frozen=True)
 class Demo:
-    """What a demo leaves: environments, runs, their measurements, the files it wrote, and what could not be had."""
+    """The environments, runs, measurements and files of a demo; `missing` says why a BLAS was left out."""
 
     environments: tuple[Environment, ...]
     runs: tuple[Run, ...]
@@ -40,14 +40,14 @@ class Demo:
     missing: Mapping[str, str]
 
     def check(self) -> None:
-        """Raise unless every run succeeded and every kernel ran on the BLAS that its environment was made for."""
+        """Raise unless every run succeeded and every kernel ran on the BLAS of its environment."""
         failed = [run for run in self.runs if run.status != "ok"]
         if failed:
             raise errors.RunError(
                 f"{len(failed)} of {len(self.runs)} runs failed: "
                 + "; ".join(f"{run.kernel}: {run.error}" for run in failed),
                 where=str(failed[0].path),
-                next_step="Open that notebook: it stops at the cell that failed.",
+                next_step="Open that notebook: the last cell with output is the one that failed.",
             )
         check_blas(self.frame, self.environments)
 
@@ -63,11 +63,14 @@ def demo(
     parameters: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Demo:
-    """Compare the BLAS libraries that can be had here; write notebooks, results, a plot and a report to `output`.
+    """Compare the BLAS libraries that are available here; write notebooks, results, a plot and a report to `output`.
 
-    Environments are called `np-<blas>`. Run again, it does only what is missing. Whether each kernel ran on the
-    BLAS it should is for the caller to ask: `Demo.check()`.
+    The environments are called `np-<blas>`. Run again, it does only what is missing. The caller checks the outcome
+    with `Demo.check()`.
     """
+    from mambakernels.bench import measurements
+    from mambakernels.runs import execute
+
     place, folder = Root.find(root), Path(output).expanduser().absolute()
     _, why = engines.choose(engine)
     progress(Event("engine", why))
@@ -78,13 +81,10 @@ def demo(
         missing = {**missing, **_provide(names, place, progress)}
     made = _create([name for name in names if name not in missing], chosen, engine, place, progress)
     if not made:
-        raise errors.ChannelError("No BLAS can be had here: " + "; ".join(missing.values()) + ".")
+        raise errors.ChannelError("No BLAS is available here: " + "; ".join(missing.values()) + ".")
     for environment in made:
         progress(Event("register", environment.name))
         kernels.register(environment.name, root=place)
-    from mambakernels.bench import measurements
-    from mambakernels.runs import execute
-
     runs = execute.run(
         notebook(),
         kernels=[environment.name for environment in made],
@@ -100,16 +100,16 @@ def demo(
 
 @storage_errors
 def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
-    """Remove the environments that a demo made, and their kernelspecs; return their names. Results stay."""
+    """Remove the environments that demos made, and their kernelspecs; return their names. Results stay."""
     place = Root.find(root)
     removed = []
     for name in _recorded(place):
         prefix = place.environments / name
         try:
             if environments.get(name, place).specs != _specs(name.removeprefix("np-")):
-                continue  # somebody made another one of that name
+                continue  # another environment has this name now
             lifecycle.remove(name, root=place)
-        except errors.NotFoundError:  # somebody removed it by hand, and perhaps not its kernels
+        except errors.NotFoundError:  # removed by hand, perhaps without its kernelspecs
             kernels.unregister(*(spec.name for spec in kernels.list() if spec.prefix == prefix))
         removed.append(name)
     (place.path / _RECORD).unlink(missing_ok=True)
@@ -122,12 +122,12 @@ def notebook() -> Path:
 
 
 def default_parameters() -> dict[str, Any]:
-    """Return what a demo passes to the notebook: small enough that the slowest library is done in seconds."""
+    """Return the parameters that a demo passes to the notebook: the slowest library takes seconds with them."""
     return {"sizes": [128, 256, 512], "budget": 0.4, "threads": Processors.here().threads}
 
 
 def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:
-    """Raise BlasMismatchError if a kernel's measurements came from another library than its environment's."""
+    """Raise BlasMismatchError if a kernel's measurements did not come from the BLAS of its environment."""
     wrong = []
     for environment in made:
         ran = set(frame.loc[frame["kernel"] == environment.name, "blas"])
@@ -135,17 +135,17 @@ def check_blas(frame: pd.DataFrame, made: Sequence[Environment]) -> None:
             wrong.append(f"{environment.name} ran on {', '.join(sorted(map(str, ran))) or 'nothing'}")
     if wrong:
         raise errors.BlasMismatchError(
-            "A kernel did not run on the BLAS its environment was made for: " + "; ".join(wrong) + ".",
-            next_step="Remove these environments and make them again: mambakernels demo --clean",
+            "A kernel did not run on the BLAS of its environment: " + "; ".join(wrong) + ".",
+            next_step="Remove the demo's environments, then run the demo again: mambakernels demo --clean",
         )
 
 
 def _choose(asked: Sequence[str], from_wheels: bool) -> tuple[list[str], dict[str, str]]:  # noqa: FBT001 (private)
-    """Return the BLAS libraries to compare, and why others are left out."""
+    """Return the BLAS libraries to compare, and the reasons why others are left out."""
     known = list(blas_libraries.BY_NAME) if from_wheels else list(blas_libraries.CONDA_FORGE.get(paths.subdir(), ()))
     if unknown := [name for name in asked if name not in known]:
         raise errors.InvalidRequestError(
-            f"No BLAS called {', '.join(unknown)} can be compared here.", next_step=f"There are: {', '.join(known)}."
+            f"No BLAS called {', '.join(unknown)} is available here.", next_step=f"Available: {', '.join(known)}."
         )
     wanted = list(asked) or known
     reasons = {name: blas_libraries.why_not(blas_libraries.BY_NAME[name]) for name in wanted} if from_wheels else {}
@@ -154,7 +154,7 @@ def _choose(asked: Sequence[str], from_wheels: bool) -> tuple[list[str], dict[st
 
 
 def _provide(names: Sequence[str], root: Root, progress: Progress) -> dict[str, str]:
-    """Build the channel for all of them at once; return what turned out not to be had."""
+    """Build the channel for all libraries at once; return the reasons why some are unavailable."""
     from mambakernels.channels import wheels
 
     state = wheels.ensure(root, [_libblas(name) for name in names], progress=progress)
@@ -164,7 +164,7 @@ def _provide(names: Sequence[str], root: Root, progress: Progress) -> dict[str, 
 def _create(
     names: Sequence[str], channel: channels.Channel, engine: EngineName, root: Root, progress: Progress
 ) -> list[Environment]:
-    """Make an environment per BLAS, side by side; remember that it was us who made them, before they are there."""
+    """Create an environment per BLAS, in parallel; record their names first, so that `clean_demo` finds them."""
     specs = [environments.EnvironmentSpec(f"np-{name}", _specs(name), (channel.name,), engine) for name in names]
     for spec in specs:
         if not (root.environments / spec.name).exists():
@@ -172,9 +172,9 @@ def _create(
     made = environments.create_in_parallel(specs, root=root, progress=_without_choices(progress))
     if others := [environment for environment in made if channel.url not in environment.channels]:
         raise errors.InvalidRequestError(
-            f"{others[0].name} was made from another channel than {channel.name}, so the comparison would not be fair.",
+            f"{others[0].name} comes from another channel than {channel.name}, so the comparison would not be fair.",
             where=", ".join(others[0].channels),
-            next_step=f"First: mambakernels remove {others[0].name}",
+            next_step=f"Remove it, then run the demo again: mambakernels remove {others[0].name}",
         )
     return made
 
@@ -184,7 +184,7 @@ def _specs(blas: str) -> tuple[str, ...]:
 
 
 def _without_choices(progress: Progress) -> Progress:
-    """Leave out what was said for all environments already."""
+    """Leave out the events that were reported for all environments already."""
     return lambda event: None if event.step in {"engine", "channel"} else progress(event)
 
 
@@ -207,29 +207,24 @@ def _remember(root: Root, name: str) -> None:
 
 
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
-    """Write results, report and, if a rate was measured at all, the plot."""
+    """Write the results, the report and, if there is a rate, the plot; return their paths."""
     from mambakernels import plots
     from mambakernels.bench import measurements
     from mambakernels.report import html
 
-    files = {"results": folder / "results.csv"}
-    if frame["gflops"].notna().any():
-        files["plot"] = folder / "gflops.png"
-    files["report"] = folder / "report.html"
-    before = _content(files["results"])
+    files = {"results": folder / "results.csv", "plot": folder / "gflops.png", "report": folder / "report.html"}
+    if frame["gflops"].isna().all():
+        del files["plot"]
+    before = files["results"].read_bytes() if files["results"].exists() else b""
     measurements.save(frame, files["results"])
-    if before == _content(files["results"]) and _newer(files["report"], [run.path for run in runs]):
-        return files  # drawing takes longer than all the rest of a demo that finds everything done
+    if before == files["results"].read_bytes() and _is_newer(files["report"], [run.path for run in runs]):
+        return files  # drawing takes longer than the rest of a demo that has nothing to do
     if "plot" in files:
         write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))
     html.write_report(frame, runs, files["report"])
     return files
 
 
-def _content(file: Path) -> bytes | None:
-    return file.read_bytes() if file.exists() else None
-
-
-def _newer(file: Path, others: Sequence[Path]) -> bool:
-    """Whether a file is there and was written after all the others."""
+def _is_newer(file: Path, others: Sequence[Path]) -> bool:
+    """Whether a file exists and was written after all the others."""
     return file.exists() and all(file.stat().st_mtime_ns > other.stat().st_mtime_ns for other in others)
