@@ -13,10 +13,10 @@ from mambakernels import errors, paths
 from mambakernels.bootstrap import download, sources, unpacking
 from mambakernels.bootstrap.installed import Destination, How, Installed
 from mambakernels.bootstrap.sources import LATEST, Candidate, Release
+from mambakernels.bootstrap.version import printed_version
 from mambakernels.progress import Progress
-from mambakernels.system import files, process
+from mambakernels.system import files
 
-_STARTS_WITHIN = 60.0  # seconds; virus scanners check a new executable before they let it start
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ORIGINS: dict[How, str] = {"known": "known to mambakernels", "published": "published with it", "given": "as given"}
 _OTHER_WAYS = (
@@ -190,24 +190,16 @@ class Search:
 
 
 def version_of(executable: Path, subdir: str, *, where: str) -> str | None:
-    """Return the version that it says it is, or None if it is not for this machine.
+    """Return the version that it prints, or None if it is not for this machine.
 
     EngineError, about the place `where`, if it does not run.
     """
     if subdir not in {paths.subdir(), paths.machine_subdir()}:
         return None
     try:
-        answer = process.capture([executable, "--version"], timeout=_STARTS_WITHIN)
-    except process.TimeoutExpired as error:
-        raise _broken(where, f"it says nothing within {_STARTS_WITHIN:.0f} s") from error
-    except OSError as error:
-        raise _broken(where, error.strerror or str(error)) from error
-    said = answer.stdout.decode("utf-8", "replace").strip()
-    number = re.search(r"\d+\.\d+\.\d+\S*", said)
-    if answer.returncode != 0 or number is None:
-        heard = said or answer.stderr.decode("utf-8", "replace").strip() or "nothing"
-        raise _broken(where, f"status {answer.returncode}, and it says: {heard[:300]}")
-    return number[0]
+        return printed_version(executable)
+    except ValueError as answer:
+        raise _broken(where, f"it answers --version with {answer}") from answer
 
 
 def _broken(where: str, why: str) -> errors.EngineError:

@@ -1,4 +1,4 @@
-"""Engines solve and link conda packages: what they are asked, what they answer, and which one is chosen."""
+"""Engines, which solve and link conda packages: their protocol, and the choice of one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mambakernels import errors
 from mambakernels.paths import Root
 from mambakernels.progress import Progress, silent
 
-# Seconds until something answers, all sources together: `auto` should take five, and the channel asks as well.
+# Seconds for all sources of micromamba together: `auto` may take five, and the channel needs some of them.
 _PATIENCE = 2.5
 
-# What an index says of a package beside its identity; an archive, which is older, may say otherwise.
+# The fields of an index, in addition to a package's identity. An archive, which is older, may have other values.
 _INDEXED = (
     "build_number",
     "depends",
@@ -33,7 +33,7 @@ _INDEXED = (
     "track_features",
 )
 
-_SHOWN = 8  # specs in a line of progress
+_SPECS_SHOWN = 8  # in a line of progress
 
 EngineName = Literal["auto", "rattler", "micromamba"]
 Json = dict[str, Any]
@@ -41,9 +41,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Package:
-    """One package: what its channel calls it and the hash of its archive.
+    """One package: its identity in its channel, and the hash of its archive.
 
-    `record` is what the channel's index says of it (`depends`, `license`, `noarch`, …), where that is known.
+    `record` are the fields of the channel's index (`depends`, `license`, `noarch`, …), where they are known.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Package:
 
     @property
     def identity(self) -> Json:
-        """All but the record, as JSON holds it."""
+        """All fields but the record, for JSON."""
         return {key: value for key, value in vars(self).items() if key != "record"}
 
     @property
@@ -84,9 +84,9 @@ class Package:
 
 @dataclass(frozen=True)
 class Request:
-    """What an environment is to hold: match specs, and the channels (URLs) that may serve them, first one first.
+    """The match specs to solve, and the channels (URLs) to solve them from, the first with the highest priority.
 
-    `virtual` are virtual packages (`__glibc`: `2.28`) to take for granted; those of this machine by default.
+    `virtual` are the virtual packages to assume (`__glibc`: `2.28`); those of this machine by default.
     """
 
     specs: tuple[str, ...]
@@ -117,10 +117,10 @@ class Engine(Protocol):
     def link(
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = ...
     ) -> tuple[Package, ...]:
-        """Link exactly these packages, by their URLs and hashes, into `prefix` as if it were `final`."""
+        """Link exactly these packages, by URL and hash, into `prefix`, with the path `final` written into the files."""
 
     def close(self) -> None:
-        """End what is kept running between calls; another call starts it again."""
+        """End the processes that are kept between calls; another call starts them again."""
 
 
 def choose(
@@ -131,34 +131,29 @@ def choose(
     fetch: bool = True,
     progress: Progress = silent,
 ) -> tuple[Engine, str]:
-    """Return the engine and one line that says which it is and why; EngineError if it cannot be had.
+    """Return the engine and one line that says which it is and why; EngineError if there is none.
 
-    `auto` is a micromamba that is found, else one that can be fetched (unless `fetch` is false), else rattler.
+    `auto` is a micromamba that is found, else one that can be downloaded (unless `fetch` is false), else rattler.
     """
+    from mambakernels.bootstrap import install
     from mambakernels.engines import micromamba, rattler
 
-    place = root or Root.find()
     if name == "rattler":
         return rattler.Rattler(), "embedded rattler, as asked"
-    found = micromamba.find(executable, root=place)
-    if found is not None:
+    place = root or Root.find()
+    if found := micromamba.find(executable, root=place):
         engine = micromamba.Micromamba(found.path)
         return engine, f"micromamba {engine.version} at {found.path} ({found.where})"
-    if name == "micromamba":
-        return _fetched(place, progress)
-    return _fetched_or_embedded(place, progress) if fetch else _embedded("no micromamba was found")
-
-
-def _fetched(root: Root, progress: Progress) -> tuple[Engine, str]:
-    from mambakernels.bootstrap import install
-    from mambakernels.engines import micromamba
-
-    ours = install(root, progress=progress)
+    if name == "auto":
+        problem = _download_problem(place, progress) if fetch else "no micromamba was found"
+        if problem:
+            return rattler.Rattler(), f"embedded rattler, as {problem}"
+    ours = install(place, progress=progress)
     return micromamba.Micromamba(ours.path), f"micromamba {ours.version} at {ours.path} (fetched from {ours.source})"
 
 
-def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
-    """Fetch micromamba, unless that was tried in vain a moment ago; one that is wrong is never passed over."""
+def _download_problem(root: Root, progress: Progress) -> str | None:
+    """Install micromamba, unless a moment ago that failed, and return why it failed; a wrong hash is an error."""
     from mambakernels.bootstrap import install
     from mambakernels.bootstrap.sources import MIRROR_VARIABLE
     from mambakernels.system import reachable
@@ -168,39 +163,27 @@ def _fetched_or_embedded(root: Root, progress: Progress) -> tuple[Engine, str]:
             install(root, patience=_PATIENCE, progress=progress)
         except errors.HashMismatchError:
             raise
-        except errors.DownloadError as error:
-            return error.answer or error.what.splitlines()[0].rstrip(".")
-        except errors.EngineError as error:
-            return error.what.splitlines()[0].rstrip(".")
+        except (errors.DownloadError, errors.EngineError) as error:
+            return getattr(error, "answer", "") or error.what.splitlines()[0].rstrip(".")
         return None
 
-    problem = reachable.remembered(root, f"micromamba {os.environ.get(MIRROR_VARIABLE)}", ask)
-    return (
-        _embedded(f"there is no micromamba, and none can be fetched ({problem})")
-        if problem
-        else _fetched(root, progress)
-    )
-
-
-def _embedded(reason: str) -> tuple[Engine, str]:
-    from mambakernels.engines import rattler
-
-    return rattler.Rattler(), f"embedded rattler, as {reason}"
+    why_not = reachable.remembered(root, f"micromamba {os.environ.get(MIRROR_VARIABLE)}", ask)
+    return why_not and f"there is no micromamba, and none can be fetched ({why_not})"
 
 
 def in_words(specs: Sequence[str]) -> str:
-    """Say in a line what is asked for: the first specs are the user's own."""
-    shown, rest = specs[:_SHOWN], len(specs) - _SHOWN
+    """Return the first specs, which are the user's, in one line."""
+    shown, rest = specs[:_SPECS_SHOWN], len(specs) - _SPECS_SHOWN
     return " ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
 def conda_meta(prefix: Path) -> list[Json]:
-    """Return what `conda-meta` says of each package in a prefix."""
+    """Return the records in `conda-meta`, one for each package in a prefix."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in (prefix / "conda-meta").glob("*.json")]
 
 
 def installed(prefix: Path) -> tuple[Package, ...]:
-    """Return the packages that `conda-meta` says are in a prefix, by name."""
+    """Return the packages in a prefix, from `conda-meta`, in the order of their names."""
     return by_name(map(Package.from_record, conda_meta(prefix)))
 
 

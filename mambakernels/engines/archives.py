@@ -1,4 +1,4 @@
-"""Archives of packages, in the embedded engine's child: their hashes, and what they say of themselves."""
+"""Archives of packages, read in the embedded engine's child: their hashes and their own index."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mambakernels.system.process import Json
 _INDEX = "info/index.json"
 
 
-def check(records: Sequence[Any], cache: Path) -> None:
-    """Compare archives in folders with their hashes; rattler does so with what it downloads only.
+def check_hashes(records: Sequence[Any], cache: Path) -> None:
+    """Compare archives in local folders with their hashes, which rattler does for downloads only.
 
-    EngineError if one differs. What is in the cache was compared when it was put there.
+    EngineError if one differs. An archive in the cache was compared when it got there.
     """
     local = [record for record in records if record.url.startswith("file:") and not _is_unpacked(record, cache)]
     with ThreadPoolExecutor() as pool:
@@ -30,33 +30,30 @@ def check(records: Sequence[Any], cache: Path) -> None:
             _compare(record.url, "sha256", (record.sha256 or b"").hex(), found)
 
 
-def stated(record: Json) -> Json:
-    """Return what a record says, without what it leaves empty."""
-    return {key: value for key, value in record.items() if value}
+async def completed(record: Json, client: Any) -> Json:
+    """Return a record completed from its archive: from `info/index.json`, with the SHA-256.
 
-
-async def read(record: Json, client: Any) -> Json:
-    """Return what an archive says of itself, with its SHA-256; EngineError if it has another MD5 than was stated.
-
-    Where the SHA-256 was stated, what is linked is compared with it, and only a part is downloaded here.
+    EngineError if the archive has another MD5 than the record. With a SHA-256 in the record, only a part of the archive
+    is downloaded, as rattler compares the hash when it links.
     """
     from rattler import package_streaming
 
     url = record["url"]
+    stated = {key: value for key, value in record.items() if value}
     with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
         path = _path(url) if url.startswith("file:") else Path(folder) / url.rpartition("/")[2]
         try:
             if record.get("sha256") and not path.exists():
                 archive = await package_streaming.PackageArchive.from_url(client, url)
-                return _index(await archive.read_file(_INDEX))
+                return {**_index(await archive.read_file(_INDEX)), **stated}
             if not url.startswith("file:"):
                 await package_streaming.download_to_path(client, url, path)
             archive = await package_streaming.PackageArchive.from_path(path)
             index = _index(await archive.read_file(_INDEX))
-        except Exception as error:  # the library has no class of its own for this
+        except Exception as error:  # rattler raises no class of its own here
             raise errors.EngineError(f"A package cannot be read: {' '.join(str(error).split())}.", where=url) from error
         _compare(url, "md5", record.get("md5") or "", files.digest(path, "md5"))
-        return {**index, "sha256": files.digest(path)}
+        return {**index, "sha256": files.digest(path), **stated}
 
 
 def _index(content: bytes | None) -> Json:
@@ -71,12 +68,12 @@ def _compare(url: str, kind: str, expected: str, found: str) -> None:
         raise errors.EngineError(
             f"{url.rpartition('/')[2]} is not the file that was expected: expected {kind} {expected}, found {found}.",
             where=url,
-            next_step="Nothing of it was used. It is damaged, or was replaced: get it, or its hash, anew.",
+            next_step="Nothing of it was used. It is damaged, or was replaced: get the archive, or its hash, again.",
         )
 
 
 def _is_unpacked(record: Any, cache: Path) -> bool:
-    """Whether the cache says that it has this very archive: in its lock file, after a number of eight bytes."""
+    """Whether the cache has this very archive: its hash is in the lock file, after a number of eight bytes."""
     lock = cache / f"{record.name.normalized}-{record.version}-{record.build}.lock"
     try:
         return record.sha256 is not None and lock.read_bytes()[8:] == record.sha256

@@ -1,6 +1,6 @@
-"""Bytecode for what came without: `noarch: python` packages, and what pip put there.
+"""Bytecode for packages that have none: `noarch: python` packages, and those from pip.
 
-A package's bytecode is made once and kept in the package cache; environments share it by links, as they share files.
+A package's bytecode is compiled once and kept in the package cache; environments link it, as they link all files.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
 
-# Below this many files, more processes take longer to start than they save.
+# For fewer files, starting more processes takes longer than it saves.
 _WORTH_PROCESSES = 200
-# In the package cache; it goes when that is emptied.
+# In the package cache, and removed with it.
 FOLDER = ".bytecode"
 
 
 def compile_packages(
     prefix: Path, records: Sequence[Mapping[str, Any]], *, final: Path, cache: Path, progress: Progress = silent
 ) -> None:
-    """Give bytecode to those packages (records of `conda-meta`) in a prefix that have none.
+    """Add bytecode to the packages (records of `conda-meta`) in a prefix that have none; it will be at `final`.
 
-    The prefix will be at `final`. Bytecode that is kept names another place; Python corrects that at import.
+    Bytecode from the cache may name the sources of another prefix; Python corrects that at import.
     """
     python = next((record for record in records if record["name"] == "python"), None)
     fresh: list[tuple[Path | None, list[str]]] = []
@@ -44,9 +44,9 @@ def compile_packages(
 
 
 def compile_modules(prefix: Path, files: Sequence[str], final: Path, progress: Progress = silent) -> None:
-    """Compile files (relative paths) of a prefix that will be at `final`, with its own Python.
+    """Compile files (relative paths) of a prefix that will be at `final`, with the Python in it.
 
-    A few files for the very version we run are compiled right here: starting another Python takes longer.
+    A few files for the version of Python that runs this are compiled in this process, which is faster.
     """
     if not files:
         return
@@ -70,20 +70,20 @@ def compile_modules(prefix: Path, files: Sequence[str], final: Path, progress: P
 
 
 def _without_bytecode(files: Sequence[str], prefix: Path) -> list[str]:
-    """Return a package's modules unless it has bytecode; micromamba lists that also where it made none."""
+    """Return a package's modules unless it has bytecode; micromamba also lists bytecode that it did not make."""
     sources = [name for name in files if name.endswith(".py") and "site-packages" in name]
     compiled = next((name for name in files if name.endswith(".pyc")), None)
     return [] if not sources or (compiled and (prefix / compiled).exists()) else sources
 
 
 def _place(cache: Path, python: Mapping[str, Any] | None, package: Mapping[str, Any]) -> Path | None:
-    """Return where a package's bytecode for this Python is kept; nowhere if one of them has no hash."""
+    """Return the folder for a package's bytecode for this Python; None if one of the two has no hash."""
     marks = [str(record.get("sha256") or record.get("md5") or "")[:16] for record in (python or {}, package)]
     return cache / FOLDER / "-".join(marks) if all(marks) else None
 
 
 def _take(kept: Path, prefix: Path) -> bool:
-    """Link the bytecode that is kept into a prefix; say whether there was any, made from these very sources."""
+    """Link kept bytecode into a prefix; return False if there is none, or it was made from other sources."""
     names = [path.relative_to(kept) for path in kept.rglob("*.pyc")]
     try:
         if not names or not _fits(kept, names[0], prefix):
@@ -92,13 +92,13 @@ def _take(kept: Path, prefix: Path) -> bool:
             (prefix / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
             _link(kept / name, prefix / name)
-    except FileNotFoundError:  # another process is replacing it
+    except FileNotFoundError:  # another process is replacing it at this moment
         return False
     return True
 
 
 def _keep(kept: Path, prefix: Path, files: Sequence[str]) -> None:
-    """Keep the bytecode of these modules, whole or not at all, in place of what did not fit."""
+    """Keep the bytecode of these modules, whole or not at all, and replace any that was made from other sources."""
     staged = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
     modules = {Path(name).with_suffix("") for name in files}
     for folder in {module.parent for module in modules}:
@@ -123,14 +123,14 @@ def _module(compiled: Path) -> str:
 
 
 def _fits(kept: Path, name: Path, prefix: Path) -> bool:
-    """Whether one file was made from its source as that is in a prefix: its header has the source's time and size."""
+    """Whether a bytecode file was made from the source in this prefix: its header has the source's time and size."""
     header = (kept / name).read_bytes()[:16]
     state = (prefix / name.parent.parent / f"{_module(name)}.py").stat()
     return header[4:] == struct.pack("<III", 0, int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF)
 
 
 def _link(source: Path, target: Path) -> None:
-    """Link a file, or copy it where the two are on different file systems; what is there already is as good."""
+    """Link a file, or copy it to another file system; an existing target is left as it is."""
     try:
         target.hardlink_to(source)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""`@EXPLICIT` files: one package a line, by its address and hash, as conda and micromamba write and read them."""
+"""`@EXPLICIT` files, which conda and micromamba read and write: one package a line, by its address and hash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MD5_DIGITS = 32
 
 
 def parse(line: str, file: Path) -> Package:
-    """Return the package that a line names; InvalidRequestError if it names none, or its hash is none."""
+    """Return the package in a line; InvalidRequestError if the line has no address of one, or its hash is malformed."""
     match = _LINE.fullmatch(line)
     if match is None:
         raise errors.InvalidRequestError(
@@ -39,13 +39,13 @@ def parse(line: str, file: Path) -> Package:
 
 
 def line(package: Package) -> str:
-    """Return the line for a package, with the best hash that is known of it."""
+    """Return the line for a package, with its SHA-256 if that is known, else its MD5."""
     md5 = package.record.get("md5")
     mark = f"#sha256:{package.sha256}" if package.sha256 else f"#{md5}" if md5 else ""
     return f"{package.url}{mark}"
 
 
 def text(packages: Iterable[Package], subdir: str, *, notes: Sequence[str] = ()) -> str:
-    """Return a whole file, with notes for people."""
+    """Return a whole file, with notes as comments."""
     comments = [f"# {note}" for note in notes]
     return "\n".join([f"# platform: {subdir}", *comments, "@EXPLICIT", *map(line, packages), ""])

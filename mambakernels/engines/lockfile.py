@@ -1,4 +1,4 @@
-"""Lockfiles in rattler's format, which pixi reads as well: exact packages per subdir, written and read in a worker."""
+"""Lockfiles in the format of rattler and pixi: exact packages per subdir, written and read in a worker."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from mambakernels.engines import Package
 from mambakernels.progress import Progress
 from mambakernels.system import files, process
 
-# What pixi calls the environment of a project that has one only.
+# pixi's name for the only environment of a project.
 _ENVIRONMENT = "default"
 
 
 @dataclass(frozen=True)
-class Locked:
-    """What a lockfile says: channels, and for each subdir the conda packages and what pip is to add."""
+class Lockfile:
+    """The content of a lockfile: channels, and for each subdir the conda packages and pip's requirements."""
 
     channels: tuple[str, ...]
     packages: Mapping[str, tuple[Package, ...]]
     pip: Mapping[str, tuple[str, ...]]
 
 
-def write(path: Path, locked: Locked) -> None:
-    """Write a lockfile, in one step; the packages need their records."""
-    files.write_atomically(path, text(locked))
+def write(path: Path, content: Lockfile) -> None:
+    """Write a lockfile; the packages need their records."""
+    files.write_atomically(path, text(content))
 
 
-def text(locked: Locked) -> str:
+def text(content: Lockfile) -> str:
     """Return a lockfile as text; the packages need their records."""
     packages = {
         subdir: [{**package.record, **package.identity} for package in found]
-        for subdir, found in locked.packages.items()
+        for subdir, found in content.packages.items()
     }
     with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
         path = Path(folder) / "lock"
-        message = {"do": "write", "path": str(path), "channels": locked.channels, "packages": packages}
+        message = {"do": "write", "path": str(path), "channels": content.channels, "packages": packages}
         process.Worker(__name__).call(message)
         return path.read_text(encoding="utf-8")
 
 
-def read(path: Path) -> Locked:
-    """Read a lockfile; InvalidRequestError if it is none, or has nothing but what other tools can install."""
+def read(path: Path) -> Lockfile:
+    """Read a lockfile; InvalidRequestError if it is not one, or has a package that only other tools can install."""
     if not path.is_file():
         raise errors.NotFoundError("There is no such lockfile.", where=str(path))
     answer = process.Worker(__name__).call({"do": "read", "path": str(path.absolute())})
-    return Locked(
+    return Lockfile(
         channels=tuple(answer["channels"]),
         packages={subdir: tuple(map(Package.from_record, records)) for subdir, records in answer["packages"].items()},
         pip={subdir: tuple(requirements) for subdir, requirements in answer["pip"].items()},
@@ -61,7 +61,7 @@ def read(path: Path) -> Locked:
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
-    """Do what one message asks for."""
+    """Read or write, as a message of the parent says."""
     del progress
     path = Path(message["path"])
     return _read(path) if message["do"] == "read" else _write(path, message["channels"], message["packages"])
@@ -87,11 +87,11 @@ def _read(path: Path) -> process.Json:
 
     try:
         lock = rattler.LockFile.from_path(path)
-    except Exception as error:  # the library has no class of its own for this
+    except Exception as error:  # rattler raises no class of its own here
         raise errors.InvalidRequestError(f"This lockfile cannot be read: {error}.", where=str(path)) from error
     environment = lock.environment(_ENVIRONMENT) or next((item for _, item in lock.environments()), None)
     if environment is None:
-        raise errors.InvalidRequestError("There is no environment in this lockfile.", where=str(path))
+        raise errors.InvalidRequestError("This lockfile has no environment.", where=str(path))
     found: dict[str, list[Any]] = {}
     pip: dict[str, list[str]] = {}
     for platform in environment.platforms():
@@ -110,6 +110,6 @@ def _sort_in(package: Any, conda: list[Any], pip: list[str], path: Path) -> None
         pip.append(f"{package.name} @ {package.location}")
     else:
         raise errors.InvalidRequestError(
-            f"The package {package.name} of this lockfile is to be built from source, which mambakernels does not do.",
+            f"The package {package.name} in this lockfile must be built from source, which mambakernels cannot do.",
             where=str(path),
         )

@@ -1,4 +1,4 @@
-"""The micromamba engine: finds a micromamba, gives it one request, reads its answer."""
+"""The micromamba engine: the executable found, called for one request at a time, and its output read."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mambakernels import errors
+from mambakernels.bootstrap import find as find_ours
+from mambakernels.bootstrap.version import printed_version
 from mambakernels.engines import Package, Request, by_name, explicit, in_words
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
 
-# What of its words is progress.
+# The lines of its output that report progress.
 _LINKING = re.compile(r"\s*Linking\s+(\S+)")
 _DOWNLOADED = re.compile(r"info\s+libmamba Download finished, tarball available at '.*/([^/]+)'")
-# What it says where the disk is full, beside much else.
+# Its messages when the disk is full, among many others.
 _NOT_WRITTEN = re.compile(r"No space left on device|Disk quota exceeded|Download error \(23\)|Failed writing")
-# With less free space than this, a failure is its fault. What it unpacked in vain is deleted by then.
+# A failure with less free space than this is taken for one of a full disk: micromamba has already deleted by then
+# what it could not unpack.
 _ROOM: Mapping[type[errors.MambakernelsError], int] = {
     errors.SolveError: 1 << 20,
     errors.ChannelError: 1 << 20,
     errors.EngineError: 64 << 20,
     errors.InvalidRequestError: 0,
 }
-_STARTS_WITHIN = 30.0  # seconds
-_VERSION = re.compile(r"(?:micromamba: )?(\d+\.\d+\.\d+\S*)")
-_SHOWN = 80  # characters of an answer
 _CACHE = "CONDA_PKGS_DIRS"
-# Settings of the user's that would change what it does, or that it refuses beside what we say.
-_UNHEEDED = ("CONDA_", "MAMBA_", "CONDARC", "MAMBARC", "_CE_")
+# The user's settings that would change its behaviour, or that conflict with our arguments.
+_IGNORED_SETTINGS = ("CONDA_", "MAMBA_", "CONDARC", "MAMBARC", "_CE_")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A micromamba on this machine, and where it was named."""
+class Executable:
+    """A micromamba on this machine, and how it was found."""
 
     path: Path
     where: str
 
 
-def find(given: Path | None = None, *, root: Root | None = None) -> Found | None:
+def find(given: Path | None = None, *, root: Root | None = None) -> Executable | None:
     """Return the micromamba to use: the one given, `MAMBA_EXE`'s, the root's own, or the first on `PATH`; or None."""
     for path, where in ((given, "as given"), (os.environ.get("MAMBA_EXE"), "MAMBA_EXE")):
         if not path:
@@ -62,13 +62,11 @@ def find(given: Path | None = None, *, root: Root | None = None) -> Found | None
             raise errors.EngineError(
                 "This is not an executable micromamba.", where=f"{path} ({where})", next_step="Correct or unset it."
             )
-        return Found(Path(path).absolute(), where)
-    from mambakernels.bootstrap import find as find_ours
-
+        return Executable(Path(path).absolute(), where)
     if root is not None and (ours := find_ours(root)):
-        return Found(ours, "ours")
+        return Executable(ours, "ours")
     on_path = process.which("micromamba")
-    return Found(on_path, "PATH") if on_path else None
+    return Executable(on_path, "PATH") if on_path else None
 
 
 class Micromamba:
@@ -81,27 +79,15 @@ class Micromamba:
 
     @functools.cached_property
     def version(self) -> str:
-        """What `micromamba --version` says; EngineError if that is no version of one."""
+        """The version that `micromamba --version` prints; EngineError if it prints none."""
         try:
-            answer = process.capture([self.executable, "--version"], timeout=_STARTS_WITHIN)
-        except process.TimeoutExpired as error:
-            raise self._is_none(f"nothing within {_STARTS_WITHIN:.0f} s") from error
-        except OSError as error:
-            raise self._is_none(error.strerror or str(error)) from error
-        said = (answer.stdout.strip() or answer.stderr.strip()).decode("utf-8", "replace")
-        first = next(iter(said.splitlines()), "nothing")
-        version = _VERSION.fullmatch(first.strip())
-        if answer.returncode != 0 or version is None:
-            status = f", and status {answer.returncode}" if answer.returncode != 0 else ""
-            raise self._is_none(f"{first[:_SHOWN]}{status}")
-        return version[1]
-
-    def _is_none(self, answer: str) -> errors.EngineError:
-        return errors.EngineError(
-            f"This is not a micromamba: it answers --version with {answer.rstrip('.')}.",
-            where=str(self.executable),
-            next_step="Correct or unset MAMBA_EXE, or have a micromamba come first on PATH.",
-        )
+            return printed_version(self.executable)
+        except ValueError as answer:
+            raise errors.EngineError(
+                f"This is not a micromamba: it answers --version with {answer}.",
+                where=str(self.executable),
+                next_step="Correct or unset MAMBA_EXE, or have a micromamba come first on PATH.",
+            ) from answer
 
     def solve(self, request: Request, *, cache: Path, progress: Progress = silent) -> tuple[Package, ...]:
         """Return the packages that satisfy the request, by a dry run; SolveError if none do."""
@@ -127,7 +113,7 @@ class Micromamba:
     def link(
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = silent
     ) -> tuple[Package, ...]:
-        """Link exactly these packages into `prefix` as if it were `final`; the index's word counts, where known."""
+        """Link exactly these packages into `prefix` as if it were `final`; their records, where known, are kept."""
         subdir = next((package.subdir for package in packages if package.subdir != "noarch"), "noarch")
         channels = dict.fromkeys(package.url.rsplit("/", 2)[0] for package in packages)
         with _Links.to(channels) as links, tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
@@ -140,7 +126,7 @@ class Micromamba:
                 return _settled(prefix, final, links, packages, cache=cache, progress=progress)
 
     def close(self) -> None:
-        """Nothing goes on between calls."""
+        """Do nothing: no process is kept between calls."""
 
     def _run(self, words: Sequence[str], variables: Mapping[str, str], links: _Links, progress: Progress) -> None:
         completed = process.stream([self.executable, *words], env=variables, on_line=_Lines(progress))
@@ -149,14 +135,14 @@ class Micromamba:
             raise _failure(links.original("\n".join(said)), Path(variables[_CACHE]))
 
     def _json(self, words: Sequence[str], wanted: Sequence[str], variables: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return the records of what it would link."""
+        """Return the records of the packages it would link."""
         completed = process.capture([self.executable, *words, *wanted], env=variables)
         try:
             answer: dict[str, Any] = json.loads(completed.stdout)
         except json.JSONDecodeError:
             answer = {"success": False}
         if completed.returncode != 0 or not answer.get("success"):
-            # the explanation is only in what it says without --json
+            # without --json, it explains
             plain = [word for word in words if word != "--json"]
             said = process.stream([self.executable, *plain, *wanted], env=variables).text
             raise _failure(said, Path(variables[_CACHE]))
@@ -169,7 +155,7 @@ def _arguments(root: Path, prefix: Path, subdir: str) -> list[str]:
 
 
 def _linking(root: Path, prefix: Path, subdir: str, final: Path) -> list[str]:
-    """Return the words to link with: bytecode is for us to make, and only `-v` tells of downloads."""
+    """Return the arguments for linking: `--no-pyc` as we compile, `-v` as only that reports downloads."""
     return ["create", "-v", *_arguments(root, prefix, subdir), "--no-pyc", "--relocate-prefix", str(final)]
 
 
@@ -182,22 +168,22 @@ def _wanted(request: Request, links: _Links) -> list[str]:
 
 
 def _environment(cache: Path, virtual: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without what an active conda or mamba would change, and with our package cache."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_UNHEEDED)}
+    """Return the environment variables without those of conda and mamba, and with our package cache."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_IGNORED_SETTINGS)}
     overrides = {key: value for key, value in os.environ.items() if key.startswith("CONDA_OVERRIDE_")}
     overrides |= {f"CONDA_OVERRIDE_{name.strip('_').upper()}": version for name, version in virtual.items()}
     ours = {"MAMBA_ROOT_PREFIX": str(cache.parent), _CACHE: str(cache), "MAMBA_CHANNEL_PRIORITY": "strict"}
     if (Path.home() / ".mamba" / "auth" / "authentication.json").exists():
-        # with a login from there, 2.8 asks for the sharded index in vain, and writes the login into its cache
+        # with a login from there, 2.8 fails to get the sharded index, and writes the login into its cache
         ours["MAMBA_USE_SHARDED_REPODATA"] = "false"
     return {**kept, **overrides, **ours}
 
 
 @contextmanager
 def _links_folder() -> Iterator[Path]:
-    """Yield a folder that is always the same one: micromamba keeps packages by the address that they came from.
+    """Yield a folder with the same path in every call, as micromamba caches packages by their channel's address.
 
-    Where somebody else has put something there, it is a new one.
+    If another user owns that path, it is a temporary folder.
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"mambakernels-{user}"
@@ -212,10 +198,10 @@ def _links_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Links:
-    """Channels shown to micromamba under another address, and the way back.
+    """Links to channels in local folders, for micromamba alone.
 
     micromamba 2.8 refuses a local channel with a space or a letter that is not ASCII in its path, however it is
-    written ("Bad path"). Such a one is shown to it through a link in a private folder.
+    written ("Bad path"). It gets the address of a link to such a channel, in a private folder.
     """
 
     shown: Mapping[str, str] = field(default_factory=dict)
@@ -229,20 +215,20 @@ class _Links:
                 path = unquote(urlsplit(url).path)
                 if url.startswith("file:") and not re.fullmatch(r"[\w./+-]*", path, re.ASCII):
                     link = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
-                    with suppress(FileExistsError):  # made by an earlier call: its name says where it leads
+                    with suppress(FileExistsError):  # made by an earlier call, with the same target
                         link.symlink_to(path)
                     shown[url] = link.as_uri()
             yield cls(shown)
 
     def shown_url(self, url: str) -> str:
-        """Return the address that micromamba is given for a channel, or for a package of one."""
-        for own, link in self.shown.items():
-            if url == own or url.startswith(f"{own}/"):
-                return link + url[len(own) :]
+        """Return the address of a channel, or of a package in one, to give to micromamba."""
+        for address, link in self.shown.items():
+            if url == address or url.startswith(f"{address}/"):
+                return link + url[len(address) :]
         return url
 
     def original(self, text: str) -> str:
-        """Put the channels' own names back into micromamba's words."""
+        """Put the channels' true addresses back into micromamba's output."""
         for url, link in self.shown.items():
             text = text.replace(link, url).replace(urlsplit(link).path, urlsplit(url).path)
         return text
@@ -251,10 +237,10 @@ class _Links:
 def _settled(
     prefix: Path, final: Path, links: _Links, packages: Sequence[Package] = (), *, cache: Path, progress: Progress
 ) -> tuple[Package, ...]:
-    """Complete what was linked, and return it: bytecode, and in `conda-meta` the true places of prefix and channels.
+    """Complete a linked prefix and return its packages: bytecode, and the true paths and addresses in `conda-meta`.
 
-    micromamba would start a Python of its own to compile on one core, however little there is. Of `packages` it was
-    given the addresses alone, and looked into the archives; the index may say otherwise, and its word counts.
+    We compile, as micromamba does so on one core only. It gets only the addresses of `packages` and reads their
+    archives; where the records in `packages`, from the index, differ, they replace what it wrote.
     """
     known = {package.spec: package.record for package in packages if "depends" in package.record}
     records: list[dict[str, Any]] = []
@@ -286,7 +272,7 @@ class _Lines:
 
 
 def _failure(said: str, cache: Path) -> errors.MambakernelsError:
-    """Turn what micromamba printed into our error; it says little of a full disk, and has made room before it ends."""
+    """Return the error for micromamba's output; a full disk is recognised by the free space, as it seldom says so."""
     explained = _explain(said)
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(place).free
@@ -299,7 +285,7 @@ def _failure(said: str, cache: Path) -> errors.MambakernelsError:
 
 
 def _explain(said: str) -> errors.EngineError | errors.ChannelError | errors.InvalidRequestError:
-    """Turn what micromamba printed into our error, with its explanation."""
+    """Return the error for micromamba's output, with its explanation."""
     lines = [line for line in said.splitlines() if line.strip()]
     if "Could not solve" in said:
         tree = [line for line in lines if re.match(r"\s+(The following|[├└│]|\w)", line) and "Resolving" not in line]
@@ -312,8 +298,8 @@ def _explain(said: str) -> errors.EngineError | errors.ChannelError | errors.Inv
         )
     if unread := re.search(r"Error parsing MatchSpec (.+?)\.?$", said, re.MULTILINE):
         return errors.InvalidRequestError(
-            f"A match spec cannot be read: {unread[1]}.",
+            f"{unread[1]} is not a valid match spec.",
             next_step="Write it like numpy, python=3.11 or libblas=*=*mkl.",
         )
-    last = " ".join(line.strip() for line in lines[-3:]) or "it said nothing"
+    last = " ".join(line.strip() for line in lines[-3:]) or "it printed nothing"
     return errors.EngineError(f"micromamba failed: {last}")

@@ -1,4 +1,4 @@
-"""The embedded engine: py-rattler in a child process, which may be stopped and may crash when it leaves.
+"""The embedded engine: py-rattler in a child process, which can be stopped, and may crash as it exits.
 
 The parent's side is `Rattler`; the child answers with `work`.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels import errors
-from mambakernels.engines import Package, Request, archives, conda_meta, in_words, match_spec
+from mambakernels.engines import Package, Request, archives, by_name, conda_meta, in_words, match_spec
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
@@ -69,22 +69,22 @@ class Rattler:
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
         if self._worker is None or self._worker.ended:
             self._worker = process.Worker(__name__)
-            weakref.finalize(self, self._worker.abandon)  # whoever forgets to close leaves no process behind
+            weakref.finalize(self, self._worker.abandon)  # for callers that do not close the engine
         try:
             answer = self._worker.ask(message, progress=progress)
         except (errors.SolveError, errors.InvalidRequestError):
             raise
         except errors.MambakernelsError:
-            self._worker.close()  # its threads may be linking still, into a folder that is deleted next
+            self._worker.close()  # its threads may still be linking into a folder that is deleted next
             raise
-        return tuple(sorted(map(Package.from_record, answer["records"]), key=lambda package: package.name))
+        return by_name(map(Package.from_record, answer["records"]))
 
 
 # ------------------------------------------------------------------------------------------------- in the child
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
-    """Do what one message asks for."""
+    """Solve, create or link, as a message of the parent says."""
     cache = Path(message["cache"])
     if message["do"] == "link":
         records = asyncio.run(_as_recorded(message["records"], progress))
@@ -101,8 +101,8 @@ def work(message: process.Json, progress: Progress) -> process.Json:
 def _make(
     records: list[Any], prefix: Path, final: Path, *, cache: Path, specs: Sequence[str], progress: Progress
 ) -> None:
-    """Link packages that were solved or recorded, and complete what was linked."""
-    archives.check(records, cache)
+    """Link packages that were solved or recorded; add specs, permissions and bytecode."""
+    archives.check_hashes(records, cache)
     asyncio.run(_link(records, prefix, final, cache, progress))
     linked = conda_meta(prefix)
     _note_specs(prefix, linked, specs)
@@ -149,7 +149,7 @@ async def _solution(request: process.Json, index: Path) -> list[Any]:
 
 
 async def _again_if_cut_off(solve: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
-    """Solve, once more if the index broke off: of that alone, the client does not take care."""
+    """Solve, a second time if the index broke off: the client retries everything else itself."""
     from rattler import exceptions
 
     try:
@@ -162,7 +162,7 @@ async def _again_if_cut_off(solve: Callable[[], Awaitable[list[Any]]]) -> list[A
 
 @contextmanager
 def _index_cache(cache: Path, channels: Sequence[str]) -> Iterator[Path]:
-    """Yield where indexes are kept: nowhere for long if a channel has credentials, which would be kept with them."""
+    """Yield the folder for indexes: a temporary one if a channel has credentials, which rattler writes into it."""
     if not Secrets.of(channels).words:
         yield cache / "cache"
         return
@@ -171,17 +171,15 @@ def _index_cache(cache: Path, channels: Sequence[str]) -> Iterator[Path]:
 
 
 def _note_specs(prefix: Path, records: Sequence[process.Json], specs: Sequence[str]) -> None:
-    """Write into `conda-meta` which packages were asked for: conda and mamba go by it."""
-    named = [(match_spec.name_of(spec), spec) for spec in specs]
+    """Write into `conda-meta` which packages were asked for, as conda and mamba expect it."""
     for record in records:
-        asked = [spec for name, spec in named if name == record["name"]]
-        if asked:
+        if asked := [spec for spec in specs if match_spec.name_of(spec) == record["name"]]:
             path = prefix / "conda-meta" / f"{record['name']}-{record['version']}-{record['build']}.json"
             path.write_text(json.dumps({**record, "requested_spec": asked[0], "requested_specs": asked}), "utf-8")
 
 
 def _make_readable(prefix: Path) -> None:
-    """Give `conda-meta` the permissions that new files have here: the library keeps others from reading it."""
+    """Give `conda-meta` the permissions of any new file: rattler lets no other user read it."""
     mask = os.umask(0)
     os.umask(mask)
     for path in (prefix / "conda-meta").glob("*.json"):
@@ -193,7 +191,7 @@ def _virtual_packages(given: process.Json) -> list[Any]:
 
     if not given:
         return list(rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()))
-    # the name of a processor is a build, as it is no version
+    # the name of a processor is a build string, as it is not a version
     stated = {name: ("1", value) if name == "__archspec" else (value, "0") for name, value in given.items()}
     return [
         rattler.GenericVirtualPackage(rattler.PackageName(name), rattler.Version(version), rattler.BuildString(build))
@@ -202,19 +200,19 @@ def _virtual_packages(given: process.Json) -> list[Any]:
 
 
 async def _as_recorded(given: list[process.Json], progress: Progress) -> list[Any]:
-    """Return the records as they were written down; what only a URL and a hash say is read from the archive."""
+    """Return the records; one that has only a URL and a hash is completed from the archive."""
     records = []
     for record in given:
         if "depends" in record:
             records.append(from_json(record))
         else:
             progress(Event("read", record["name"]))
-            records.append(from_json({**await archives.read(record, _client()), **archives.stated(record)}))
+            records.append(from_json(await archives.completed(record, _client())))
     return records
 
 
 def from_json(record: process.Json) -> Any:
-    """Return a record as rattler has it; the library reads them from a file only."""
+    """Return rattler's object for a record; the library reads one from a file only."""
     import rattler
 
     known = {key: value for key, value in record.items() if value is not None}
@@ -247,12 +245,12 @@ async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, prog
         raise _about_storage(error, final) or errors.EngineError(
             f"Linking the packages failed: {_one_line(error)}.",
             where=str(final),
-            next_step="Nothing was made; if a package in the cache is damaged: mambakernels clean, then again.",
+            next_step="Nothing was made. If a package in the cache is damaged, run mambakernels clean, then try again.",
         ) from error
 
 
 class _Reporter:
-    """Turns rattler's callbacks, which come from its threads, into progress events."""
+    """Turns rattler's callbacks into progress events."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -281,20 +279,20 @@ class _Reporter:
         return self._linked
 
     def __getattr__(self, name: str) -> Any:
-        """Answer the callbacks nothing is said about."""
+        """Accept the callbacks that report nothing here."""
         if name.startswith("on_"):
             return lambda *_: 0
         raise AttributeError(name)
 
 
 def _explanation(text: str) -> str:
-    """Put the solver's tree of reasons under one sentence."""
+    """Put one sentence before the solver's tree of reasons."""
     reasons = text.removeprefix("Cannot solve the request because of: ").strip()
     return f"No set of packages satisfies the request:\n{reasons}"
 
 
 def _about_storage(error: Exception, where: Path) -> errors.StorageError | None:
-    """Return what the system said of a disk, which is in the library's words alone; None if it said nothing."""
+    """Return the error about a disk that rattler quotes in its message; None if it quotes none."""
     number = _OS_ERROR.search(str(error))
     return errors.storage(int(number[1]), where) if number else None
 

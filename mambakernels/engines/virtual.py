@@ -1,4 +1,4 @@
-"""Virtual packages: what is taken for granted of a machine of another kind than this one."""
+"""Virtual packages to assume of a machine of another platform than this one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mambakernels import errors, paths
 
-# Old enough that what is solved for them runs on most machines in use; as pixi assumes them.
+# Old enough that the packages solved for them run on most machines in use; pixi assumes the same.
 _LINUX = {"__unix": "0", "__linux": "4.18", "__glibc": "2.28"}
 _MACOS = {"__unix": "0", "__osx": "13.0"}
 _WINDOWS = {"__win": "0"}
@@ -23,7 +23,7 @@ _OF_SUBDIR: Mapping[str, Mapping[str, str]] = {
 
 
 def assumed(subdir: str) -> Mapping[str, str]:
-    """Return the virtual packages of a subdir: none for this machine's own, which engines detect themselves."""
+    """Return the virtual packages of a subdir; none for this machine's subdir, as engines detect those."""
     if subdir == paths.subdir():
         return {}
     try:

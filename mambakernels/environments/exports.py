@@ -11,7 +11,7 @@ from typing import Literal
 
 from mambakernels import channels, engines, errors, paths
 from mambakernels.engines import Engine, EngineName, Package, Request, explicit, lockfile, virtual
-from mambakernels.engines.lockfile import Locked
+from mambakernels.engines.lockfile import Lockfile
 from mambakernels.environments.environment import Environment, NameOrPath, get, owned
 from mambakernels.environments.linker import NUMERIC
 from mambakernels.environments.spec import EnvironmentSpec, requested
@@ -48,7 +48,7 @@ def lock(
     channel: str | Sequence[str] = (),
     root: PathLike | None = None,
     progress: Progress = silent,
-) -> Locked:
+) -> Lockfile:
     """Write a lockfile: of an environment as it is, or of specs or a file, solved for each of `subdirs`.
 
     If `subdirs` names another platform than this one, the environment's specs are solved again.
@@ -67,7 +67,7 @@ def lock(
     return locked
 
 
-def _locked(environment: Environment) -> Locked:
+def _locked(environment: Environment) -> Lockfile:
     if extra := pip_installed(environment.prefix):
         raise errors.InvalidRequestError(
             f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, which a lockfile cannot hold.",
@@ -75,7 +75,7 @@ def _locked(environment: Environment) -> Locked:
             next_step=f"Export it instead: mambakernels export {environment.name} --format yml",
         )
     urls = environment.channels or tuple(dict.fromkeys(item.url.rsplit("/", 2)[0] for item in _packages(environment)))
-    return Locked(urls, {paths.subdir(): _packages(environment)}, {})
+    return Lockfile(urls, {paths.subdir(): _packages(environment)}, {})
 
 
 def _beside_packages(environment: Environment) -> list[str]:
@@ -84,7 +84,7 @@ def _beside_packages(environment: Environment) -> list[str]:
     return [f"not in this list, {kind}: {' '.join(names)}" for kind, names in found.items() if names]
 
 
-def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress: Progress) -> Locked:
+def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress: Progress) -> Lockfile:
     """Solve for each subdir (by default this one), assuming the usual virtual packages of the others."""
     spec = spec.completed()
     if spec.pip:
@@ -106,7 +106,7 @@ def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress:
                 progress(Event("lock", subdir))
                 request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
                 packages[subdir] = _solved_for(engine, request, root, progress)
-    return Locked(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
+    return Lockfile(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
 
 
 def _solved_for(engine: Engine, request: Request, root: Root, progress: Progress) -> tuple[Package, ...]:

@@ -438,7 +438,7 @@ def test_a_file_or_folder_that_does_not_hold_it_is_named(empty_root: Root, tmp_p
     ("content", "what"),
     [
         (b"#!/bin/sh\nexit 3\n", "status 3"),
-        (b"#!/bin/sh\necho hello\n", "it says: hello"),
+        (b"#!/bin/sh\necho hello\n", "answers --version with hello"),
         (b"\x7fELF nonsense", "does not run here"),
         (b"#!/no/such/shell\n", "does not run here"),
     ],

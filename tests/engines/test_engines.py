@@ -87,7 +87,7 @@ def test_progress_is_told(engine: Engine, root: Root, tmp_path: Path) -> None:
 
 
 def test_a_spec_that_is_none_is_refused(tmp_path: Path, root: Root) -> None:
-    with pytest.raises(errors.InvalidRequestError, match="cannot be read"):
+    with pytest.raises(errors.InvalidRequestError, match="is not a valid match spec"):
         rattler.Rattler().solve(request(root, "numpy[=="), cache=tmp_path / "pkgs")
 
 

@@ -1,4 +1,4 @@
-"""What a program that is called micromamba answers: its version, or that it is none."""
+"""The version of a micromamba, and programs that are not one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from support.engines import needs_micromamba
 
 from mambakernels import errors
+from mambakernels.bootstrap import version
 from mambakernels.engines import micromamba
 
 
@@ -32,8 +33,8 @@ def executable(path: Path, *lines: str) -> Path:
 def test_a_program_that_is_no_micromamba_is_refused(
     lines: tuple[str, ...], answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Named fakes: what somebody may have MAMBA_EXE name."""
-    monkeypatch.setattr(micromamba, "_STARTS_WITHIN", 1.0 if "sleep" in lines[0] else 30.0)
+    """Named fakes: what MAMBA_EXE may name."""
+    monkeypatch.setattr(version, "_STARTS_WITHIN", 1.0 if "sleep" in lines[0] else 30.0)
     fake = executable(tmp_path / "fake", *lines)
     with pytest.raises(errors.EngineError) as caught:
         _ = micromamba.Micromamba(fake).version
