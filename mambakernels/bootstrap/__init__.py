@@ -49,9 +49,10 @@ def install(
     place = Destination.of(root, release.subdir, output)
 
     def present() -> Installed | None:
-        if source is not None:  # one that is named is always read
-            return None
-        return place.satisfying(version=None if version is None else release.version, sha256=digest)
+        there = place.whole() if source is None else None  # a source that is named is always read
+        if there and (version is None or release.version == there.version) and digest in {None, there.sha256}:
+            return there
+        return None
 
     if found := present():
         return found

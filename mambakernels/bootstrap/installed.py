@@ -97,12 +97,6 @@ class Destination:
             return None
         return record if files.digest(self.executable) == record.sha256 else None
 
-    def satisfying(self, *, version: str | None, sha256: str | None) -> Installed | None:
-        """Return the micromamba that is there, if it is as recorded and has this version and hash (None is any)."""
-        there = self.whole()
-        fits = there is not None and version in {None, there.version} and sha256 in {None, there.sha256}
-        return there if fits else None
-
     @contextmanager
     def staged(self) -> Iterator[Path]:
         """Yield an empty folder to make a micromamba in, for one process at a time; remove it afterwards."""

@@ -17,7 +17,6 @@ from mambakernels.bootstrap.version import printed_version
 from mambakernels.progress import Progress
 from mambakernels.system import files
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ORIGINS: dict[How, str] = {"known": "known to mambakernels", "published": "published with it", "given": "as given"}
 _OTHER_WAYS = (
     f"Other ways: a mirror, with {sources.MIRROR_VARIABLE}; a file, folder or address of your own, with "
@@ -56,14 +55,13 @@ class Search:
     patience: float
     progress: Progress
     _refusals: list[_Refusal] = field(default_factory=list, init=False)
-    _published: dict[str, str | errors.DownloadError | None] = field(default_factory=dict, init=False)
 
     def run(self) -> Installed:
         """Install the first candidate that can be had; skip the others of a host that does not answer.
 
         HashMismatchError at once if one is not the expected file; DownloadError with all answers if none can be had.
         """
-        candidates = sources.candidates(self.release, self.source)
+        candidates = sources.candidates_for(self.release, self.source)
         self.patience /= len({candidate.host for candidate in candidates})
         silent: set[str] = set()
         for candidate in candidates:
@@ -134,40 +132,28 @@ class Search:
         fixed = candidate.names_release or self.exact
         if fixed and self.release.known:
             return _Expected(frozenset({self.release.known}), "known")
-        if published := self._published_for(candidate):
+        if published := self._published(candidate.sums):
             return _Expected(frozenset({published}), "published")
-        known = sources.known(self.release.subdir)
+        known = sources.known_hashes(self.release.subdir)
         return _Expected(known, "known") if known and not fixed and candidate.path is None else None
 
-    def _published_for(self, candidate: Candidate) -> str | None:
-        """Return the hash that is published for a candidate, asked for once; DownloadError if there is no answer."""
-        if candidate.sums not in self._published:
-            try:
-                self._published[candidate.sums] = self._read_published(candidate.sums)
-            except errors.DownloadError as error:
-                self._published[candidate.sums] = errors.DownloadError(
-                    f"mambakernels knows no hash of it, and the published one cannot be had: {error.answer}",
-                    where=error.where,
-                    status=error.status,
-                )
-        kept = self._published[candidate.sums]
-        if isinstance(kept, errors.DownloadError):
-            raise kept
-        return kept
-
-    def _read_published(self, sums: str) -> str | None:
-        """Read 64 hexadecimal digits, alone or before a file's name."""
-        if "://" in sums:
-            text = download.read_text(sums, patience=self.patience)
-        else:
+    def _published(self, sums: str) -> str | None:
+        """Return the published hash, alone or before a file's name; DownloadError if the server does not answer."""
+        if "://" not in sums:
             text = Path(sums).read_text("utf-8", "replace") if Path(sums).is_file() else None
+        else:
+            try:
+                text = download.read_text(sums, patience=self.patience)
+            except errors.DownloadError as error:
+                why = f"mambakernels knows no hash of it, and the published one cannot be had: {error.answer}"
+                raise errors.DownloadError(why, where=error.where, status=error.status) from error
         first = text.split()[0].lower() if text and text.split() else ""
-        return first if _SHA256.fullmatch(first) else None
+        return first if re.fullmatch(r"[0-9a-f]{64}", first) else None
 
     def _verified(self, candidate: Candidate, raw: Path, found: str, expected: _Expected | None) -> How:
         """Return what vouches for an executable with the hash `found`; HashMismatchError if it is another file."""
         if expected is None:
-            return "known" if found in sources.known(self.release.subdir) else "recorded"
+            return "known" if found in sources.known_hashes(self.release.subdir) else "recorded"
         # A hash next to an archive may be the archive's, or, as in the releases, that of the executable in it.
         if found not in expected.hashes and files.digest(raw) not in expected.hashes:
             raise errors.HashMismatchError(

@@ -127,7 +127,7 @@ class Candidate:
         return self.address if self.path else urlsplit(self.address).netloc.rpartition("@")[2]
 
 
-def known(subdir: str) -> frozenset[str]:
+def known_hashes(subdir: str) -> frozenset[str]:
     """Return the hashes of all executables for a subdir that this package knows."""
     return frozenset(row[subdir] for row in HASHES.values() if subdir in row)
 
@@ -152,7 +152,7 @@ def release(version: str | None, subdir: str) -> Release:
     return Release(version if version == LATEST or "-" in version else f"{version}-0", subdir)
 
 
-def candidates(wanted: Release, source: str | os.PathLike[str] | None = None) -> tuple[Candidate, ...]:
+def candidates_for(wanted: Release, source: str | os.PathLike[str] | None = None) -> tuple[Candidate, ...]:
     """Return what to try, best first: the source that was named, else the variable's mirror, else the public sources.
 
     A mirror is the address of one file, in which {subdir}, {version} (2.9.0-0), {number} (2.9.0) and {build} (0) are
@@ -166,7 +166,6 @@ def candidates(wanted: Release, source: str | os.PathLike[str] | None = None) ->
         named = url2pathname(urlsplit(named).path)
     if "://" not in named:
         return (_local(Path(named).expanduser().absolute(), wanted, label),)
-    _check(named)
     return _remote(named, wanted, label)
 
 
@@ -181,19 +180,16 @@ def _public(wanted: Release) -> tuple[Candidate, ...]:
     return tuple(Candidate(name, address, sums) for name, address in addresses.items())
 
 
-def _check(address: str) -> None:
-    try:
-        usable = urlsplit(address).scheme in {"http", "https"}
-    except ValueError:  # brackets that make no IPv6 address
-        usable = False
-    if not usable:
-        raise errors.InvalidRequestError(
-            "This address cannot be used.", where=public(address), next_step="Name an https:// address or a file."
-        )
-
-
 def _remote(named: str, wanted: Release, label: str) -> tuple[Candidate, ...]:
     """Read a mirror's address: of one file, with or without {subdir} and {version}, or of a folder."""
+    try:
+        parts = urlsplit(named)
+    except ValueError:  # brackets that make no IPv6 address
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"}:
+        raise errors.InvalidRequestError(
+            "This address cannot be used.", where=public(named), next_step="Name an https:// address or a file."
+        )
     if "{" in named:
         try:
             address = wanted.fill(named)
@@ -204,7 +200,7 @@ def _remote(named: str, wanted: Release, label: str) -> tuple[Candidate, ...]:
             ) from error
         return (_candidate(label, address, names_release="{version}" in named or "{number}" in named),)
     itself = _candidate(label, named, names_release=False)
-    if _is_file(urlsplit(named).path):
+    if _is_file(parts.path):
         return (itself,)
     inside = tuple(_candidate(label, f"{named.rstrip('/')}/{text}") for text in _filled(LAYOUTS, wanted))
     # Its name does not say: the address may yet be a file itself, as those of the API are.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mambakernels import channels, engines, errors, paths
-from mambakernels.engines import Engine, EngineName, Package, Request, explicit, lockfile, virtual
+from mambakernels.engines import Engine, EngineName, Package, Request, explicit, lockfile, virtual_packages
 from mambakernels.engines.lockfile import Lockfile
 from mambakernels.environments.environment import Environment, NameOrPath, get, owned
 from mambakernels.environments.linker import NUMERIC
@@ -93,8 +93,8 @@ def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress:
         )
     chosen = channels.choose_all(spec.channels, root)
     secrets = Secrets.of(channel.url for channel in chosen)
-    progress = secrets.watch(progress)
-    with secrets.kept():
+    progress = secrets.hidden_in(progress)
+    with secrets.hidden_in_errors():
         engine, why = engines.choose(spec.engine, root, progress=progress)
         progress(Event("engine", why))
         for channel in chosen:
@@ -104,7 +104,9 @@ def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress:
         with closing(engine):
             for subdir in subdirs or (paths.subdir(),):
                 progress(Event("lock", subdir))
-                request = Request(spec.specs, tuple(item.url for item in chosen), subdir, virtual.assumed(subdir))
+                request = Request(
+                    spec.specs, tuple(item.url for item in chosen), subdir, virtual_packages.assumed(subdir)
+                )
                 packages[subdir] = _solved_for(engine, request, root, progress)
     return Lockfile(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})
 

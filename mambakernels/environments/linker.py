@@ -128,8 +128,8 @@ def linking(
     No credential of a channel is in what is reported meanwhile, or in an error.
     """
     secrets = Secrets.of(channel.url for channel in chosen)
-    watched = secrets.watch(progress)
-    with secrets.kept(), _running(engine, place.root, watched) as program:
+    watched = secrets.hidden_in(progress)
+    with secrets.hidden_in_errors(), _running(engine, place.root, watched) as program:
         for channel in chosen:
             watched(Event("channel", channel.why))
         alone = functools.partial(forget_half_unpacked, place.root)

@@ -1,4 +1,4 @@
-"""Credentials in the addresses of channels: passed on to the engine, and taken out of everything that is written."""
+"""Credentials in the addresses of channels: passed on to the engine, and removed from everything that is written."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _HIDDEN = "*****"
 
 
 def public(text: str) -> str:
-    """Return a text with the credentials taken out of every address in it."""
+    """Return a text without the credentials of any address in it."""
     return _TOKEN.sub(r"\1", _USER.sub("", text))
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What must not be seen of some addresses."""
+    """The passwords and tokens in some addresses, and their removal from texts."""
 
     words: tuple[str, ...] = ()
 
@@ -37,11 +37,11 @@ class Secrets:
         return cls(tuple(sorted({*found, *map(unquote, found)}, key=len, reverse=True)))
 
     def hide(self, text: str) -> str:
-        """Return a text without any of them, whatever stands around."""
+        """Return a text with stars in place of each password and token."""
         return functools.reduce(lambda shown, word: shown.replace(word, _HIDDEN), self.words, public(text))
 
-    def watch(self, progress: Progress) -> Progress:
-        """Return a progress that hides them in what is reported."""
+    def hidden_in(self, progress: Progress) -> Progress:
+        """Return a progress callback that hides them in the events."""
         return lambda event: progress(replace(event, detail=self.hide(event.detail)))
 
     def scrub(self, files: Iterable[Path]) -> None:
@@ -52,8 +52,8 @@ class Secrets:
                 file.write_text(clean, encoding="utf-8")
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Raise this package's errors again without them."""
+    def hidden_in_errors(self) -> Iterator[None]:
+        """Raise an error of this package again without them."""
         try:
             yield
         except MambakernelsError as error:
@@ -64,7 +64,7 @@ class Secrets:
 
 
 def restored(url: str, channels: Sequence[str]) -> str:
-    """Return a package's address with the credentials of the channel it comes from, where one has any."""
+    """Return a package's address with the credentials of its channel, if it has any."""
     for channel in channels:
         if url.startswith(f"{public(channel)}/"):
             return channel + url[len(public(channel)) :]
