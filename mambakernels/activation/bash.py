@@ -1,4 +1,4 @@
-"""What sourcing a list of scripts in a clean bash changes in the environment, as an activated shell would see it."""
+"""Activation scripts sourced in a clean bash, and the variables that they change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINES_QUOTED = 20
 # Variables that every bash keeps for itself; exported functions are BASH_FUNC_name%%.
 _SHELL_ONLY = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS"})
 _FUNCTION = "BASH_FUNC_"
-# Variables that would make bash run other files, or behave otherwise, before the first script.
+# Variables that make bash run other files, or behave otherwise, before the first script.
 _STEERING = frozenset({"BASH_ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "BASH_XTRACEFD"})
 
 
@@ -34,7 +34,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class _Notes:
-    """The files the shell writes to: scripts may print where they like, and what they leave running holds no pipe."""
+    """The files that the shell writes to; not pipes, which a process that a script leaves running would keep open."""
 
     folder: Path
 
@@ -65,11 +65,11 @@ class _Notes:
 
 
 def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: float) -> Changes:
-    """Source the scripts one after the other in one clean bash started in `environ`, and compare before and after.
+    """Source the scripts in turn in one clean bash started in `environ`, and return the changes.
 
-    As in an interactive shell, a script whose last command fails does no harm. One that ends the shell (`exit`,
+    As in an interactive shell, a script may end with a failed command. A script that ends the shell (`exit`,
     `set -e`, `exec`, a signal), that bash cannot parse, or that takes longer than `timeout` seconds raises
-    `ActivationError` with its name and what it printed. There is no bash: `ActivationError` too.
+    `ActivationError` with its name and output; so does a missing bash.
     """
     if not scripts:
         return Changes()
@@ -88,7 +88,7 @@ def _tool(name: str, script: Path) -> Path:
     found = process.which(name)
     if found is None:
         raise ActivationError(
-            f"The environment has scripts to run at activation, and `{name}`, which that takes, is not on PATH.",
+            f"The environment has activation scripts, which need `{name}`, and that is not on PATH.",
             where=str(script),
             next_step=f"Install {name}, or add its folder to PATH.",
         )
@@ -96,9 +96,9 @@ def _tool(name: str, script: Path) -> Path:
 
 
 def _driver(scripts: Sequence[Path], notes: _Notes, *, printer: Path) -> str:
-    """Write the shell's program: literals only, since scripts share its variables, options and descriptors.
+    """Return the shell's program, of literals only, since scripts share its variables, options and descriptors.
 
-    The scripts are sourced in a function, as the engines' `activate` is one: `declare` is local there.
+    The scripts are sourced in a function, where `declare` is local, because the engines' `activate` is one.
     """
     said, statuses = shlex.quote(str(notes.said)), shlex.quote(str(notes.statuses))
     dump = f"{shlex.quote(str(printer))} -0"
@@ -138,16 +138,16 @@ def _failure(scripts: Sequence[Path], notes: _Notes, how: str, *, said: str | No
 
 
 def _script_error(script: Path, how: str, said: str) -> ActivationError:
-    advice = "Mend the script, or update or remove the package it belongs to."
+    advice = "Correct the script, or update or remove its package."
     return ActivationError(
         f"The script {script.name} {how}.",
         where=str(script),
-        next_step=f"{advice} It said last:\n{said}" if said else f"{advice} It said nothing.",
+        next_step=f"{advice} Its last lines were:\n{said}" if said else f"{advice} It printed nothing.",
     )
 
 
 def _check_syntax(bash: Path, scripts: Sequence[Path], notes: _Notes) -> None:
-    """Tell a script that bash could not parse from one whose last command failed: both leave a non-zero status."""
+    """Raise for a script that bash could not parse; one whose last command failed has a non-zero status too."""
     for script, status in zip(scripts, notes.finished(), strict=True):
         if status == "0":
             continue

@@ -1,9 +1,9 @@
-"""What activating an environment changes, captured once.
+"""Activation of an environment, captured once as changes of variables.
 
-The order is the engines' own: conda's variables and PATH, `etc/conda/env_vars.d`, the variables of
-`conda-meta/state`, then `etc/conda/activate.d`. Names of variables keep their case, as with conda. Not captured:
-what only a shell has (prompt, functions, options), `condabin`, which belongs to the engine and not to the
-environment, and `__CONDA_SHLVL_*`, which only serves to deactivate.
+The order is that of the engines: conda's variables and PATH, `etc/conda/env_vars.d`, the variables of
+`conda-meta/state`, then `etc/conda/activate.d`. Names of variables keep their case, as with conda. Not captured are
+the prompt, functions and options of a shell, `condabin`, which belongs to the engine, and `__CONDA_SHLVL_*`, which
+serves to deactivate.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from mambakernels.activation import bash, cmd
 from mambakernels.activation.bash import Changes
 from mambakernels.errors import ActivationError
 
-_UNSET = "***unset***"  # what `conda env config vars unset` leaves in conda-meta/state
+_UNSET = "***unset***"  # written to conda-meta/state by `conda env config vars unset`
 _BOOKKEEPING = re.compile(
     r"CONDA_(PREFIX|STACKED)(_\d+)?|CONDA_(SHLVL|DEFAULT_ENV|PROMPT_MODIFIER)|__CONDA_SHLVL_\d+_.*", re.DOTALL
 )
 _SAVED = re.compile(r"__CONDA_SHLVL_(\d+)_(.+)", re.DOTALL)
-# What a session has that says nothing about the user's settings.
+# Variables of any session, whatever the user's settings.
 _BARE_SESSION = frozenset({"HOME", "USER", "LOGNAME", "PATH"})
 
 
 @dataclass(frozen=True)
 class Platform:
-    """How environments are laid out on a kind of operating system: folders put on PATH, and activation scripts."""
+    """The layout of environments on an operating system: folders for PATH, and activation scripts."""
 
     path: tuple[str, ...]
     script_suffix: str
@@ -51,10 +51,10 @@ _PLATFORMS = {
 
 @dataclass(frozen=True)
 class Activation:
-    """What activating an environment changes in the session it is captured in.
+    """The changes that activating an environment makes in a session.
 
-    `set` never holds PATH: that is `path_prepend`, the session's own entries, `path_append`. `unset` names variables
-    of the session that the scripts remove. `fingerprint` is the SHA-256 of all that activation depends on.
+    PATH is not in `set`: it is `path_prepend`, the session's entries, `path_append`. `unset` names variables of the
+    session that the scripts remove. `fingerprint` is the SHA-256 of everything that activation depends on.
     """
 
     set: Mapping[str, str]
@@ -66,7 +66,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a prefix brings to its activation: files with their content, in the order in which they count."""
+    """The files of a prefix that its activation depends on, with their content, in the order of their use."""
 
     prefix: Path
     path: tuple[str, ...]
@@ -76,7 +76,7 @@ class _Inputs:
 
     @classmethod
     def read(cls, prefix: Path) -> _Inputs:
-        """Read them; `ActivationError` if there is no such prefix or one of its files cannot be read."""
+        """Read the files; `ActivationError` if there is no such prefix or a file cannot be read."""
         platform = _platform()
         prefix = prefix.absolute()
         if not prefix.is_dir():
@@ -104,7 +104,7 @@ class _Inputs:
         return digest.hexdigest()
 
     def variables(self) -> dict[str, str]:
-        """Return what the environment's files set: the packages' variables, overridden by the environment's own."""
+        """Return the variables that files set: those of packages, overridden by those of the environment."""
         found: dict[str, str] = {}
         for file, content in self.packages.items():
             found |= _decode_variables(_decode_object(content, file), file)
@@ -116,11 +116,11 @@ class _Inputs:
 def capture(
     prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
 ) -> Activation:
-    """Activate the environment in a session, as its engine would, and return what that changes.
+    """Activate the environment in a session, as its engine would, and return the changes.
 
-    The session is `environ`, by default that of this process; another environment that is active in it is left first.
-    `root` is the root prefix, whose own environment is called `base`; `timeout`, in seconds, is for one run of all
-    scripts. Whatever cannot be done, or cannot be said with variables alone, raises `ActivationError`.
+    The session is `environ`, by default that of this process; an environment that is active in it is deactivated
+    first. `root` is the root prefix, whose own environment is called `base`; `timeout`, in seconds, is for one run of
+    all scripts. Raises `ActivationError`, also if variables alone cannot express the changes.
     """
     inputs = _Inputs.read(prefix)
     own = {**_conda_variables(inputs.prefix, root), **inputs.variables()}
@@ -144,9 +144,9 @@ def capture(
 def activated(
     prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
 ) -> dict[str, str]:
-    """Return a session's variables as they are when this environment is active in it, and no other.
+    """Return a session's variables with this environment, and no other, active in it.
 
-    Unlike `capture` it is for this one session, so its scripts may do with PATH what they like. Raises
+    As the result is for this session only, unlike that of `capture`, scripts may change PATH in any way. Raises
     `ActivationError`.
     """
     inputs = _Inputs.read(prefix)
@@ -157,7 +157,7 @@ def activated(
 
 
 def fingerprint(prefix: Path) -> str:
-    """Return the SHA-256 of all that activating the prefix depends on; nothing is run."""
+    """Return the SHA-256 of everything that activating the prefix depends on, without running anything."""
     return _Inputs.read(prefix).fingerprint()
 
 
@@ -169,7 +169,7 @@ def _platform() -> Platform:
 
 
 def _entries(folder: Path, *, suffix: str = "") -> list[Path]:
-    """List a folder's files as the engines' glob does: sorted, none that is hidden."""
+    """List a folder's files as the engines do: sorted, without hidden ones."""
     if not folder.is_dir():
         return []
     entries = (entry for entry in folder.iterdir() if entry.name.endswith(suffix) and not entry.name.startswith("."))
@@ -213,7 +213,7 @@ def _variable_name(name: str, file: Path) -> str:
 
 
 def _variable_value(name: str, value: Any, file: Path) -> str:
-    """Take text, and numbers as conda writes them; for anything else no two engines agree."""
+    """Return text or a number as text; on other kinds of values, the engines do not agree."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise _malformed(file, f"the value of {name} is not text")
     if not _can_be_passed(str(value)):
@@ -232,7 +232,7 @@ def _malformed(file: Path, why: str) -> ActivationError:
     return ActivationError(
         f"Variables of the environment cannot be read from {file.name}: {why}.",
         where=str(file),
-        next_step="Mend the file, or update or remove the package it belongs to.",
+        next_step="Correct the file, or update or remove its package.",
     )
 
 
@@ -253,7 +253,7 @@ def _default_env(prefix: Path, root: Path | None) -> str:
 
 
 def _session_outside(environ: Mapping[str, str], *, timeout: float) -> dict[str, str]:
-    """Return the session's variables as they would be without the environment that is active in it."""
+    """Return the session's variables as they are after deactivating its environments."""
     active = [Path(prefix) for prefix in _active_prefixes(environ)]
     left = _platform().source(_deactivation_scripts(active), environ, timeout=timeout).applied_to(environ)
     saved = sorted((int(match[1]), match[2], left[match[0]]) for match in map(_SAVED.fullmatch, left) if match)
@@ -268,7 +268,7 @@ def _session_outside(environ: Mapping[str, str], *, timeout: float) -> dict[str,
 
 
 def _active_prefixes(environ: Mapping[str, str]) -> list[str]:
-    """Return the prefix that is active, and those it is stacked on, last activated first."""
+    """Return the active prefix and those below it, the last activated first."""
     level = environ.get("CONDA_SHLVL", "")
     names = ["CONDA_PREFIX"]
     for below in range(int(level) - 1 if level.isdigit() else 0, 0, -1):
@@ -287,10 +287,10 @@ def _deactivation_scripts(prefixes: Iterable[Path]) -> list[Path]:
 def _run_scripts(
     scripts: Sequence[Path], start: Mapping[str, str], *, own: Mapping[str, str], timeout: float
 ) -> Changes:
-    """Run the scripts in the session, and find what they set to the value it has there anyway.
+    """Run the scripts in the session, and return also variables that they set to the value of the session.
 
-    The session of the server that starts the kernel may lack it, so a second run, without the session's own variables,
-    tells which names the scripts set.
+    The server that starts the kernel may lack such a variable. A second run, without the session's variables, finds
+    all names that the scripts set.
     """
     changes = _platform().source(scripts, start, timeout=timeout)
     bare = {name: value for name, value in start.items() if name in own or name in _BARE_SESSION}
@@ -315,7 +315,7 @@ def _join(entries: Iterable[str]) -> str:
 
 
 def _around(path: Sequence[str], old: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return what stands before and after the old entries; None if they are not there as a whole, in order."""
+    """Return the entries before and after the old ones; None if the old ones are not there as a whole, in order."""
     for start in range(len(path) - len(old), -1, -1):
         if tuple(path[start : start + len(old)]) == tuple(old):
             return tuple(path[:start]), tuple(path[start + len(old) :])
@@ -325,7 +325,7 @@ def _around(path: Sequence[str], old: Sequence[str]) -> tuple[tuple[str, ...], t
 def _lost_path(
     scripts: Sequence[Path], start: Mapping[str, str], old_path: Sequence[str], *, timeout: float
 ) -> ActivationError:
-    """Find the script that changed PATH beyond what a static kernelspec can say."""
+    """Return the error with the script that changed PATH in a way that a kernelspec cannot express."""
     for count in range(1, len(scripts)):
         path = _platform().source(scripts[:count], start, timeout=timeout).applied_to(start).get("PATH", "")
         if _around(_split(path), old_path) is None:
@@ -335,5 +335,5 @@ def _lost_path(
         f"The activation script {scripts[-1].name} rewrites PATH instead of adding to it.",
         where=str(scripts[-1]),
         next_step="A kernelspec can add folders before and after the PATH of the Jupyter server, and nothing else. "
-        "Mend the script, or update or remove the package it belongs to.",
+        "Correct the script, or update or remove its package.",
     )

@@ -1,6 +1,6 @@
-"""What calling a list of batch files in a clean cmd.exe changes in the environment. Not run yet: there was no Windows.
+"""Activation scripts called in a clean cmd.exe, and the variables that they change. Not run on Windows yet.
 
-What needs none, the text of the driver and the reading of its answer, is tested.
+The tests cover the text of the driver and the reading of its answer.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SHELL_ONLY = frozenset({"PROMPT", "ERRORLEVEL"})
 
 
 def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: float) -> Changes:
-    """Call the scripts one after the other in one cmd.exe started in `environ`, and compare before and after.
+    """Call the scripts in turn in one cmd.exe started in `environ`, and return the changes.
 
-    A script that ends the shell, or takes longer than `timeout` seconds, raises `ActivationError`; as in an
-    interactive shell, one whose last command fails does no harm.
+    A script that ends the shell, or takes longer than `timeout` seconds, raises `ActivationError`. As in an
+    interactive shell, a script may end with a failed command.
     """
     if not scripts:
         return Changes()
@@ -41,7 +41,7 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
 
 
 def driver(scripts: Sequence[Path], folder: Path) -> str:
-    """Return the batch file that calls the scripts, and leaves what it finds in files of the folder."""
+    """Return the batch file that calls the scripts and writes the variables to files in the folder."""
     said, done = _quoted(folder / "said"), _quoted(folder / "done")
     lines = ["@chcp 65001 >nul", f"@set >{_quoted(folder / 'before')}"]
     for script in scripts:
@@ -51,7 +51,7 @@ def driver(scripts: Sequence[Path], folder: Path) -> str:
 
 
 def read_variables(file: Path) -> dict[str, str]:
-    """Read what `set` wrote: UTF-16, a variable a line; names that begin with `=` are cmd.exe's own."""
+    """Read the output of `set`: UTF-16, a variable a line, without cmd.exe's own, which begin with `=`."""
     pairs = (line.partition("=") for line in file.read_text("utf-16-le").splitlines() if not line.startswith("="))
     return {name: value for name, equals, value in pairs if equals and name not in _SHELL_ONLY}
 
@@ -66,9 +66,9 @@ def _failure(scripts: Sequence[Path], folder: Path, how: str) -> ActivationError
     script = scripts[min(finished, len(scripts) - 1)]
     said_file = folder / "said"
     said = said_file.read_text("utf-8", errors="replace").splitlines() if said_file.exists() else []
-    advice = "Mend the script, or update or remove the package it belongs to."
+    advice = "Correct the script, or update or remove its package."
     return ActivationError(
         f"The script {script.name} {how}.",
         where=str(script),
-        next_step="\n".join([f"{advice} It said last:", *said[-_LINES_QUOTED:]]) if said else advice,
+        next_step="\n".join([f"{advice} Its last lines were:", *said[-_LINES_QUOTED:]]) if said else advice,
     )

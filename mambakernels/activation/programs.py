@@ -1,4 +1,4 @@
-"""Programs in an activated environment: in place of this one, with streamed output, or as an interactive shell."""
+"""Programs in an activated environment: in place of this process, with streamed output, or an interactive shell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def locate(name: str, root: Root) -> Path:
     """Return the prefix of the environment of that name, or of any conda environment by its path; NotFoundError."""
     prefix = Path(os.path.normpath(Path(name).expanduser().absolute()))
     if os.path.dirname(name) and (prefix / "conda-meta").is_dir():  # noqa: PTH120 (Path("./x") has lost its folder)
-        return prefix  # whatever it is called, and without reading hundreds of package records
+        return prefix  # by any name, and without reading hundreds of package records
     return environments.get(name, root).prefix
 
 
@@ -58,7 +58,7 @@ def call(
     _check(argv)
     place = Root.find(root)
     prefix = locate(name, place)
-    # A Python that writes to a pipe keeps its lines back.
+    # Without this, a Python that writes to a pipe buffers its lines.
     variables = {"PYTHONUNBUFFERED": "1", **capture.activated(prefix, root=place.path), **(env or {})}
     program = _program(argv, variables, prefix)
     try:
@@ -83,7 +83,7 @@ def shell(name: str, shell: str | None = None, *, root: PathLike | None = None) 
     try:
         start = chosen.start(applied, folder)
         if not any(folder.iterdir()):
-            folder.rmdir()  # nobody would
+            folder.rmdir()  # nothing else would remove it
         variables = {**capture.activated(prefix, root=place.path), **start.variables}
         return _take_over(program, [program.name, *start.arguments], variables)
     finally:
@@ -91,28 +91,29 @@ def shell(name: str, shell: str | None = None, *, root: PathLike | None = None) 
 
 
 def _program(argv: Sequence[str], variables: Mapping[str, str], prefix: Path) -> Path:
-    """Find what is to be run, as the activated environment finds it; what a package of its own brought is its own."""
+    """Find the program on the activated PATH; one that a package of the environment brought must be in the prefix."""
     path = variables.get("PATH", os.defpath)
     found = process.which(argv[0], path=path)
     if found is not None and (found.is_relative_to(prefix) or not _is_lost(argv[0], prefix)):
         return found
     if found is not None:
         raise NotFoundError(
-            f"The environment's own {argv[0]} is gone; the one that was found is another: {found}.",
+            f"The environment's own {argv[0]} is gone; this is another one: {found}.",
             where=str(prefix),
-            next_step=f"Mend the environment: mambakernels verify {prefix.name} --repair",
+            next_step=f"Repair the environment: mambakernels verify {prefix.name} --repair",
         )
     if os.path.dirname(argv[0]):  # noqa: PTH120 (as above)
         raise NotFoundError("There is no such program, or it may not be executed.", where=argv[0])
     raise NotFoundError(
-        f"The command {argv[0]!r} was not found in the environment, nor elsewhere on its PATH.",
+        f"The command {argv[0]!r} was not found in the environment or elsewhere on its PATH.",
         where=str(prefix),
-        next_step="It was looked for in:\n" + "\n".join(f"  {folder or '.'}" for folder in path.split(os.pathsep)),
+        next_step="These folders were searched:\n"
+        + "\n".join(f"  {folder or '.'}" for folder in path.split(os.pathsep)),
     )
 
 
 def _is_lost(name: str, prefix: Path) -> bool:
-    """Whether a package called as the program is in the environment, which then should have it."""
+    """Whether the environment has a package of the program's name, so that the program should be there."""
     return any((prefix / "conda-meta").glob(f"{name.rstrip('0123456789.')}-[0-9]*.json"))
 
 
@@ -121,8 +122,8 @@ def _check(argv: Sequence[str]) -> None:
         raise InvalidRequestError("There is no command to run.", next_step="For example: python -c 'import numpy'")
     if argv[0].startswith("-"):
         raise InvalidRequestError(
-            f"{argv[0]!r} is no command.",
-            next_step="Options of mambakernels come before the environment's name; what follows that is the command.",
+            f"{argv[0]!r} is not a command.",
+            next_step="Options of mambakernels come before the environment's name, the command after it.",
         )
 
 
@@ -134,10 +135,12 @@ def _take_over(program: Path, argv: Sequence[str], variables: Mapping[str, str])
 
 
 def _unstartable(program: Path, error: OSError) -> InvalidRequestError:
-    """Say why a program that is there does not start: the kernel's words for a bad first line are misleading."""
-    advice = "Its first line names an interpreter that is not there." if isinstance(error, FileNotFoundError) else None
+    """Return why an existing program does not start: the system's words for a bad first line are misleading."""
+    advice = (
+        "Its first line names an interpreter that does not exist." if isinstance(error, FileNotFoundError) else None
+    )
     return InvalidRequestError(
         f"The program cannot be started: {error.strerror}.",
         where=str(program),
-        next_step=advice or "If it is a script, its first line has to name its interpreter, such as #!/bin/sh.",
+        next_step=advice or "The first line of a script must name its interpreter, such as #!/bin/sh.",
     )

@@ -1,9 +1,8 @@
 """micromamba's own initialisation of a shell, for our root prefix: shown before it is done, and undone.
 
-micromamba works on a copy of the shell's start file, and the result replaces the file in one step: a dry run is the
-same thing without the last step. (Its own dry run writes into the root prefix, and for cmd.exe into the registry.)
-PowerShell's profiles and the registry entry of cmd.exe are where only micromamba finds them, and it writes those
-itself; tried on Linux only.
+micromamba edits a copy of the shell's start file, which then replaces the file in one step; a dry run leaves out that
+step. (micromamba's own dry run writes into the root prefix, and for cmd.exe into the registry.) Only micromamba finds
+PowerShell's profiles and the registry entry of cmd.exe, so it writes those itself. Tried on Linux only.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.system import process
 from mambakernels.system.files import write_atomically
 
-_HOOK_NAMES = ("micromamba", "mamba")  # its hooks refuse any other
+_HOOK_NAMES = ("micromamba", "mamba")  # its hooks refuse other names
 _UNQUOTABLE = re.compile(r"[\"\\$`\n!]")  # it writes paths in double quotes and escapes nothing for the shell
 _AUTORUN = r"HKEY_CURRENT_USER\Software\Microsoft\Command Processor, AutoRun"
 
 
 @dataclass(frozen=True)
 class Initialization:
-    """What initialising a shell changes, or undoing that: the start file as it was and as it becomes, None if absent.
+    """The changes of initialising a shell, or of undoing that: its start file before and after, None if absent.
 
-    `generated` are files in the root prefix that are written (or removed); `said` is what micromamba printed where
-    it alone knows the start files; `reverse` tells the undoing, `dry_run` that nothing has been changed.
+    `generated` are files in the root prefix that are written (or removed). `said` is the output of micromamba where
+    it alone knows the start files. `reverse` means undoing, `dry_run` that nothing was changed.
     """
 
     shell: str
@@ -61,7 +60,7 @@ class Initialization:
 
 @dataclass(frozen=True)
 class _StartFile:
-    """A start file: where micromamba looks for it below the home folder, and where the shell does."""
+    """A start file: its path below the home folder for micromamba, and its path for the shell."""
 
     below_home: Path
     path: Path
@@ -69,14 +68,14 @@ class _StartFile:
 
 @dataclass(frozen=True)
 class _Initializer:
-    """A micromamba that is to initialise one shell, or to undo that."""
+    """A micromamba that initialises one shell, or undoes that."""
 
     executable: Path
     shell: str
     reverse: bool
 
     def run(self, place: Path, *extra: str, home: Path | None = None) -> str:
-        """Run it for a root prefix, and return what it prints; EngineError if it fails."""
+        """Run it for a root prefix, and return its output; EngineError if it fails."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA_", "MAMBA_", "_CE_"))}
         if home is not None:
             kept |= {"HOME": str(home), "USERPROFILE": str(home)}
@@ -89,7 +88,7 @@ class _Initializer:
         return ended.text
 
     def edit(self, content: bytes | None, below_home: Path, place: Path) -> bytes | None:
-        """Let it edit a start file in a home folder of its own; return what the file becomes, None if absent."""
+        """Let it edit a start file in a temporary home folder; return the file's new content, None if absent."""
         with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
             file = Path(folder) / below_home
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +102,9 @@ class _Initializer:
     def _failure(self, lines: Sequence[str]) -> EngineError:
         said = [line.strip() for line in lines if line.strip()]
         return EngineError(
-            f"micromamba cannot initialise {self.shell}: {said[-1] if said else 'it does not say why'}",
+            f"micromamba cannot initialise {self.shell}: {said[-1] if said else 'no reason given'}",
             where=str(self.executable),
-            next_step=f"An activated shell is opened without it: mambakernels shell NAME --shell {self.shell}",
+            next_step=f"Without it, open an activated shell: mambakernels shell NAME --shell {self.shell}",
         )
 
 
@@ -124,8 +123,8 @@ def shell_init(
     name = shells.get(shell or shells.in_use()).name
     if name == "cmd.exe" and os.name != "nt":
         raise InvalidRequestError(
-            "cmd.exe can be initialised on Windows only: that is an entry in its registry.",
-            next_step=f"Here: {', '.join(item for item in shells.NAMES if item != name)}.",
+            "cmd.exe can be initialised on Windows only, by an entry in its registry.",
+            next_step=f"Shells here: {', '.join(item for item in shells.NAMES if item != name)}.",
         )
     initializer = _Initializer(_find(root), name, reverse)
     _check_quotable(root.path, initializer.executable)
@@ -144,13 +143,12 @@ def _find(root: Root) -> Path:
     found = micromamba.find(root=root)
     if found is None:
         raise NotFoundError(
-            "There is no micromamba here, and it is micromamba that initialises shells.",
-            next_step="Get one: mambakernels bootstrap\n"
-            "Without it, an activated shell is opened by: mambakernels shell NAME",
+            "Shells are initialised by micromamba, and there is none.",
+            next_step="Get it: mambakernels bootstrap\nWithout it, open an activated shell: mambakernels shell NAME",
         )
     if found.path.resolve().stem not in _HOOK_NAMES:
         raise EngineError(
-            f"micromamba's shell functions work only if its file is called {' or '.join(_HOOK_NAMES)}.",
+            f"micromamba's shell functions work only if its file has the name {' or '.join(_HOOK_NAMES)}.",
             where=f"{found.path} ({found.where})",
             next_step="Rename it, or get one: mambakernels bootstrap",
         )
@@ -161,7 +159,7 @@ def _check_quotable(*places: Path) -> None:
     for place in places:
         if os.name != "nt" and _UNQUOTABLE.search(str(place)):
             raise InvalidRequestError(
-                "micromamba cannot write this path into a start file: one of its characters means something there.",
+                "micromamba cannot write this path into a start file: one of its characters is special in shells.",
                 where=str(place),
                 next_step="Choose a folder without quotes, '\\', '$', '`' and '!': --root or MAMBAKERNELS_ROOT.",
             )
@@ -192,7 +190,7 @@ def _nu_config(home: Path) -> Path:
 
 
 def _tried(initializer: _Initializer, root: Root, start_file: _StartFile, *, dry_run: bool) -> Initialization:
-    """Do it to a copy of the start file and a root prefix that is thrown away."""
+    """Initialise with a copy of the start file and a temporary root prefix, to see the changes."""
     before = start_file.path.read_bytes() if start_file.path.exists() else None
     with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
         place = Path(folder).resolve()
@@ -213,7 +211,7 @@ def _tried(initializer: _Initializer, root: Root, start_file: _StartFile, *, dry
 
 
 def _put(path: Path, change: Initialization) -> None:
-    """Replace a start file, wherever a link leads to, by one with its rights; without content, remove it."""
+    """Replace a start file, or the target of its link, and keep its permissions; without content, remove it."""
     target = path.resolve()
     if change.after == change.before:
         return
@@ -225,9 +223,9 @@ def _put(path: Path, change: Initialization) -> None:
 
 
 def _by_micromamba_alone(initializer: _Initializer, root: Root, *, dry_run: bool) -> Initialization:
-    """Run it where only micromamba knows the start files; its dry run gets a root prefix that is thrown away."""
+    """Run it where only micromamba knows the start files; its dry run gets a temporary root prefix."""
     if initializer.shell == "powershell":
-        shells.get(initializer.shell).find()  # without one, micromamba does nothing and is content
+        shells.get(initializer.shell).find()  # without PowerShell, micromamba does nothing and reports success
     if not dry_run:
         said = initializer.run(root.path)
     elif initializer.shell == "cmd.exe":

@@ -1,9 +1,8 @@
-"""The shells that are known, and how each of them starts in an activated environment after the user's own files.
+"""Known shells, and the way each starts in an activated environment after the user's start files.
 
-What activation changes is applied as variables, after the start files have done what they do to PATH. The prompt is
-the user's, with the environment's name before it. Files that a shell is started with are removed by the shell.
-Tried on real shells: bash, zsh, fish, tcsh, xonsh. Written from their documentation and not yet run: nu,
-powershell, cmd.exe.
+The changes of activation are applied as variables, after the start files have changed PATH. The prompt is the user's,
+with the environment's name before it. A shell removes the private start files that it is started with. Tried on real
+shells: bash, zsh, fish, tcsh, xonsh. Written from documentation and not yet run: nu, powershell, cmd.exe.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from mambakernels.activation.capture import Activation
 from mambakernels.errors import InvalidRequestError, NotFoundError
 from mambakernels.system import process
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what every shell can name; others are in its environment anyway
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # names that every shell can set; the shell inherits all others
 _PROMPT = "__mambakernels_prompt"
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a shell is started: its arguments, and variables on top of those of the activated environment."""
+    """The start of a shell: its arguments, and variables on top of those of the activated environment."""
 
     arguments: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -35,14 +34,14 @@ class Start:
 
 @dataclass(frozen=True)
 class Shell:
-    """A shell: its name with micromamba, its programs' names, and what writes its start into a private folder."""
+    """A shell: its name in micromamba, the names of its programs, and the function that prepares its start."""
 
     name: str
     programs: tuple[str, ...]
     start: Callable[[Activation, Path], Start]
 
     def find(self) -> Path:
-        """Return its program: `SHELL`'s if it is that, else the first on PATH; NotFoundError if there is none."""
+        """Return its program: that in `SHELL` if it fits, else the first on PATH; else NotFoundError."""
         named = Path(os.environ.get("SHELL", ""))
         if named.name in self.programs and os.access(named, os.X_OK):
             return named
@@ -56,12 +55,12 @@ class Shell:
 
 
 def get(name: str) -> Shell:
-    """Return the shell of that name; InvalidRequestError with the names that are known."""
+    """Return the shell of that name; InvalidRequestError, with the known names, if there is none."""
     try:
         return _TABLE[name]
     except KeyError:
         raise InvalidRequestError(
-            f"{name!r} is not a shell that mambakernels knows.", next_step=f"Known are: {', '.join(NAMES)}."
+            f"{name!r} is not a shell that mambakernels knows.", next_step=f"It knows: {', '.join(NAMES)}."
         ) from None
 
 
@@ -74,7 +73,10 @@ def in_use() -> str:
 
 
 def _parent() -> str:
-    """Return the name of the parent process, or nothing where that cannot be told."""
+    """Return the name of the parent process; empty if it cannot be found out.
+
+    Not shellingham: it also takes a shell further up, such as the one that started make or an editor, before `SHELL`.
+    """
     status = Path(f"/proc/{os.getppid()}/comm")
     if status.exists():
         return status.read_text("utf-8", errors="replace").strip().lstrip("-")
@@ -85,7 +87,7 @@ def _parent() -> str:
 
 
 def _label(applied: Activation) -> str:
-    """Return what the prompt shows, without characters that mean something in some shell's prompt."""
+    """Return the environment's part of the prompt, without characters that are special in some shell's prompt."""
     return re.sub(r"[^\w ./()+-]", "?", applied.set.get("CONDA_PROMPT_MODIFIER", ""))
 
 
@@ -103,7 +105,7 @@ def _write(file: Path, lines: Iterable[str]) -> Path:
 
 
 def _sh(applied: Activation) -> list[str]:
-    """Apply in bash and zsh; a start file may have left PATH as it was, reset it, or even removed it."""
+    """Return the changes for bash and zsh; start files may have left PATH as it was, reset it, or removed it."""
     before = shlex.quote(os.pathsep.join(applied.path_prepend))
     after = shlex.quote(os.pathsep.join(["", *applied.path_append]))
     lines = [f"export {name}={shlex.quote(value)}" for name, value in _named(applied).items()]
@@ -115,7 +117,7 @@ def _sh(applied: Activation) -> list[str]:
 
 
 def _still(applied: Activation) -> str:
-    """Ask whether it is active, or has been left in the shell since."""
+    """Return the test whether the environment is still active in the shell."""
     return f'[ "${{CONDA_PREFIX-}}" = {shlex.quote(applied.set.get("CONDA_PREFIX", ""))} ]'
 
 
@@ -129,7 +131,7 @@ def _bash(applied: Activation, folder: Path) -> Start:
         "hash -r",
         f"{_PROMPT}() {{ {_still(applied)} || return 0",
         f'case "${{PS1-}}" in {label}*) ;; *) PS1={label}"${{PS1-}}" ;; esac; }}',
-        # a command that writes the prompt anew each time comes before
+        # after the user's commands, which may set the prompt each time
         'PROMPT_COMMAND="${PROMPT_COMMAND:+$PROMPT_COMMAND',
         f'}}{_PROMPT}"',
     ]
@@ -137,7 +139,7 @@ def _bash(applied: Activation, folder: Path) -> Start:
 
 
 def _zsh(applied: Activation, folder: Path) -> Start:
-    """Let zsh find our files, which read the user's where those are: `.zshenv` may move that place."""
+    """Let zsh find our start files, which read the user's from their folder; `.zshenv` may change that."""
     label, place = shlex.quote(_label(applied)), shlex.quote(str(folder))
     theirs = os.environ.get("ZDOTDIR")
     restored = "unset ZDOTDIR" if theirs is None else f"export ZDOTDIR={shlex.quote(theirs)}"
@@ -181,7 +183,7 @@ def _fish(applied: Activation, _folder: Path) -> Start:
         "while set -l __index (contains -i -- $__folder $PATH); set -e PATH[$__index]; end; end",
         "set -e __folder",
         f"set -gx PATH {before} $PATH {after}",
-        # conda's and micromamba's own may show it elsewhere, or a second time
+        # those of conda and micromamba may show the name elsewhere, or a second time
         "function __conda_add_prompt; end",
         "function __mamba_add_prompt; end",
         f"functions -c fish_prompt {_PROMPT}",
@@ -197,7 +199,7 @@ def _fish(applied: Activation, _folder: Path) -> Start:
 
 
 def _tcsh(applied: Activation, folder: Path) -> Start:
-    """Let tcsh find our `.tcshrc` in a home of its own, which gives the user's back before anything else."""
+    """Let tcsh find our `.tcshrc` in a temporary home, which first restores the user's."""
 
     def quote(text: str) -> str:
         return "'" + text.replace("'", "'\\''").replace("!", "\\!").replace("\n", "\\\n") + "'"
@@ -224,7 +226,7 @@ def _tcsh(applied: Activation, folder: Path) -> Start:
 
 
 def _xonsh(applied: Activation, folder: Path) -> Start:
-    """Name all start files: the user's, where they are, and ours as the last."""
+    """Name all start files: the user's and, as the last one, ours."""
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "xonsh"
     places = [Path("/etc/xonsh/xonshrc"), config / "rc.xsh", Path.home() / ".xonshrc", Path("/etc/xonsh/rc.d")]
     given = os.environ.get("XONSHRC")
@@ -268,7 +270,7 @@ def _nu(applied: Activation, _folder: Path) -> Start:
 
 
 def _powershell(applied: Activation, _folder: Path) -> Start:
-    """Hand the commands over encoded: no two versions agree on quotes on the command line."""
+    """Pass the commands encoded, because versions differ in quoting on the command line."""
 
     def quote(text: str) -> str:
         return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Channels are where packages come from: the choice between conda-forge, any address, and `wheels`, built here."""
+"""Channels, where packages come from: the choice between conda-forge, any address, and `wheels`, built here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mambakernels import errors
 from mambakernels.channels import condarc
@@ -23,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9._-]+)*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel that was chosen: its name or address as given, where it is, and why it was chosen."""
+    """A chosen channel: its name or address as given, its URL, and the reason for the choice."""
 
     name: str
     url: str
@@ -62,13 +61,13 @@ def choose(name: str, root: Root) -> Channel:
         address = condarc.named().address(name, **_alias())
         return Channel(name, address, f"{name} at {public(address)}, as asked")
     raise errors.ChannelError(
-        f"{name!r} is no channel: neither auto, wheels, a channel's name, a URL, nor a folder with an index.",
+        f"{name!r} is not a channel: neither auto, wheels, a channel's name, a URL, nor a folder with an index.",
         next_step="Name one of these with --channel.",
     )
 
 
 def is_name(text: str) -> bool:
-    """Whether a channel can be called so: bioconda, conda-forge/label/broken."""
+    """Whether a text can be a channel's name, such as bioconda or conda-forge/label/broken."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -92,9 +91,9 @@ def provide(
     update: bool = False,
     progress: Progress = silent,
 ) -> None:
-    """Make sure that a channel that is built here has what a request names; any other is as it is.
+    """Make sure that a channel that is built here has packages for the specs; any other channel is left alone.
 
-    `insist` asks for these very versions although packages of these names are there, `update` for newer ones of all.
+    `insist` asks for the very versions although the channel has packages of these names, `update` for newer ones.
     """
     from mambakernels.channels import wheels
 
@@ -102,27 +101,12 @@ def provide(
         wheels.ensure(root, specs, insist=insist, update=update, progress=progress)
 
 
-def numeric_spec(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
-    """Make sure `mambakernels-numeric` can be installed; return its channel and the match spec for this source."""
-    from mambakernels.channels import numeric_package
-
-    return numeric_package.ensure(root, progress=progress)
-
-
-def numeric_record(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
-    """Make sure `mambakernels-numeric` can be installed; return its record, with its address."""
-    from mambakernels.channels import numeric_package
-
-    numeric_package.ensure(root, progress=progress)
-    return numeric_package.record(root)
-
-
 def what_wheels_offer() -> str:
-    """Say what a request must fit if the `wheels` channel is to satisfy it."""
+    """Return a sentence on the packages that the `wheels` channel can offer."""
     from mambakernels.channels import interpreter
 
     return (
-        f"The wheels channel has Python {interpreter.version()}, which mambakernels runs on, and what has wheels "
+        f"The wheels channel has Python {interpreter.version()}, which mambakernels runs on, and packages with wheels "
         "for it; conda-forge has more: --channel conda-forge."
     )
 
@@ -144,7 +128,7 @@ def conda_forge() -> str:
 
 
 def _alias() -> dict[str, str]:
-    """Return where other channels are if conda-forge has a mirror: beside it, if that looks like a place of several."""
+    """Return where other channels are if conda-forge has a mirror: next to it, if its address ends in its name."""
     base, found, rest = os.environ.get(_CONDA_FORGE_VARIABLE, "").rstrip("/").rpartition("/conda-forge")
     return {"alias": base} if found and not rest else {}
 

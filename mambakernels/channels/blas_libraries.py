@@ -1,4 +1,4 @@
-"""Which BLAS libraries can be had without conda-forge, as data: where each comes from and what NumPy must call."""
+"""BLAS libraries of the wheels channel, as data: their distributions, and the symbols that NumPy must call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mambakernels.system import process
 INTERFACE_VERSION = "3.11.0"
 INTERFACES = ("libblas", "libcblas", "liblapack")
 
-# NumPy's Linux wheels call `scipy_cblas_dgemm64_` and `scipy_dgesv_64_` in the OpenBLAS they bring along.
+# NumPy's Linux wheels call `scipy_cblas_dgemm64_` and `scipy_dgesv_64_` in the OpenBLAS that they contain.
 WHEEL_LIBRARY = "libscipy_openblas64_*.so*"
 _CBLAS_NAME = re.compile(r"scipy_(cblas_\w+?)64_")
 _LAPACK_NAME = re.compile(r"scipy_(\w+?)_64_")
@@ -37,10 +37,10 @@ class Provider:
 
 @dataclass(frozen=True)
 class BlasLibrary:
-    """One BLAS that NumPy can run on.
+    """A BLAS that NumPy can run on.
 
-    `needed` are the libraries NumPy's modules load in place of their own (empty: they keep it), and `cblas` and
-    `lapack` what those call the routine `{}`, for 64-bit integers.
+    `needed` are the libraries that NumPy's modules load in place of the wheel's (empty: they keep it). `cblas` and
+    `lapack` are the symbols of the routine `{}` in these libraries, for 64-bit integers.
     """
 
     name: str
@@ -52,7 +52,7 @@ class BlasLibrary:
     build_number: int = 0
 
     def symbol(self, wheel_symbol: str) -> str | None:
-        """Return what this library calls a symbol that NumPy's wheel imports; None if it is not a BLAS symbol."""
+        """Return this library's name of a symbol that NumPy's wheel imports; None if it is not a BLAS symbol."""
         if match := _CBLAS_NAME.fullmatch(wheel_symbol):
             return self.cblas.format(match[1])
         if match := _LAPACK_NAME.fullmatch(wheel_symbol):
@@ -108,7 +108,7 @@ BLIS_LAPACK = Provider(
 )
 
 TABLE: tuple[BlasLibrary, ...] = (
-    # The highest build number wins where nobody asks for a BLAS: OpenBLAS, conda-forge's default on Linux too.
+    # The highest build number wins if no spec names a BLAS: OpenBLAS, as on conda-forge for Linux.
     BlasLibrary("openblas", "OpenBLAS", build_number=100),
     BlasLibrary("mkl", "Intel MKL", (INTEL_OPENMP, MKL), ("libmkl_rt.so.*",), cblas="{}_64", lapack="{}_64_"),
     BlasLibrary("blis", "BLIS", (GOMP, QUADMATH, GFORTRAN, BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
@@ -122,7 +122,7 @@ TABLE: tuple[BlasLibrary, ...] = (
 BY_NAME = {blas.name: blas for blas in TABLE}
 PROVIDERS = {provider.name: provider for blas in TABLE for provider in blas.providers}
 
-# Which of libblas' builds conda-forge has, by subdir (looked up 2026-11).
+# The builds of libblas on conda-forge by subdir (looked up 2026-11).
 CONDA_FORGE: Mapping[str, tuple[str, ...]] = {
     "linux-64": ("openblas", "mkl", "blis", "netlib"),
     "linux-aarch64": ("openblas", "netlib", "nvpl"),
@@ -133,19 +133,19 @@ CONDA_FORGE: Mapping[str, tuple[str, ...]] = {
 
 
 def why_not(blas: BlasLibrary) -> str | None:
-    """Return why a BLAS cannot be had on this machine, or None if nothing is known to stand against it."""
+    """Return why a BLAS is not available on this machine; None if no reason is known."""
     sources = {provider.source for provider in blas.providers}
     if "wheel" in sources and platform.machine().lower() not in {"x86_64", "amd64"}:
         return f"{blas.title} exists for x86-64 only"
     if sources and sys.platform != "linux":
-        return f"{blas.title} is put under NumPy on Linux only as yet"
+        return f"{blas.title} can be used under NumPy on Linux only as yet"
     if "deb" in sources and not (process.which("apt-get") and process.which("dpkg-deb")):
         return f"{blas.title} comes from Debian's packages, and this machine has no apt-get"
     return None
 
 
 def available() -> tuple[BlasLibrary, ...]:
-    """Return the BLAS libraries that can be had on this machine, as far as can be told without trying."""
+    """Return the BLAS libraries that are available on this machine, as far as is known without trying."""
     return tuple(blas for blas in TABLE if why_not(blas) is None)
 
 

@@ -1,4 +1,4 @@
-"""Build the `wheels` channel, as a worker process: download, stage, compile, relink, pack, publish."""
+"""The build of the `wheels` channel, in a worker process: download, stage, compile, relink, pack, publish."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from mambakernels.channels.wheels import State, WheelsRequest
 from mambakernels.engines import match_spec
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
-from mambakernels.system import process
+from mambakernels.system import decoding, process
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A package whose files are laid out but not yet packed; `source` names what it was made from."""
+    """A package that is laid out but not yet packed; `source` identifies what it was made from."""
 
     source: str
     recipe: Recipe
@@ -41,7 +41,7 @@ class Staged:
 
 @dataclass
 class Build:
-    """One build: where it works, what the channel has already, what this build adds."""
+    """One build: its scratch folder, the channel's earlier state, and the packages that it adds."""
 
     root: Root
     scratch: Path
@@ -52,9 +52,9 @@ class Build:
     indexing: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, recipe: Recipe, origin: str, fill: Callable[[Path], Recipe | None]) -> list[Staged]:
-        """Lay a package out, unless the channel has one made from the same origin by the same recipe.
+        """Lay a package out, unless the channel has one from the same origin with the same recipe.
 
-        `fill` puts the files into the folder it is given, and may return the recipe with licence texts added.
+        `fill` puts the files into a given folder, and may return the recipe with licence texts added.
         """
         facts = {key: value for key, value in asdict(recipe).items() if key != "license_files"}
         digest = hashlib.sha256(json.dumps([facts, origin]).encode()).hexdigest()[:16]
@@ -68,11 +68,11 @@ class Build:
         return [Staged(source, fill(files) or recipe, files)]
 
     def package(self, name: str) -> str:
-        """Return the file of the package of that name, built now or before."""
+        """Return the file name of the package of that name, built now or before."""
         return next(file for source, file in self.sources.items() if source.split()[1] == name)
 
     def files(self, package: str) -> Path:
-        """Return the folder with a package's files, unpacked from the channel if it was not laid out just now."""
+        """Return the folder with a package's files, unpacked from the channel unless this build laid them out."""
         if package not in self.laid_out:
             self.laid_out[package] = self.scratch / "unpacked" / package
             conda_packages.unpack(wheels.folder(self.root) / paths.subdir() / package, self.laid_out[package])
@@ -80,11 +80,11 @@ class Build:
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
-    """Answer `wheels.ensure`: build what is missing and publish it, or leave the channel as it was."""
+    """Answer `wheels.ensure`: build and publish the missing packages, or leave the channel as it was."""
     root = Root(Path(message["root"]))
-    request = WheelsRequest(**{key: tuple(value) for key, value in message["request"].items()})
+    request = decoding.decode(message["request"], WheelsRequest)
     known = wheels.load(root) or State(interpreter.fingerprint(), wheels.code())
-    shutil.rmtree(wheels.scratch(root), ignore_errors=True)  # left by a process that was killed
+    shutil.rmtree(wheels.scratch(root), ignore_errors=True)  # a killed process may have left it
     wheels.scratch(root).mkdir(parents=True)
     build = Build(root, wheels.scratch(root), known, progress)
     state = _build(build, request, update=message["update"], insist=message["insist"])
@@ -93,7 +93,7 @@ def work(message: process.Json, progress: Progress) -> process.Json:
 
 
 def _build(build: Build, request: WheelsRequest, *, update: bool, insist: bool) -> State:
-    """Run the three tracks side by side (the interpreter, the wheels, the BLAS libraries), then NumPy on each BLAS."""
+    """Run three tracks in parallel (the interpreter, the wheels, the BLAS libraries), then stage NumPy on each BLAS."""
     if not update:
         build.sources.update(build.known.sources)
     have = () if update else build.known.blas
@@ -125,7 +125,7 @@ def _build(build: Build, request: WheelsRequest, *, update: bool, insist: bool) 
 
 
 def _refuse_missing(request: WheelsRequest, missing: dict[str, str]) -> None:
-    """Raise if no BLAS that was asked for can be had; if only some cannot, the caller reads it in the state."""
+    """Raise if no requested BLAS is available; if some are, the state says which are not."""
     if request.blas and all(name in missing for name in request.blas):
         raise wheels.unavailable(blas_libraries.BY_NAME[request.blas[0]], missing[request.blas[0]])
 
@@ -149,7 +149,7 @@ def _wheels_track(
 
 
 def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the BLAS libraries that are packed now, and why others are not."""
+    """Return the BLAS libraries that are packed now, and the reasons why others are not."""
     unpacked, missing = _download_providers(build, wanted)
     ready = [name for name in wanted if name not in missing]
     _finish(build, _stage_providers(build, [blas_libraries.BY_NAME[name] for name in ready], unpacked))
@@ -157,7 +157,7 @@ def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[str], dict[st
 
 
 def _requirements(known: State, request: WheelsRequest, *, update: bool, insist: bool) -> list[str]:
-    """Return what pip is asked for: all of it for a new channel or an update, else only what is new."""
+    """Return the requirements for pip: all of them for a new channel or an update, else only new ones."""
     new = [_pip_requirement(spec) for spec in request.wheels]
     if update or not known.sources:
         names = [wheel_name(match_spec.name_of(spec)) for spec in (*wheels.BASE, *known.requirements)]
@@ -168,7 +168,7 @@ def _requirements(known: State, request: WheelsRequest, *, update: bool, insist:
 
 
 def _pip_requirement(spec: str) -> str:
-    """Translate a match spec for pip: `numpy=1.26` is `numpy==1.26.*`; a build string has no counterpart."""
+    """Translate a match spec for pip: `numpy=1.26` is `numpy==1.26.*`; pip has no build strings."""
     asked = match_spec.read(spec)
     version = asked.version
     if re.fullmatch(r"[0-9][\w.]*(\.\*)?", version):
@@ -178,7 +178,7 @@ def _pip_requirement(spec: str) -> str:
 
 
 def _download_wheels(build: Build, requirements: Sequence[str], *, update: bool) -> dict[str, wheel.Wheel]:
-    """Download wheels; what the channel has already keeps its version where the resolution allows it."""
+    """Download wheels; packages of the channel keep their versions if the resolution allows it."""
     if not requirements:
         return {}
     target, pins = build.scratch / "wheels", build.scratch / "pins.txt"
@@ -204,7 +204,7 @@ def _versions(known: State) -> Iterator[tuple[str, str]]:
 
 
 def _download_providers(build: Build, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Fetch what each BLAS is made of, by distribution; one that cannot be had is told, and the others go on."""
+    """Fetch the distributions of each BLAS; return those, and for each unavailable BLAS the reason."""
     missing: dict[str, str] = {}
     unpacked: dict[str, Path] = {}
     for blas in (blas_libraries.BY_NAME[name] for name in names):
@@ -218,7 +218,7 @@ def _download_providers(build: Build, names: Iterable[str]) -> tuple[dict[str, P
 
 
 def _fetch(build: Build, provider: Provider) -> Path:
-    """Download one distribution; a folder with the archive in `archives` and what we need of it in `files`."""
+    """Download one distribution into a folder: the archive in `archives`, the files we need of it in `files`."""
     folder = build.scratch / "providers" / provider.distribution
     if provider.source == "deb":
         return downloads.debian_package(provider.distribution, folder, progress=build.progress)
@@ -236,7 +236,7 @@ def _fetch(build: Build, provider: Provider) -> Path:
 
 def _stage_wheel(build: Build, item: wheel.Wheel, found: dict[str, wheel.Wheel]) -> list[Staged]:
     if item.name in blas_libraries.PROVIDERS or item.name == "numpy":
-        return []  # staged as the library it is, and once per BLAS
+        return []  # staged as libraries, and NumPy once per BLAS
     recipe = wheel.recipe(item, found, paths.subdir())
 
     def fill(files: Path) -> Recipe:
@@ -257,7 +257,7 @@ def _stage_alias(build: Build, name: str, found: dict[str, wheel.Wheel]) -> list
         subdir=paths.subdir(),
         depends=(f"{actual} =={item.version}",),
         license=wheel.licence(item.metadata),
-        summary=f"What conda-forge calls {name} is {actual} here",
+        summary=f"{name}, as conda-forge calls it, is {actual} in this channel",
     )
     return build.add(recipe, "", lambda _files: None)
 
@@ -267,7 +267,7 @@ def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
 
 
 def _stage_providers(build: Build, ready: Sequence[BlasLibrary], unpacked: Mapping[str, Path]) -> list[Staged]:
-    """Stage each library's package, and per BLAS the three interface packages that match specs name."""
+    """Stage each library's package, and for each BLAS the three interface packages that match specs name."""
     providers = {provider: unpacked[provider.distribution] for blas in ready for provider in blas.providers}
     libraries = [
         package for provider, folder in providers.items() for package in _stage_provider(build, provider, folder)
@@ -315,7 +315,7 @@ def _interface_recipe(blas: BlasLibrary, name: str) -> Recipe:
 
 
 def _numpys(build: Build, found: dict[str, wheel.Wheel], *, update: bool) -> list[wheel.Wheel]:
-    """Return every NumPy wheel of the channel: those of earlier builds, unless this is an update, and a new one."""
+    """Return the NumPy wheels of the channel: a new one and, unless this is an update, those of earlier builds."""
     paths_by_name = {} if update else {path.name: path for path in _kept(build).glob("numpy-*.whl")}
     if "numpy" in found:
         paths_by_name[found["numpy"].path.name] = found["numpy"].path
@@ -323,7 +323,7 @@ def _numpys(build: Build, found: dict[str, wheel.Wheel], *, update: bool) -> lis
 
 
 def _keep(build: Build, numpys: Sequence[wheel.Wheel]) -> None:
-    """Keep these NumPy wheels for a BLAS that is added later, and no others."""
+    """Keep only these NumPy wheels, for a BLAS that is added later."""
     kept = _kept(build)
     kept.mkdir(exist_ok=True)
     for item in numpys:
@@ -341,7 +341,7 @@ def _kept(build: Build) -> Path:
 def _stage_numpy(
     build: Build, numpys: Sequence[wheel.Wheel], ready: Sequence[BlasLibrary], found: dict[str, wheel.Wheel]
 ) -> list[Staged]:
-    """Stage each NumPy on each BLAS, but for those that cannot be pointed at another than their own (before 2.0)."""
+    """Stage each NumPy on each BLAS; before 2.0, NumPy runs on the OpenBLAS of its wheel only."""
     staged: list[Staged] = []
     for item in numpys:
         numpy = _Plain(item, build.scratch / "numpy" / item.path.stem)
@@ -349,13 +349,13 @@ def _stage_numpy(
             try:
                 staged += _stage_numpy_on(build, numpy, blas, found)
             except relink.FixedBlasError:
-                build.progress(Event("stage", f"{item.path.name} only runs on its own OpenBLAS"))
+                build.progress(Event("stage", f"{item.path.name} runs on its own OpenBLAS only"))
     return staged
 
 
 @dataclass
 class _Plain:
-    """A NumPy as its wheel has it, unpacked and compiled once, when the first BLAS wants it."""
+    """A NumPy as in its wheel, unpacked and compiled when the first BLAS needs it."""
 
     wheel: wheel.Wheel
     folder: Path
@@ -392,10 +392,9 @@ def _compile(build: Build, staged: Sequence[Staged]) -> None:
 
 
 def compile_all(folders: Sequence[Path]) -> None:
-    """Write bytecode that no time stamp can make stale; a file that is not valid Python stays without.
+    """Write bytecode that is valid whatever the time stamps say; a file that is not valid Python gets none.
 
-    It does not name the scratch folder it was compiled in (all of `folders` have one parent); Python fills in the
-    real place when it imports.
+    The bytecode does not name the scratch folder, the parent of all `folders`; Python fills in the real path at import.
     """
     if not folders:
         return
@@ -408,7 +407,7 @@ def compile_all(folders: Sequence[Path]) -> None:
 
 
 def _finish(build: Build, staged: Sequence[Staged]) -> None:
-    """Pack what was staged on all processors, and index it while other tracks go on."""
+    """Pack the staged packages on all processors, and index them while other tracks go on."""
     output = build.scratch / "index" / paths.subdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         packed = pool.map(lambda item: conda_packages.assemble(item.recipe, item.files, output), staged)

@@ -1,4 +1,4 @@
-"""A staged folder becomes a conda package, and a folder of packages a channel: all that touches rattler-build."""
+"""Conda packages from staged folders, and channels from folders of packages: all that uses rattler-build."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-# Archives carry no clock: the same content always gives the same bytes.
+# A fixed time stamp: the same content always gives the same bytes.
 _TIMESTAMP = datetime(2020, 1, 1, tzinfo=timezone.utc)
-# 1 of 9: the packages go no further than this machine, and 9 takes ten times as long.
+# 1 of 9: the packages stay on this machine, and 9 takes ten times as long.
 _COMPRESSION = 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a package says of itself; its files are a folder laid out like a prefix."""
+    """The metadata of a package, whose files are a folder laid out like a prefix."""
 
     name: str
     version: str
@@ -40,9 +40,9 @@ class Recipe:
 
 
 def build_string(recipe: Recipe, files: Path) -> str:
-    """Return `<prefix>h<hash>_<number><suffix>`, whose hash covers every byte and the metadata.
+    """Return `<prefix>h<hash>_<number><suffix>`, where the hash covers every byte and the metadata.
 
-    A file name then never gets new content, which package caches rely on.
+    So a file name never gets new content, which package caches rely on.
     """
     digest = hashlib.sha256()
     facts = {key: value for key, value in asdict(recipe).items() if key != "license_files"}
@@ -83,7 +83,7 @@ def assemble(recipe: Recipe, files: Path, folder: Path) -> Path:
 
 
 def seed_index(channel: Path, scratch: Path, *, subdir: str) -> None:
-    """Lay out in `scratch` what `channel` has, so that only what is added there needs indexing."""
+    """Copy the packages and index of `channel` to `scratch`, so that only additions need indexing."""
     for part in {subdir, "noarch"}:
         (scratch / part).mkdir(parents=True)
         for package in (channel / part).glob("*.conda"):
@@ -100,9 +100,9 @@ def unpack(package: Path, folder: Path) -> None:
 
 
 def write_index(channel: Path) -> None:
-    """Index a channel folder as plain `repodata.json`; what is indexed already is not read again.
+    """Index a channel folder as plain `repodata.json`, without reading indexed packages again.
 
-    That is sound because a package's file name never gets new content (`build_string`).
+    That is safe because a package's file name never gets new content (`build_string`).
     """
     from rattler.index import index_fs
 
@@ -110,7 +110,7 @@ def write_index(channel: Path) -> None:
 
 
 def publish(scratch: Path, channel: Path, *, members: Iterable[str], subdir: str) -> None:
-    """Make `channel` what was prepared in `scratch` (on the same file system), with exactly `members` in its index.
+    """Publish `scratch` (on the same file system) as `channel`, with exactly `members` in its index.
 
     Readers see the old index or the new one; a package is in place before an index names it.
     """
@@ -127,7 +127,7 @@ def publish(scratch: Path, channel: Path, *, members: Iterable[str], subdir: str
 
 
 def records(channel: Path, subdir: str) -> dict[str, dict[str, Any]]:
-    """Return what a channel's index says of each package file; nothing if there is no index."""
+    """Return the records in a channel's index by package file; none if there is no index."""
     try:
         text = (channel / subdir / "repodata.json").read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Fetch what a channel is built from with the tools a machine is set up for: pip for wheels, apt-get for Debian's."""
+"""Downloads by the tools that a machine is set up for: wheels by pip, Debian's packages by apt-get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNREACHABLE = re.compile(
     r"|Temporary failure"
 )
 _REFUSED = re.compile(r"[^\n]*(SSLError|confirming the ssl certificate|40[137] (Client )?Error)[^\n]*")
-# What pip says of an index only in its log, before it calls the package one that there is not.
+# pip's words on an unreadable index, which are in its log only; it then claims that the package does not exist.
 _NOT_READ = re.compile(r"Could not fetch URL (?P<page>\S+): (?P<why>.+?)(?: - skipping)?$", re.MULTILINE)
 _DISTRUSTED = re.compile(r"The repository located at (?P<page>\S+) is (?P<why>not a trusted or secure host)")
 _ABSENT = re.compile(r"4(04|10) Client Error|neither a file nor a directory")
@@ -32,20 +32,20 @@ _ANOTHER_SOURCE = "Check the name and version, or take it from conda-forge: --ch
 
 
 def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] = (), progress: Progress) -> list[Path]:
-    """Download wheels and all they need with pip: its configuration, its indexes, its cache."""
+    """Download wheels and their dependencies with pip, its configuration and its cache."""
     with tempfile.TemporaryDirectory(prefix="mambakernels-") as place:
         log = Path(place) / "pip.log"
         command = process.module("pip", "--disable-pip-version-check", "--log", str(log), "download", "--no-input")
         command += ["--only-binary", ":all:", "--progress-bar", "raw", "--dest", str(folder), *options, *requirements]
         completed = process.stream(command, on_line=_PipLines(progress), own_session=False)
         if completed.returncode != 0:
-            told = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-            raise _explain(completed.text, requirements, log=told)
+            logged = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+            raise _explain(completed.text, requirements, log=logged)
     return sorted(folder.glob("*.whl"))
 
 
 def debian_package(name: str, folder: Path, *, progress: Progress) -> Path:
-    """Download one Debian package with apt-get, unpack it into `folder`, and return that; no root needed."""
+    """Download a Debian package with apt-get, without root, unpack it into `folder`, and return that."""
     progress(Event("download", name))
     archives = folder / "archives"
     archives.mkdir(parents=True)
@@ -53,8 +53,8 @@ def debian_package(name: str, folder: Path, *, progress: Progress) -> Path:
     found = sorted(archives.glob("*.deb"))
     if fetched.returncode != 0 or not found:
         raise errors.ChannelError(
-            f"apt-get could not download {name}: {fetched.lines[-1] if fetched.lines else 'it said nothing'}",
-            next_step="If its lists are old or missing: apt-get update.",
+            f"apt-get could not download {name}: {fetched.lines[-1] if fetched.lines else 'no reason given'}",
+            next_step="If its package lists are old or missing: apt-get update",
         )
     unpacked = folder / "files"
     extracted = process.stream(["dpkg-deb", "-x", found[0], unpacked], own_session=False)
@@ -72,7 +72,7 @@ def debian_version(folder: Path) -> str:
 
 
 class _PipLines:
-    """Turn what pip prints into progress: the file it is at, and how much of it has come."""
+    """Turns pip's output into progress events: the file, and how much of it has arrived."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -87,7 +87,7 @@ class _PipLines:
 
 
 def _explain(said: str, requirements: Sequence[str], *, log: str = "") -> errors.ChannelError:
-    """Put pip's failure into a sentence; `log` is what pip wrote down beside what it said."""
+    """Return pip's failure as an error, from its output and its more detailed log."""
     if "No module named pip" in said:
         return errors.ChannelError(
             "This Python has no pip, which downloads the wheels.",
@@ -106,9 +106,9 @@ def _explain(said: str, requirements: Sequence[str], *, log: str = "") -> errors
     return errors.ChannelError(f"pip could not download {', '.join(requirements)}: {' '.join(lines)}")
 
 
-def _unread_index(told: str) -> errors.ChannelError | None:
-    """Return what kept pip from reading an index; None if all were read, or had no such page."""
-    found = (match for pattern in (_NOT_READ, _DISTRUSTED) for match in pattern.finditer(told))
+def _unread_index(logged: str) -> errors.ChannelError | None:
+    """Return the error that kept pip from reading an index; None if there was no such error."""
+    found = (match for pattern in (_NOT_READ, _DISTRUSTED) for match in pattern.finditer(logged))
     failed = next((match for match in found if not _ABSENT.search(match["why"])), None)
     if failed is None:
         return None

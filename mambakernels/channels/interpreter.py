@@ -1,4 +1,4 @@
-"""The Python that runs us, staged as the `python` package of a channel."""
+"""The Python that runs mambakernels, staged as the `python` package of a channel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from mambakernels.channels import elf
 from mambakernels.channels.conda_packages import Recipe
 
-# In nobody's way at run time, and half of the size: test suites, caches, what other tools put in, static libraries.
+# Half of the size, and not needed at run time: test suites, caches, installed packages, static libraries.
 _LEFT_OUT = ("__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "ensurepip", "config-*")
 _LEFT_OUT_FILES = ("*.pyc", "*.a", "EXTERNALLY-MANAGED")
 
@@ -44,7 +44,7 @@ def site_packages() -> Path:
 
 
 def fingerprint() -> str:
-    """Return a hash that changes when the interpreter does: its build, its place, its file."""
+    """Return a hash of the interpreter: its build, its path, its file's size and time."""
     executable = _executable()
     state = executable.stat()
     facts = (sys.version, str(executable), state.st_size, state.st_mtime_ns)
@@ -52,7 +52,7 @@ def fingerprint() -> str:
 
 
 def recipe(subdir: str) -> Recipe:
-    """Describe the `python` package; as on conda-forge it provides `python_abi`'s counterpart and wants pip."""
+    """Describe the `python` package; as on conda-forge, it constrains `python_abi` and depends on pip."""
     return Recipe(
         name="python",
         version=version(),
@@ -68,7 +68,7 @@ def recipe(subdir: str) -> Recipe:
 
 
 def stage(prefix: Path) -> None:
-    """Copy the interpreter into `prefix`: executable, standard library, and the libraries it brought along."""
+    """Copy the interpreter into `prefix`: its executable, standard library and shared libraries."""
     (prefix / "bin").mkdir(parents=True)
     executable = prefix / "bin" / f"python{minor()}"
     shutil.copy2(_executable(), executable)
@@ -101,16 +101,16 @@ def _copy_library(source: Path, target: Path) -> None:
 
 
 def _copy_headers(prefix: Path) -> None:
-    """Bring the headers, so that a compiler inside the environment finds `Python.h`."""
+    """Copy the headers, so that a compiler inside the environment finds `Python.h`."""
     source = Path(sysconfig.get_path("include", vars=_base()))
     if source.is_dir():
         shutil.copytree(source, prefix / "include" / f"python{minor()}", dirs_exist_ok=True)
 
 
 def _bundle_libraries(prefix: Path, executable: Path) -> None:
-    """Copy the shared libraries that live beside the interpreter (libpython, a conda base's OpenSSL), transitively.
+    """Copy the shared libraries in the interpreter's own folders (libpython, a conda base's OpenSSL), transitively.
 
-    What comes from the system's own folders stays the system's, as it is for the interpreter itself.
+    Libraries in the system's folders are not copied.
     """
     origin = [Path(sys.base_prefix) / "lib", Path(sysconfig.get_config_var("LIBDIR") or sys.base_prefix)]
     own = [folder for folder in origin if folder.is_dir() and not elf.is_system_folder(folder)]
@@ -130,10 +130,7 @@ def _bundle_libraries(prefix: Path, executable: Path) -> None:
 
 
 def _reach_site_packages(prefix: Path) -> None:
-    """Make `site-packages` the folder that a distribution's patched `site` and `sysconfig` look at.
-
-    Debian's Python looks into `lib/python3/dist-packages`; a link to our folder is all it needs.
-    """
+    """Link `lib/python3/dist-packages`, where Debian's patched Python looks, to `site-packages`."""
     if "deb_system" in sysconfig.get_scheme_names():
         (prefix / "lib" / "python3").mkdir()
         (prefix / "lib" / "python3" / "dist-packages").symlink_to(os.path.relpath(site_packages(), "lib/python3"))

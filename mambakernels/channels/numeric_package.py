@@ -1,4 +1,4 @@
-"""The local channel of `mambakernels-numeric`: this very source of `numeric` and `lessons`, as a conda package."""
+"""The local channel of `mambakernels-numeric`: the source of `numeric` and `lessons` as a conda package."""
 
 from __future__ import annotations
 
@@ -20,45 +20,36 @@ _CARRIED = ("numeric", "lessons")
 
 
 def folder(root: Root) -> Path:
-    """Return where the channel is; the same folder is its URL."""
+    """Return the channel's folder."""
     return root.channels / "mambakernels"
 
 
-def ensure(root: Root, *, progress: Progress = silent) -> tuple[str, str]:
-    """Make sure the channel has the package of the present source; return its URL and the match spec for it."""
-    mark = source_hash()[:8]
-    spec = f"{NAME}=*=s{mark}*"
-    if not _has(root, mark):
+def ensure(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
+    """Return the record, with its URL, of the package of the present source, which is built if it is missing."""
+    found = _record(root)
+    if found is None:
         with locked(root, folder(root).name, progress=progress):
-            if not _has(root, mark):
+            if _record(root) is None:
                 process.Worker(__name__).call({"root": str(root.path)}, progress=progress)
-    return folder(root).as_uri(), spec
-
-
-def record(root: Root) -> dict[str, Any]:
-    """Return the record of the present source's package, which `ensure` has made sure of."""
-    mark = source_hash()[:8]
-    name, found = next(
-        (name, found)
-        for name, found in conda_packages.records(folder(root), _SUBDIR).items()
-        if found["build"].startswith(f"s{mark}")
-    )
-    return {**found, "url": f"{folder(root).as_uri()}/{_SUBDIR}/{name}"}
+        found = _record(root)
+    assert found is not None
+    return found
 
 
 def source_hash() -> str:
-    """Return the SHA-256 of all that the package carries; `numeric.code_hash` covers what measures, and no lesson."""
+    """Return the SHA-256 of all files in the package; `numeric.code_hash` covers only those that measure."""
     digest = hashlib.sha256()
     for path in _sources():
         digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _has(root: Root, mark: str) -> bool:
-    return any(
-        record["build"].startswith(f"s{mark}") and (folder(root) / _SUBDIR / name).exists()
-        for name, record in conda_packages.records(folder(root), _SUBDIR).items()
-    )
+def _record(root: Root) -> dict[str, Any] | None:
+    mark, place = f"s{source_hash()[:8]}", folder(root) / _SUBDIR
+    for name, found in conda_packages.records(folder(root), _SUBDIR).items():
+        if found["build"].startswith(mark) and (place / name).exists():
+            return {**found, "url": f"{folder(root).as_uri()}/{_SUBDIR}/{name}"}
+    return None
 
 
 def _sources() -> list[Path]:
@@ -66,7 +57,7 @@ def _sources() -> list[Path]:
 
 
 def work(message: process.Json, progress: Progress) -> process.Json:
-    """Build the package and publish it beside the earlier ones, in a worker process."""
+    """Build the package in a worker process, and publish it next to the earlier ones."""
     import importlib.metadata
 
     root = Root(Path(message["root"]))

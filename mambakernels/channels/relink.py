@@ -1,4 +1,4 @@
-"""Point NumPy's own modules at another BLAS, and check that every routine they call is there."""
+"""Relinking: NumPy's modules are pointed at another BLAS, once it is sure to have every routine they call."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mambakernels.channels.blas_libraries import BlasLibrary, Provider
 
 
 class FixedBlasError(errors.ChannelError):
-    """A NumPy runs on the library its wheel brings along, and on no other."""
+    """A NumPy runs on the library in its wheel, and on no other."""
 
 
 def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
-    """Bring a provider's shared libraries from its unpacked distribution into `prefix`/lib.
+    """Copy a provider's shared libraries from its unpacked distribution into `prefix`/lib.
 
-    Debian's find each other through the system's folders, so they are told to look beside themselves; those of
-    wheels do so already, and stay as their makers built them.
+    Debian's libraries find each other in the system's folders, so their search path is set to their own folder.
+    Those of wheels have that path already, and stay as they are.
     """
     target = prefix / "lib"
     target.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
 
 
 def relink(numpy: Path, blas: BlasLibrary, libraries: Iterable[Path]) -> None:
-    """Make the NumPy staged under the prefix `numpy` call `blas`, whose libraries are given as files."""
+    """Make the NumPy that is staged under the prefix `numpy` call `blas`, whose libraries are given as files."""
     given = {path.name: path for path in libraries}
     needed = tuple(_resolve(pattern, given) for pattern in blas.needed)
     offered = frozenset().union(*(elf.exported(given[name]) for name in needed))
@@ -56,7 +56,7 @@ def _relink_module(
         raise errors.ChannelError(
             f"{blas.title} lacks {len(missing)} routines that NumPy calls: {', '.join(missing[:5])} …",
             where=module.name,
-            next_step="Another version of NumPy or of the library may fit together.",
+            next_step="Another version of NumPy or of the library may work.",
         )
     old = [name for name in elf.needed(module) if _is_wheels_own(name)]
     up = os.path.relpath(prefix / "lib", module.parent)
@@ -74,7 +74,7 @@ def _modules(prefix: Path) -> list[Path]:
 
 
 def _calls(module: Path) -> list[str]:
-    """Return the BLAS and LAPACK names that a module wants from the library its wheel brings along."""
+    """Return the BLAS and LAPACK symbols that a module imports from the library in its wheel."""
     return sorted(name for name in elf.imported(module) if name.startswith("scipy_"))
 
 
@@ -87,7 +87,7 @@ def _resolve(pattern: str, given: dict[str, Path]) -> str:
 
 
 def _drop_unneeded(prefix: Path) -> None:
-    """Remove the libraries that came with the wheel and that nothing loads any more, and their lines in RECORD."""
+    """Remove the wheel's libraries, which nothing loads any more, and their lines in RECORD."""
     site = prefix / interpreter.site_packages()
     for library in (site / "numpy.libs").glob("*.so*"):
         library.unlink()

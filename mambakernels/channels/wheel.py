@@ -1,4 +1,4 @@
-"""One wheel becomes one staged conda package: its metadata, its dependencies, its files."""
+"""A wheel staged as a conda package: its metadata, its dependencies, its files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mambakernels.channels import interpreter
 from mambakernels.channels.conda_packages import Recipe
 from mambakernels.channels.wheel_names import conda_name
 
-_LONGEST_NAME_OF_A_LICENCE = 80  # some wheels put the whole text where the name belongs
+_LONGEST_NAME_OF_A_LICENCE = 80  # some wheels have the whole text in place of the name
 _SHEBANG = re.compile(rb"\A#!/PREFIX/bin/python[^\n]*\n")
-# A script finds the Python beside it, wherever the prefix is, however long its path and whatever is in it.
+# A script finds the Python next to it in any prefix, however long its path and whatever characters are in it.
 _RELOCATABLE = b"""#!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")"/python "$0" "$@"
 ' '''
@@ -124,7 +124,7 @@ def licence_files(wheel: Wheel, folder: Path) -> tuple[Path, ...]:
 
 
 def licence(metadata: Metadata) -> str | None:
-    """Return the licence a wheel names: its expression, else its free text if short, else its classifier."""
+    """Return a wheel's licence: its expression, else its free text if short, else its classifier."""
     if metadata.license_expression:
         return str(metadata.license_expression)
     if metadata.license and len(metadata.license) < _LONGEST_NAME_OF_A_LICENCE and "\n" not in metadata.license:
@@ -134,7 +134,7 @@ def licence(metadata: Metadata) -> str | None:
 
 
 def _requirements(wheel: Wheel, extras: frozenset[str], others: Mapping[str, Wheel]) -> Iterator[Requirement]:
-    """Yield what a wheel needs on this Python, with the needs of the extras it asks of others spelled out."""
+    """Yield a wheel's requirements on this Python, and those of the extras that it requires."""
     for requirement in wheel.metadata.requires_dist or ():
         wanted = requirement.marker is None or any(
             requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})
@@ -159,7 +159,7 @@ def _conda_version(specifier: Specifier) -> str:
 
 
 def _relocate(script: Path) -> None:
-    """Make a script executable, as pip does whatever its wheel says, and let it find its Python by itself."""
+    """Make a script executable, as pip always does, and let it find its Python."""
     if script.is_symlink():
         return
     script.chmod(0o755)

@@ -18,26 +18,13 @@ from mambakernels.channels.blas_libraries import BlasLibrary
 from mambakernels.engines import match_spec
 from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
-from mambakernels.system import process
+from mambakernels.system import decoding, process
 from mambakernels.system.files import write_atomically
 from mambakernels.system.locks import locked, nobody_using_packages
 
-# What every kernel needs; NumPy is there so that the channel has one set of versions from the start.
+# Packages of every kernel, and NumPy, so that the channel has one set of versions from the start.
 BASE = ("ipykernel", "numpy", "pip", "threadpoolctl")
 _SCHEMA = 1
-# The modules that decide what is in a package.
-_BUILDERS = (
-    "blas_libraries",
-    "build",
-    "conda_packages",
-    "downloads",
-    "elf",
-    "interpreter",
-    "relink",
-    "wheel",
-    "wheel_names",
-    "wheels",
-)
 _STATE = "wheels.json"
 _NOT_WHEELS = frozenset(
     {
@@ -53,7 +40,7 @@ _NOT_WHEELS = frozenset(
 
 @dataclass(frozen=True)
 class State:
-    """What a channel was built from: which package files each source gave, and what was asked for."""
+    """The content of a channel: the package file of each source, and the requirements so far."""
 
     interpreter: str
     code: str
@@ -70,34 +57,34 @@ class State:
 
 @dataclass(frozen=True)
 class WheelsRequest:
-    """What a call wants of the channel: match specs, and the BLAS libraries they imply."""
+    """The request of one call: match specs, and the BLAS libraries they imply."""
 
     specs: tuple[str, ...]
     blas: tuple[str, ...]
 
     @classmethod
     def of(cls, specs: Sequence[str]) -> WheelsRequest:
-        """Read match specs; InvalidRequestError if one is not readable or no BLAS fits it."""
+        """Read match specs; InvalidRequestError if one is not valid or no BLAS fits it."""
         return cls(tuple(specs), _wanted_blas(specs))
 
     @property
     def wheels(self) -> tuple[str, ...]:
-        """Those specs that an index can answer."""
+        """The specs of packages that a Python package index has."""
         return tuple(spec for spec in self.specs if match_spec.name_of(spec) not in _NOT_WHEELS)
 
 
 def folder(root: Root) -> Path:
-    """Return where the channel for this interpreter is."""
+    """Return the folder of the channel for this interpreter."""
     return root.channels / f"wheels-{interpreter.minor()}"
 
 
 def scratch(root: Root) -> Path:
-    """Return where a build works; it is gone when the build has ended, however that was."""
+    """Return the scratch folder of a build, which is removed however the build ends."""
     return folder(root) / ".build"
 
 
 def url(root: Root) -> str:
-    """Return the channel as engines take it."""
+    """Return the channel's address, as engines take it."""
     return folder(root).as_uri()
 
 
@@ -109,10 +96,10 @@ def ensure(
     insist: bool = False,
     progress: Progress = silent,
 ) -> State:
-    """Build the channel, or add what `specs` name and it does not have; nothing to do costs milliseconds.
+    """Build the channel, or add the packages that `specs` name and it lacks; with nothing to do, takes milliseconds.
 
-    `insist` asks the index for these specs with their versions although packages of these names are there;
-    `update` looks for newer versions of everything. Raises ChannelError; the channel then stays as it was.
+    `insist` asks the index for the versions in the specs although the channel has packages of these names;
+    `update` looks for newer versions of everything. Raises ChannelError and then leaves the channel as it was.
     """
     if sys.platform != "linux":
         raise errors.ChannelError("The wheels channel is built on Linux only.", next_step="Use --channel conda-forge.")
@@ -121,18 +108,18 @@ def ensure(
         return known
     with locked(root, folder(root).name, progress=progress):
         if not (update or insist) and (known := _sufficient(root, request)):
-            return known  # another process built it while this one waited
+            return known  # another process has built it meanwhile
         message = {"root": str(root.path), "request": asdict(request), "update": update, "insist": insist}
         try:
             process.Worker("mambakernels.channels.build").call(message, progress=progress)
         finally:
-            shutil.rmtree(scratch(root), ignore_errors=True)  # a worker that was stopped could not
+            shutil.rmtree(scratch(root), ignore_errors=True)  # a worker that was stopped could not remove it
         built = load(root)
     if built is None:
         raise errors.ChannelError(
             "The channel was built by another mambakernels or Python than this one.",
             where=str(folder(root)),
-            next_step="An upgrade went on meanwhile? Run it again.",
+            next_step="If mambakernels was upgraded meanwhile, run the command again.",
         )
     return built
 
@@ -157,15 +144,11 @@ def list_packages(*, root: PathLike | None = None) -> list[dict[str, Any]]:
 
 
 def load(root: Root) -> State | None:
-    """Return what the channel holds; None if there is none for this interpreter, built by this code."""
+    """Return the channel's state; None if there is no channel for this interpreter that this code has built."""
     try:
-        content = json.loads((folder(root) / _STATE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        known = decoding.decode(json.loads((folder(root) / _STATE).read_bytes()), State)
+    except (FileNotFoundError, ValueError):
         return None
-    if content.pop("schema", None) != _SCHEMA:
-        return None
-    content["requirements"], content["blas"] = tuple(content["requirements"]), tuple(content["blas"])
-    known = State(**content)
     same = (known.interpreter, known.code) == (interpreter.fingerprint(), code())
     return known if same and all((folder(root) / paths.subdir() / name).exists() for name in known.files) else None
 
@@ -194,15 +177,15 @@ def clean(root: PathLike | None = None) -> int:
 
 @functools.cache
 def code() -> str:
-    """Return a hash of the code that builds packages: what it makes may change when it does."""
+    """Return a hash of the code that builds packages: with other code, packages may differ."""
     digest = hashlib.sha256()
-    for name in _BUILDERS:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _wanted_blas(specs: Sequence[str]) -> tuple[str, ...]:
-    """Return the BLAS a request names, by a build string or by a library's own package; OpenBLAS if none."""
+    """Return the BLAS libraries that specs name, by a build string or by the library's package; else OpenBLAS."""
     wanted: list[str] = []
     for spec in specs:
         asked = match_spec.read(spec)
@@ -229,16 +212,16 @@ def _matching(spec: str) -> tuple[BlasLibrary, ...]:
 
 
 def unavailable(blas: BlasLibrary, reason: str) -> errors.ChannelError:
-    """Say that a BLAS cannot be had here, and what can."""
+    """Return the error that a BLAS is not available here, with those that are."""
     names = ", ".join(item.name for item in blas_libraries.available() if item != blas)
     return errors.ChannelError(
-        f"{blas.title} cannot be had here: {reason}.",
+        f"{blas.title} is not available here: {reason}.",
         next_step=f"The wheels channel offers {names}; conda-forge has more: --channel conda-forge.",
     )
 
 
 def _sufficient(root: Root, request: WheelsRequest) -> State | None:
-    """Return the channel's state if it has all that is requested, by name."""
+    """Return the channel's state if it has packages of all requested names."""
     known = load(root)
     if known is None or not set(request.blas) <= set(known.blas):
         return None

@@ -1,4 +1,4 @@
-"""Environments: what is asked for, what was made, and their whole life: each step atomic and locked."""
+"""Environments: their specs, their manifests, and every change of them, each atomic and under a lock."""
 
 from mambakernels.environments.changes import (
     Change,

@@ -1,6 +1,6 @@
-"""Changing an environment: what it shall hold is decided, linked beside it as a whole, and put in its place.
+"""Changes of an environment: its new packages are planned, linked into a folder next to it, and put in its place.
 
-So a change is there or it is not; what pip or the user added is taken along.
+So a change happens as a whole or not at all. Files that pip or the user added are carried over.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from mambakernels.system.locks import locked
 
 @dataclass(frozen=True)
 class Change:
-    """What an environment held before, and what it holds (or, of a dry run, would hold) afterwards."""
+    """An environment before and after a change; after a dry run, as it would be."""
 
     before: Environment
     after: Environment
 
     @property
     def added(self) -> tuple[Package, ...]:
-        """Packages of names that were not there."""
+        """Packages whose names are new."""
         return _without(self.after.packages, self.before.packages)
 
     @property
     def removed(self) -> tuple[Package, ...]:
-        """Packages of names that are there no more."""
+        """Packages whose names are gone."""
         return _without(self.before.packages, self.after.packages)
 
     @property
     def replaced(self) -> tuple[tuple[Package, Package], ...]:
-        """Packages of which there is another version or build now: before and after."""
+        """Packages that have another version or build now: before and after."""
         was = {package.name: package for package in self.before.packages}
         return tuple((was[new.name], new) for new in self.after.packages if was.get(new.name, new) != new)
 
@@ -148,9 +148,9 @@ def repair(
     engine: EngineName = "auto",
     progress: Progress = silent,
 ) -> Environment:
-    """Link an environment's packages anew; files that no package brought stay.
+    """Link an environment's packages again; files that no package brought stay.
 
-    The packages that are `damaged` are unpacked anew as well: the cache has the very files that were changed.
+    The `damaged` packages are also unpacked again, as the cache shares its files with the environment.
     """
     with held(name, root, progress=progress) as environment:
         records = owned(environment).packages
@@ -162,12 +162,12 @@ def repair(
 def clone_environment(
     source: NameOrPath, target: str, *, root: Root, engine: EngineName = "auto", progress: Progress = silent
 ) -> Environment:
-    """Make another environment with the same packages, and with what pip or the user added; nothing is solved.
+    """Make another environment with the same packages and the files that pip or the user added, without solving.
 
-    One that is there already, as a clone of the same, is returned as it is.
+    An existing clone of the same environment is returned as it is.
     """
     place = Location.of(target, root)
-    if place.prefix.exists():  # asked before anything is locked: two that clone onto each other wait for nobody
+    if place.prefix.exists():  # before any lock: two processes that clone onto each other do not wait for each other
         return _same_clone(get(source, root), place)
     with held(source, root, progress=progress) as environment, locked(root, place.lock, progress=progress):
         recover(place)
@@ -181,12 +181,12 @@ def clone_environment(
 
 
 def discard_environment(environment: Environment) -> None:
-    """Take an environment that is held out of sight in one step, then delete its files."""
+    """Remove an environment, whose lock is held, in one step, then delete its files."""
     staging.discard_folder(owned(environment).prefix, environment.root)
 
 
 def _put(old: Environment, new: Environment, packages: Sequence[Package], link: Linker) -> Environment:
-    """Link the packages and put them in the place of `new`, with what no package brought to `old`."""
+    """Link the packages and put them in the place of `new`, with the files that no package brought to `old`."""
     staging.check_carriable(old, [package.name for package in packages])
     linked = link.exactly(packages)
     staging.carry_over(old, link.folder, new.place)
@@ -198,15 +198,15 @@ def _clone_mark(environment: Environment) -> str:
 
 
 def _same_clone(source: Environment, place: Location) -> Environment:
-    """Return the environment at a place if it is a clone of this one; InvalidRequestError if anything else is there."""
+    """Return the environment at a location if it is a clone of this one, else raise InvalidRequestError."""
     if place.prefix == source.prefix:
         raise errors.InvalidRequestError(
-            "That is the environment itself: it needs another name.", where=str(place.prefix)
+            "The new name is the environment's present one: choose another.", where=str(place.prefix)
         )
     there = read_environment(place)
     if there is None or there.cloned_from != _clone_mark(source):
         raise errors.InvalidRequestError(
-            f"There is something called {place.name!r} already.",
+            f"The name {place.name!r} is taken already.",
             where=str(place.prefix),
             next_step="Choose another name, or remove it first.",
         )
@@ -214,19 +214,19 @@ def _same_clone(source: Environment, place: Location) -> Environment:
 
 
 def _channels(environment: Environment, given: str | Sequence[str]) -> list[Channel]:
-    """Return the channels that are named now, and after them those that the environment was made from."""
+    """Return the given channels, followed by those that the environment was made from."""
     named = channels.choose_all(given, environment.root)
     urls = {public(channel.url) for channel in named}
     return named + [channels.reopen(url, environment.root) for url in environment.channels if url not in urls]
 
 
 def _records(environment: Environment) -> dict[str, Package]:
-    """Return the packages with their records, which are in `conda-meta`, by name."""
+    """Return the packages with their records from `conda-meta`, by name."""
     return {package.name: package for package in engines.installed(environment.prefix)}
 
 
 def _holding(environment: Environment, *, free: Collection[str], specs: Sequence[str]) -> list[list[str]]:
-    """Return what to hold: all packages but the free ones, else those that were asked for, else Python's minor."""
+    """Return what to hold: all packages but the free ones, else those that specs name, else Python's minor version."""
     asked = {name_of(spec) for spec in specs}
     others = [package for package in environment.packages if package.name not in {*free, NUMERIC}]
     all_of_them = [package.spec for package in others]
@@ -244,7 +244,7 @@ def _check_installed(environment: Environment, names: Sequence[str]) -> None:
             raise errors.NotFoundError(
                 f"There is no package {name!r} in {environment.name!r}.",
                 where=str(environment.prefix),
-                next_step=f"mambakernels info {environment.name} lists them; names only, without versions.",
+                next_step=f"Names only, without versions. To list them: mambakernels info {environment.name}",
             )
 
 

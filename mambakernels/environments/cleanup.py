@@ -1,4 +1,4 @@
-"""Cleaning up: the package cache, and what processes that were killed left; nothing that anything uses."""
+"""Cleanup of the package cache and of the leftovers of killed processes; files in use stay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STAGED = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.old)?")
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A folder that was, or would be, deleted, and the bytes that frees."""
+    """A folder that was deleted, or after a dry run would be, and the number of bytes that frees."""
 
     path: Path
     size: int
@@ -51,7 +51,7 @@ def _leftovers(root: Root) -> list[Path]:
 
 @contextmanager
 def _unused(path: Path, root: Root, progress: Progress) -> Iterator[None]:
-    """Wait until nobody uses a folder; of an environment's, what is to be put back is put back first."""
+    """Wait until no process uses a folder; first, an environment whose change was killed is recovered."""
     if path == root.packages:
         with nobody_using_packages(root, progress=progress):
             yield

@@ -1,4 +1,4 @@
-"""Making an environment: whole or not at all, and nothing to do if it is there as asked."""
+"""Making an environment: whole or not at all, and nothing to do if the same one exists."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def create_environment(
     replacing: bool = False,
     progress: Progress = silent,
 ) -> Environment:
-    """Make an environment, whole or not at all; one that exists and was asked for alike is returned as it is.
+    """Make an environment, whole or not at all; an existing one that was made from the same is returned as it is.
 
-    It is made at `prefix`, by default at its name under the root, by `engine` if that is running already. With
+    It is made at `prefix`, by default at its name under the root, by `engine` if one is running already. With
     `replacing`, it takes the place of an existing one. Raises InvalidRequestError (name, specs, or a different
-    environment there), SolveError with the solver's explanation, ChannelError, EngineError; nothing is left behind
-    then.
+    environment there), SolveError with the solver's explanation, ChannelError or EngineError, and leaves nothing.
     """
     place = Location.named(spec.name, root) if prefix is None else Location.at(prefix, root)
     spec = spec.completed()
@@ -73,11 +72,11 @@ def _existing(spec: EnvironmentSpec, place: Location) -> Environment | None:
     found = read_environment(place)
     if found is None and place.prefix.exists():
         raise errors.InvalidRequestError(
-            "A folder of that name is there already, and mambakernels did not make it.",
+            "A folder of that name exists already, and mambakernels did not make it.",
             where=str(place.prefix),
             next_step="Choose another name, or move the folder away.",
         )
-    if found is not None and _asked(found) != _asked(spec):
+    if found is not None and _identity(found) != _identity(spec):
         raise errors.InvalidRequestError(
             f"There is an environment {place.name!r} already, made from other specs: {' '.join(found.specs)}.",
             next_step=f"Add to it: mambakernels install {place.name} …, choose another name, "
@@ -86,7 +85,7 @@ def _existing(spec: EnvironmentSpec, place: Location) -> Environment | None:
     return found
 
 
-def _asked(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
+def _identity(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
     return frozenset(thing.specs), frozenset(thing.pip), dict(thing.variables)
 
 
@@ -113,7 +112,7 @@ def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progres
 
 
 def _set_variables(prefix: Path, variables: Mapping[str, str]) -> None:
-    """Write the environment's own variables where all engines look for them at activation."""
+    """Write the environment's variables where every engine looks for them at activation."""
     if variables:
         state = {"env_vars": dict(variables)}
         (prefix / "conda-meta" / "state").write_text(json.dumps(state, indent=1), encoding="utf-8")

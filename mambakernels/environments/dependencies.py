@@ -38,7 +38,7 @@ def remaining(
     """
     if not any(name in roots for name in records) or "ipykernel" in names:
         raise errors.InvalidRequestError(
-            f"Without {', '.join(names)}, {environment.name!r} would be no kernel any more.",
+            f"Without {', '.join(names)}, {environment.name!r} would no longer be a kernel.",
             next_step=f"Remove the whole environment: mambakernels remove {environment.name}",
         )
     if is_numeric([*(closure(records, roots) - set(names))]):
@@ -52,7 +52,7 @@ def remaining(
             raise errors.InvalidRequestError(
                 f"{name} is needed by {', '.join(users)}.",
                 where=str(environment.prefix),
-                next_step="Take those out as well, or leave it.",
+                next_step="Uninstall those as well, or keep it.",
             )
     return kept
 

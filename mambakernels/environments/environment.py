@@ -1,4 +1,4 @@
-"""An environment as it is on disk: its place, its manifest, and how both are found again."""
+"""An environment on disk: its location, its manifest, and its recovery after a process was killed."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ NameOrPath = PathLike
 
 @dataclass(frozen=True)
 class Environment:
-    """A prefix with the packages in it, and what its manifest says of it.
+    """A prefix, the packages in it, and what its manifest says.
 
-    One that we did not make (`managed` is false) has no specs or channels, and is never changed. `declared_in` is the
-    project's file that it was made for, if there is one.
+    An environment of another program (`managed` is false) has no specs or channels, and is never changed.
+    `declared_in` is the project's file that it was made for, if any.
     """
 
     name: str
@@ -57,24 +57,24 @@ class Environment:
 
     @property
     def place(self) -> Location:
-        """Where it is."""
+        """Its name, prefix and root."""
         return Location(self.name, self.prefix, self.root)
 
     @property
     def python(self) -> Path:
-        """The environment's own Python (which need not exist: not every environment has one)."""
+        """The path of the environment's Python, which exists only if the environment has one."""
         return self.prefix / self.place.python
 
     @property
     def blas(self) -> str | None:
-        """Which BLAS the environment was made with (`mkl`, `openblas`, …), from libblas' build string."""
+        """The BLAS that the environment was made with (`mkl`, `openblas`, …), from libblas' build string."""
         libblas = self.package("libblas")
         return libblas.build.rpartition("_")[2] if libblas else None
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where an environment is or will be, and the root whose package cache and locks serve it."""
+    """The prefix that an environment has or will have, and the root whose package cache and locks serve it."""
 
     name: str
     prefix: Path
@@ -82,38 +82,38 @@ class Location:
 
     @classmethod
     def named(cls, name: str, root: Root) -> Location:
-        """Return the place of a name under a root; InvalidRequestError if it cannot be one."""
+        """Return the location of a name under a root; InvalidRequestError if it cannot be a name."""
         check_environment_name(name)
         return cls(name, root.environments / name, root)
 
     @classmethod
     def at(cls, prefix: str | os.PathLike[str], root: Root) -> Location:
-        """Return the place at a path, inside the root or elsewhere; its name is the folder's."""
+        """Return the location at a path, inside the root or elsewhere; its name is the folder's."""
         path = Path(os.path.normpath(Path(prefix).expanduser().absolute()))
         check_environment_name(path.name)
         return cls(path.name, path, root)
 
     @classmethod
     def of(cls, name_or_path: NameOrPath, root: Root) -> Location:
-        """Return the place of a name, or of a path: what has a separator in it."""
+        """Return the location of a name, or of a path: a text with a separator in it."""
         text = os.fspath(name_or_path)
         return cls.at(text, root) if is_path(name_or_path) else cls.named(text, root)
 
     @property
     def python(self) -> str:
-        """Where Python is in any prefix."""
+        """The path of Python relative to any prefix."""
         return "python.exe" if os.name == "nt" else "bin/python"
 
     @property
     def lock(self) -> str:
-        """The name of the lock that whoever changes the environment holds."""
+        """The name of the lock to hold while changing the environment."""
         if self.prefix == self.root.environments / self.name:
             return f"env-{self.name}"
         return f"prefix-{hashlib.sha256(os.fsencode(self.prefix)).hexdigest()[:16]}"
 
 
 def is_path(name_or_path: NameOrPath) -> bool:
-    """Tell a path from a name: it has a separator in it, or is no plain text."""
+    """Whether this is a path and not a name: it has a separator in it, or is a path object."""
     return not isinstance(name_or_path, str) or "/" in name_or_path or os.sep in name_or_path
 
 
@@ -150,7 +150,7 @@ def list_environments(root: PathLike | None = None) -> list[Environment]:
 
 @storage_errors
 def get(name: NameOrPath, root: PathLike | None = None) -> Environment:
-    """Return the environment of that name, or at that path (also one that others made); NotFoundError if none is."""
+    """Return the environment of that name, or at that path, where any program may have made it; else NotFoundError."""
     place = Location.of(name, Root.find(root))
     if not place.prefix.exists() and remains(place):
         with locked(place.root, place.lock):
@@ -163,7 +163,7 @@ def get(name: NameOrPath, root: PathLike | None = None) -> Environment:
 
 @contextmanager
 def held(name_or_path: NameOrPath, root: Root, *, progress: Progress = silent) -> Iterator[Environment]:
-    """Yield an environment that nobody else makes, changes, registers or removes meanwhile."""
+    """Yield an environment under its lock: no other process changes, registers or removes it meanwhile."""
     place = get(name_or_path, root).place
     with locked(root, place.lock, progress=progress):
         recover(place)
@@ -171,18 +171,18 @@ def held(name_or_path: NameOrPath, root: Root, *, progress: Progress = silent) -
 
 
 def owned(environment: Environment) -> Environment:
-    """Return the environment if it is ours to change; InvalidRequestError if others made it."""
+    """Return the environment if mambakernels made it; InvalidRequestError if another program did."""
     if not environment.managed:
         raise errors.InvalidRequestError(
             f"The environment {environment.name!r} was not made by mambakernels, which never changes it.",
             where=str(environment.prefix),
-            next_step="Change it with the program that made it; registering it as a kernel is possible.",
+            next_step="Change it with the program that made it. You can still register it as a kernel.",
         )
     return environment
 
 
 def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> None:
-    """Write down what an environment is, in the folder where it is being made."""
+    """Write an environment's manifest into the folder where it is being made."""
     content = {
         "schema": _SCHEMA,
         **{key: value for key, value in vars(environment).items() if key not in {"prefix", "root", "managed"}},
@@ -195,7 +195,7 @@ def write_manifest(prefix: Path, environment: Environment, engine: Engine) -> No
 
 
 def read_environment(place: Location) -> Environment | None:
-    """Return the environment that we made at a place; None if there is none, EngineError if its manifest is damaged."""
+    """Return the environment with a manifest at a location; None without one, EngineError if it is damaged."""
     try:
         content = json.loads((place.prefix / MANIFEST).read_bytes())
         if content["schema"] != _SCHEMA:
@@ -208,12 +208,12 @@ def read_environment(place: Location) -> Environment | None:
 
 
 def remains(place: Location) -> list[Path]:
-    """Return what a change that was killed between its two renames left: the environment as it was before."""
+    """Return the earlier state of an environment, left by a change that was killed between its two renames."""
     return _hidden(place, r"\.[0-9a-f]{8}\.old")
 
 
 def recover(place: Location) -> None:
-    """Put back what a killed change left, and delete what it had begun; the lock is held."""
+    """Put the earlier state back after a killed change, and delete its staged folders; the lock is held."""
     old = remains(place)
     if old and not place.prefix.exists():
         old.pop().rename(place.prefix)
@@ -233,7 +233,7 @@ def _hidden(place: Location, suffix: str) -> list[Path]:
 
 
 def _foreign(place: Location) -> Environment | None:
-    """Return an environment that another program made: whatever has `conda-meta`."""
+    """Return the environment of another program: any folder with `conda-meta` in it."""
     if not (place.prefix / "conda-meta").is_dir():
         return None
     packages = engines.installed(place.prefix)
@@ -243,9 +243,9 @@ def _foreign(place: Location) -> Environment | None:
 def _not_found(place: Location, name_or_path: NameOrPath) -> errors.NotFoundError:
     if is_path(name_or_path):
         return errors.NotFoundError(
-            "There is no conda environment: a folder with `conda-meta` in it.",
+            "There is no conda environment here: that would be a folder with `conda-meta` in it.",
             where=str(place.prefix),
-            next_step="Name an environment, or the path of one. Those made here: mambakernels list",
+            next_step="Name an environment or its path. Environments made by mambakernels: mambakernels list",
         )
     names = ", ".join(item.name for item in list_environments(place.root)) or "none yet"
     return errors.NotFoundError(

@@ -1,4 +1,4 @@
-"""Writing an environment down, for others to make: as `environment.yml`, as an `@EXPLICIT` file, as a lockfile."""
+"""An environment as text, to be made elsewhere: `environment.yml`, `@EXPLICIT` file or lockfile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def export(name: NameOrPath, *, format: Format = "yml", root: PathLike | None = 
         return lockfile.text(_locked(environment))
     packages = _packages(environment)
     if format == "explicit":
-        return explicit.text(packages, paths.subdir(), notes=_beside_packages(environment))
+        return explicit.text(packages, paths.subdir(), notes=_left_out(environment))
     exact = [f"{item.name}={item.version}={item.build}" for item in packages]
     return _yaml(environment, list(environment.specs) if format == "specs" and environment.specs else exact)
 
@@ -70,7 +70,7 @@ def lock(
 def _locked(environment: Environment) -> Lockfile:
     if extra := pip_installed(environment.prefix):
         raise errors.InvalidRequestError(
-            f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, which a lockfile cannot hold.",
+            f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, and a lockfile cannot hold that.",
             where=str(environment.prefix),
             next_step=f"Export it instead: mambakernels export {environment.name} --format yml",
         )
@@ -78,8 +78,8 @@ def _locked(environment: Environment) -> Lockfile:
     return Lockfile(urls, {paths.subdir(): _packages(environment)}, {})
 
 
-def _beside_packages(environment: Environment) -> list[str]:
-    """Say what an environment has that a list of packages cannot hold."""
+def _left_out(environment: Environment) -> list[str]:
+    """Return notes on what a list of packages cannot hold."""
     found = {"by pip": sorted(pip_installed(environment.prefix)), "variables": sorted(environment.variables)}
     return [f"not in this list, {kind}: {' '.join(names)}" for kind, names in found.items() if names]
 
@@ -112,18 +112,18 @@ def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress:
 
 
 def _solved_for(engine: Engine, request: Request, root: Root, progress: Progress) -> tuple[Package, ...]:
-    """Solve for one subdir; an error says for which."""
+    """Solve for one subdir, which an error names."""
     try:
         return engine.solve(request, cache=root.packages, progress=progress)
     except errors.SolveError as error:
         place = f"{request.subdir} of {', '.join(request.channels)}"
         raise errors.SolveError(
-            error.what, where=place, next_step="Does a channel have these for that platform? Add one: --channel."
+            error.what, where=place, next_step="Add a channel that has these packages for that platform: --channel."
         ) from error
 
 
 def _packages(environment: Environment) -> tuple[Package, ...]:
-    """Return the packages with their records, but for the one that every mambakernels adds itself."""
+    """Return the packages with their records, without the one that mambakernels adds itself."""
     return tuple(item for item in engines.installed(environment.prefix) if item.name != NUMERIC)
 
 

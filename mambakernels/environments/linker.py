@@ -1,4 +1,4 @@
-"""Packages into a folder: an engine, the channels, and what every use of them has in common."""
+"""Linking packages into a staged folder: an engine at work on channels, without leaking credentials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ADVICE = "Check names and versions, or add a channel that has them: --channel."
 
 @dataclass(frozen=True)
 class Linker:
-    """An engine at work for one place: it solves, and links into a hidden `folder` beside it."""
+    """An engine at work for one location: it solves, and links into a hidden `folder` next to the prefix."""
 
     engine: Engine
     channels: tuple[Channel, ...]
@@ -39,11 +39,11 @@ class Linker:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """The channels' addresses as they may be written down."""
+        """The channels' addresses without credentials."""
         return tuple(public(channel.url) for channel in self.channels)
 
     def satisfying(self, specs: Sequence[str]) -> tuple[Package, ...]:
-        """Solve and link; return what was linked."""
+        """Solve and link; return the packages that were linked."""
 
         def attempt() -> tuple[Package, ...]:
             return self.engine.create(
@@ -59,7 +59,7 @@ class Linker:
     def solved(
         self, specs: Sequence[str], held: Sequence[Sequence[str]] = ((),), *, update: bool = False
     ) -> tuple[Package, ...]:
-        """Return the packages that satisfy the specs, with the first of the lists of further specs that can be held."""
+        """Return the packages that satisfy the specs and the first possible list of `held` specs; nothing is linked."""
 
         def attempt() -> tuple[Package, ...]:
             *first, last = held
@@ -67,16 +67,18 @@ class Linker:
                 try:
                     return self._solve((*specs, *more))
                 except errors.SolveError as error:
-                    self.progress(Event("solve", f"again, holding less: {error.what.splitlines()[-1].strip()}"))
+                    self.progress(
+                        Event("solve", f"again, with fewer packages held: {error.what.splitlines()[-1].strip()}")
+                    )
             return self._solve((*specs, *last))
 
         return self._provided(specs, attempt, update=update)
 
     def exactly(self, packages: Sequence[Package]) -> tuple[Package, ...]:
-        """Link these packages and no others, with the present `mambakernels.numeric` where it belongs."""
+        """Link these packages and no others; a numeric kernel gets the `mambakernels.numeric` of this version."""
         wanted = [package for package in packages if package.name != NUMERIC]
         if is_numeric([package.name for package in wanted]):
-            wanted.append(Package.from_record(channels.numeric_record(self.place.root, progress=self.progress)))
+            wanted.append(self._numeric())
         urls = [channel.url for channel in self.channels]
         linked = self.engine.link(
             [replace(package, url=restored(package.url, urls)) for package in wanted],
@@ -94,12 +96,18 @@ class Linker:
         urls = tuple(channel.url for channel in self.channels)
         if not is_numeric(list(map(name_of, specs))):
             return Request(tuple(specs), urls, paths.subdir())
-        own, numeric = channels.numeric_spec(self.place.root, progress=self.progress)
+        numeric = self._numeric()
         others = (spec for spec in specs if name_of(spec) != NUMERIC)
-        return Request((*others, numeric), (own, *urls), paths.subdir())
+        return Request((*others, numeric.spec), (numeric.url.rsplit("/", 2)[0], *urls), paths.subdir())
+
+    def _numeric(self) -> Package:
+        """Return the package of this version's `mambakernels.numeric`, built first if need be."""
+        from mambakernels.channels import numeric_package
+
+        return Package.from_record(numeric_package.ensure(self.place.root, progress=self.progress))
 
     def _provided(self, specs: Sequence[str], attempt: Callable[[], T], *, update: bool = False) -> T:
-        """Solve; if a channel that grows on demand had no solution, it is asked for these very versions."""
+        """Solve; if there is no solution, first ask the wheels channel for the very versions in the specs."""
         for insist in (False, True):
             for channel in self.channels:
                 channels.provide(channel, self.place.root, specs, insist=insist, update=update, progress=self.progress)
@@ -113,8 +121,8 @@ class Linker:
         raise AssertionError
 
     def _clean(self, packages: Sequence[Package]) -> tuple[Package, ...]:
-        """Take credentials out of what the engine wrote, and of what it answers."""
-        if any(url.startswith("http") for url in self.urls):  # the engine may have found some by itself
+        """Take credentials out of the engine's files and of its answer."""
+        if any(url.startswith("http") for url in self.urls):  # the engine may have found credentials of its own
             self.secrets.scrub(path for path in (self.folder / "conda-meta").iterdir() if path.is_file())
         return tuple(replace(package, url=self.secrets.hide(package.url)) for package in packages)
 
@@ -123,9 +131,9 @@ class Linker:
 def linking(
     place: Location, chosen: Sequence[Channel], engine: EngineName | Engine, progress: Progress = silent
 ) -> Iterator[Linker]:
-    """Yield the engine, by name or already running, at work; its folder is gone afterwards, unless it was renamed.
+    """Yield a linker with an engine, given by name or already running; an unused staged folder is removed at the end.
 
-    No credential of a channel is in what is reported meanwhile, or in an error.
+    No progress event or error holds a credential of a channel.
     """
     secrets = Secrets.of(channel.url for channel in chosen)
     watched = secrets.hidden_in(progress)
@@ -139,7 +147,7 @@ def linking(
 
 @contextmanager
 def _running(engine: EngineName | Engine, root: Root, progress: Progress) -> Iterator[Engine]:
-    """Yield the engine; one that is chosen here ends here."""
+    """Yield the engine; one that is chosen here is closed at the end."""
     if not isinstance(engine, str):
         yield engine
         return

@@ -1,4 +1,4 @@
-"""Several environments side by side: each is made in a thread, by an engine that is a process of its own."""
+"""Environments made in parallel: each in a thread, by an engine that is a process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
 
-_AT_ONCE = 4  # and half as many as processors, as an engine keeps two busy; cold, they wait for the network
+_AT_ONCE = 4  # and at most half as many as processors: an engine keeps two busy, or waits for the network
 _CHOICES = frozenset({"engine", "channel"})
-# Where waiting is interruptible on every system only if it has an end.
+# On some systems, only a wait with an end can be interrupted.
 _TICK_SECONDS = 0.5
-# What is half-made is deleted within this time; whoever waits for another process's lock is left to itself.
+# Time to delete what is half-made; a thread that waits for another process's lock is abandoned then.
 _GRACE_SECONDS = 10.0
 
 
@@ -46,7 +46,7 @@ def create_in_parallel(
 
 
 class _Team:
-    """Threads that make one environment after another until none is left, and what came of each."""
+    """Threads that make one environment after another, and their results."""
 
     def __init__(self, specs: Sequence[EnvironmentSpec], root: Root, replacing: Collection[str]) -> None:
         self._specs, self._root, self._replacing = specs, root, replacing
@@ -59,7 +59,7 @@ class _Team:
 
     @contextmanager
     def at_work(self, count: int) -> Iterator[None]:
-        """Have that many threads work; an exception meanwhile stops them and waits until they have cleaned up."""
+        """Start that many threads; an exception stops them and waits until they have cleaned up."""
         try:
             for _ in range(count):
                 self._threads.append(threading.Thread(target=self._work, daemon=True))
@@ -70,7 +70,7 @@ class _Team:
             raise
 
     def report(self, progress: Progress) -> None:
-        """Hand over what the threads say, until all have ended."""
+        """Report the threads' events until all have ended."""
         running = len(self._threads)
         while running:
             try:
@@ -83,7 +83,7 @@ class _Team:
                 progress(event)
 
     def results(self) -> list[Environment]:
-        """Return what was made; raise the first error, if there was one."""
+        """Return the environments; raise the first error, if any."""
         if self._failed:
             raise self._failed[0]
         return [self._made[number] for number in range(len(self._specs))]
@@ -97,7 +97,7 @@ class _Team:
                 thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
-        """Make environments in this thread, with engines that stay until it ends."""
+        """Make environments in this thread, with engines that stay open until it ends."""
         try:
             with suppress(process.Stopped), self._group.joined(), ExitStack() as stack:
                 running: dict[EngineName, Engine] = {}
@@ -135,7 +135,7 @@ class _Team:
 
 
 def _about(name: str, progress: Progress) -> Progress:
-    """Say of each event which environment it is about; a choice is the same for all."""
+    """Put the environment's name into each event, except for choices, which are the same for all."""
     return lambda event: progress(
         event if event.step in _CHOICES else replace(event, detail=f"{name}: {event.detail}".removesuffix(": "))
     )

@@ -1,4 +1,4 @@
-"""The `pip:` part of an environment: requirements that pip installs into a folder that will be at another place."""
+"""The `pip:` part of an environment: requirements that pip installs into a staged folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LINES_QUOTED = 8
 def install_with_pip(
     requirements: Sequence[str], prefix: Path, place: Location, *, cwd: Path | None = None, progress: Progress = silent
 ) -> None:
-    """Install the requirements with the prefix's own pip, configured as the user's; EngineError if pip fails.
+    """Install the requirements with the prefix's pip and the user's configuration; EngineError if pip fails.
 
-    What pip writes names the place where the prefix will be. Relative paths in the requirements start at `cwd`.
+    Files that pip writes name the final prefix. Relative paths in the requirements start at `cwd`.
     """
     if not requirements:
         return
@@ -48,7 +48,7 @@ def install_with_pip(
         raise errors.EngineError(
             f"pip could not install {' '.join(requirements)}.",
             where=str(place.prefix),
-            next_step=f"Correct the `pip:` part, or pip's configuration. It said last:\n{said}",
+            next_step=f"Correct the `pip:` part or pip's configuration. Its last lines were:\n{said}",
         )
     fresh = sorted(set(staging.files_in(prefix)) - before)
     staging.rewrite(prefix, fresh, prefix, place.prefix)

@@ -1,4 +1,4 @@
-"""What an environment is asked to be: match specs, or a file that lists them, or exact packages."""
+"""The request for an environment: match specs, or exact packages, and their channels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mambakernels.engines import EngineName, Package
 from mambakernels.engines.match_spec import name_of
 from mambakernels.paths import PathLike
 
-# A spec of one of these brings a kernel; where there is none, ipykernel is added.
+# A spec whose name begins like one of these brings a kernel; otherwise, ipykernel is added.
 _KERNEL_PACKAGES = ("ipykernel", "r-irkernel", "xeus", "bash_kernel", "ijulia", "octave_kernel")
 _NUMERIC_WITH = ("numpy", "libblas", "blas", "mkl")
 
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """What an environment is asked to be: its name, match specs, and where packages may come from.
+    """The request for an environment: its name, its match specs, and the channels that packages may come from.
 
-    `pip` are requirements that pip installs afterwards, `variables` are set at activation. With `packages`, exactly
-    those are linked, and nothing is solved. `folder` is where relative paths in `pip` start. `declared_in` is the
-    project's file that asks for it.
+    `pip` are requirements that pip installs afterwards, `variables` are set at activation. If `packages` are given,
+    exactly those are linked, without solving. Relative paths in `pip` start at `folder`. `declared_in` is the
+    project's file with the request.
     """
 
     name: str
@@ -36,7 +36,7 @@ class EnvironmentSpec:
     declared_in: str | None = None
 
     def completed(self) -> EnvironmentSpec:
-        """Add what makes an environment a kernel, and pip where it has work, if nothing asked for does."""
+        """Add ipykernel unless a spec brings a kernel, and pip if there are requirements for it."""
         stripped = tuple(spec.strip() for spec in self.specs)
         if not stripped or not all(stripped):
             raise errors.InvalidRequestError(
@@ -51,7 +51,7 @@ class EnvironmentSpec:
 
 
 def is_numeric(names: Sequence[str]) -> bool:
-    """Whether packages of these names make a Python kernel with NumPy or a BLAS: it gets `mambakernels.numeric`."""
+    """Whether packages of these names make a Python kernel with NumPy or a BLAS, which gets `mambakernels.numeric`."""
     return not set(names).isdisjoint(_NUMERIC_WITH) and "ipykernel" in names
 
 

@@ -1,4 +1,4 @@
-"""Files that ask for an environment: `environment.yml`, a list of specs, an `@EXPLICIT` file, a lockfile."""
+"""Files with the request for an environment: `environment.yml`, list of specs, `@EXPLICIT` file or lockfile."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> EnvironmentSpec:
-    """Read a file that asks for an environment; its name says the kind. InvalidRequestError for what is not known."""
+    """Read a file by the kind that its name says; InvalidRequestError for anything unknown in it."""
     reader = _READERS.get(path.suffix.lower(), _read_lines)
     try:
         return reader(path)

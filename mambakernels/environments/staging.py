@@ -1,6 +1,6 @@
-"""How an environment appears and changes: made in a hidden folder beside its place, then put there by a rename.
+"""Staged folders: an environment is made in a hidden folder next to its prefix, then put there by a rename.
 
-What a killed process leaves is hidden, or, between the two renames of a change, put back by `environment.recover`.
+A killed process leaves hidden folders only. Between the two renames of a change, `environment.recover` undoes it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from mambakernels.environments.environment import (
 from mambakernels.paths import Root
 from mambakernels.system.locks import locked, nobody_using_packages
 
-# What the engines and we leave in a prefix ourselves.
+# Files that the engines and mambakernels itself leave in a prefix.
 _OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})
-# A prefix ends here, and is not the beginning of another one's longer name.
+# The end of a prefix, as opposed to the beginning of another prefix with a longer name.
 _END_OF_NAME = rb"(?![\w-]|\.\w)"
 _DIST_INFO = re.compile(r"(.+/)?site-packages/([^/]+?)-[^/-]+\.dist-info/METADATA")
 
 
 @contextmanager
 def staged(place: Location) -> Iterator[Path]:
-    """Yield a hidden path beside the place, on the same file system; nothing is left there, whatever happens."""
+    """Yield a hidden path next to the prefix, on the same file system; it is always removed at the end."""
     folder = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -47,7 +47,7 @@ def staged(place: Location) -> Iterator[Path]:
 
 
 def replace(folder: Path, place: Location) -> None:
-    """Put a folder in the place of an environment, and discard what was there."""
+    """Put a folder in the place of an environment, and discard the earlier one."""
     old = place.prefix.with_name(f".{place.name}.{secrets.token_hex(4)}.old")
     try:
         place.prefix.rename(old)
@@ -72,20 +72,20 @@ def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
 
 
 def discard_folder(folder: Path, root: Root) -> None:
-    """Take a folder out of sight in one step, then delete its files; the trash is on the same file system."""
+    """Move a folder to the trash of its file system in one step, then delete its files."""
     here = folder.is_relative_to(root.path) and folder.parent.stat().st_dev == root.path.stat().st_dev
     trash = root.trash if here else folder.parent / root.trash.name
     with locked(root, "trash"):
         trash.mkdir(parents=True, exist_ok=True)
         folder.rename(trash / f"{folder.name.strip('.')}.{secrets.token_hex(4)}")
-        for left in trash.iterdir():  # what a killed process left goes too
+        for left in trash.iterdir():  # also those of a process that was killed
             shutil.rmtree(left)
         if trash != root.trash:
             trash.rmdir()
 
 
 def forget_unpacked(packages: Sequence[Package], root: Root) -> None:
-    """Take packages out of the cache, so that they are unpacked anew; environments keep the files they have."""
+    """Take packages out of the cache, so that they are unpacked again; environments keep their files."""
     if not packages:
         return
     with nobody_using_packages(root):
@@ -95,16 +95,16 @@ def forget_unpacked(packages: Sequence[Package], root: Root) -> None:
 
 
 def forget_half_unpacked(root: Root) -> None:
-    """Delete what an engine that was stopped left of packages it was unpacking; nobody is using the cache."""
+    """Delete packages that a stopped engine has half unpacked; no process may be using the cache."""
     for folder in root.packages.glob(".*-*-*"):
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def carry_over(old: Environment, folder: Path, place: Location) -> None:
-    """Take along what no package brought: files of the user, packages that pip installed.
+    """Carry over the files that no package brought: the user's, and packages that pip installed.
 
-    They are linked, not copied, if the old folder goes. Where the place is another, scripts and links are told.
+    They are linked, not copied, if the old folder goes. For another prefix, scripts and links are rewritten.
     """
     goes = old.prefix == place.prefix
     brought = [name for name in _unowned(old.prefix) if not os.path.lexists(folder / name)]
@@ -124,12 +124,12 @@ def carry_over(old: Environment, folder: Path, place: Location) -> None:
 
 
 def _moved(target: Path, before: Path, after: Path) -> Path:
-    """Return where a link leads to after the prefix has moved."""
+    """Return the target of a link after its prefix has moved."""
     return after / target.relative_to(before) if target.is_relative_to(before) else target
 
 
 def pip_installed(prefix: Path) -> dict[str, str]:
-    """Return the packages that pip, not an engine, put into a prefix: normalized name and folder."""
+    """Return the packages that pip, not an engine, installed in a prefix: normalized name and folder."""
     from packaging.utils import canonicalize_name
 
     found = (match for name in _unowned(prefix) if (match := _DIST_INFO.fullmatch(name)))
@@ -137,20 +137,20 @@ def pip_installed(prefix: Path) -> dict[str, str]:
 
 
 def check_carriable(old: Environment, names: Sequence[str]) -> None:
-    """Raise InvalidRequestError if pip has put a package in the place of one that an engine manages."""
+    """Raise InvalidRequestError if pip replaced a package that an engine manages."""
     from packaging.utils import canonicalize_name
 
     clashing = sorted(pip_installed(old.prefix).keys() & {canonicalize_name(name) for name in names})
     if clashing:
         raise errors.InvalidRequestError(
-            f"pip installed {', '.join(clashing)} into {old.name!r}, where a conda package of that name belongs.",
+            f"pip replaced conda packages of {old.name!r}: {', '.join(clashing)}.",
             where=str(old.prefix),
-            next_step=f"Take it out: mambakernels exec {old.name} -- python -m pip uninstall {' '.join(clashing)}",
+            next_step=f"Undo that: mambakernels exec {old.name} -- python -m pip uninstall {' '.join(clashing)}",
         )
 
 
 def rewrite(folder: Path, names: Sequence[str], before: Path, after: Path) -> None:
-    """Write another prefix into those text files of a folder that name it: scripts, path files, pip's records."""
+    """Replace a prefix in the text files of a folder that name it: scripts, path files, pip's records."""
     old, new = os.fsencode(before), os.fsencode(after)
     for name in names:
         path = folder / name
@@ -159,19 +159,19 @@ def rewrite(folder: Path, names: Sequence[str], before: Path, after: Path) -> No
         content = path.read_bytes()
         if old in content and b"\0" not in content:
             mode = path.stat().st_mode
-            path.unlink()  # it may be linked elsewhere as well
+            path.unlink()  # another environment may link the same file
             path.write_bytes(re.sub(re.escape(old) + _END_OF_NAME, lambda _: new, content))
             path.chmod(mode)
 
 
 def compile_new(folder: Path, names: Sequence[str], place: Location) -> None:
-    """Compile the modules among new files of a prefix that will be at a place."""
+    """Compile the modules among the new files of a folder whose prefix will be that of the location."""
     sources = [name for name in names if name.endswith(".py") and "site-packages/" in name]
     compile_modules(folder, sources, place.prefix)
 
 
 def files_in(prefix: Path) -> list[str]:
-    """Return all files and links, and folders that are empty, relative to the prefix."""
+    """Return all files, links and empty folders, relative to the prefix."""
     found: list[str] = []
     for here, folders, files in os.walk(prefix):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -184,7 +184,7 @@ def files_in(prefix: Path) -> list[str]:
 
 
 def _unowned(prefix: Path) -> list[str]:
-    """Return the files that no package brought; bytecode in `__pycache__` is not counted."""
+    """Return the files that no package brought, without bytecode in `__pycache__`."""
     owned: set[str] = set(_OURS)
     for record in (prefix / "conda-meta").glob("*.json"):
         owned.add(f"conda-meta/{record.name}")

@@ -1,4 +1,4 @@
-"""Verifying an environment: its files against the hashes that `conda-meta` has of them."""
+"""Verification of an environment: its files against their hashes in `conda-meta`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mambakernels.system import files
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not as its package brought it."""
+    """A file that differs from the one in its package."""
 
     path: str
     package: str
@@ -29,7 +29,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found of an environment: how many files were compared, and those that differ."""
+    """The number of files of an environment that were compared, and those that differ."""
 
     environment: str
     files: int
@@ -70,7 +70,7 @@ def _verified(environment: Environment, progress: Progress) -> Verification:
 
 
 def _lost(environment: Environment) -> Iterator[Damage]:
-    """Find packages that the manifest names and `conda-meta` does not know."""
+    """Yield packages that the manifest names and `conda-meta` lacks."""
     for package in environment.packages:
         name = f"conda-meta/{package.name}-{package.version}-{package.build}.json"
         if not (environment.prefix / name).exists():

@@ -1,1 +1,1 @@
-"""A project's `kernels.toml`: read strictly, and made so."""
+"""Projects: a `kernels.toml` is read strictly, and its environments and kernels are brought in line with it."""

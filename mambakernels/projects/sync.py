@@ -1,7 +1,7 @@
-"""Making a project's file so: what is declared is compared with what is there, and then done.
+"""Synchronisation with a project's file: its declarations are compared with an inventory, and the differences made.
 
-Only what was made for the very file is ever changed or removed: its name is in the manifest of each environment, and
-in the mark of each kernelspec.
+Only environments and kernels made for this very file are changed or removed. Its path is in the manifest of each
+environment, and in the mark of each kernelspec.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Kind = Literal["create", "replace", "install", "register", "re-register", "prune
 
 @dataclass(frozen=True)
 class SyncStep:
-    """One thing to do: its kind, the environment or kernel, and why or with what."""
+    """One step: its kind, the name of the environment or kernel, and the reason or the specs."""
 
     kind: Kind
     name: str
@@ -41,7 +41,7 @@ class SyncStep:
 
 @dataclass(frozen=True)
 class SyncPlan:
-    """What is to be done, in this order; `prunable` is what the file declared once, and is left unless asked for."""
+    """The steps in their order; `prunable` are those that remove former declarations, without `prune`."""
 
     steps: tuple[SyncStep, ...]
     prunable: tuple[SyncStep, ...]
@@ -49,7 +49,7 @@ class SyncPlan:
 
 @dataclass(frozen=True)
 class Synced:
-    """What was done (or, of a dry run, would be) for a project's file, and what was left that could be pruned."""
+    """The steps done for a project's file (after a dry run: to do), and those that `prune` would do in addition."""
 
     file: Path
     root: Path
@@ -59,7 +59,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is there: environments, kernelspecs of ours, activations' fingerprints, and where channels are now."""
+    """The environments, our kernelspecs, the fingerprints of activations, and the present addresses of channels."""
 
     environments: Mapping[str, Environment]
     kernels: tuple[KernelSpec, ...]
@@ -102,7 +102,7 @@ def sync(
 
 
 def take_inventory(project: Project, root: Root) -> Inventory:
-    """Find out what is there; nothing is changed."""
+    """Return the present state; nothing is changed."""
     there = {environment.name: environment for environment in environments.list_environments(root)}
     names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
     return Inventory(
@@ -118,7 +118,7 @@ def take_inventory(project: Project, root: Root) -> Inventory:
 
 
 def decide(project: Project, there: Inventory, *, prune: bool) -> SyncPlan:
-    """Decide what to do so that what is declared is there; InvalidRequestError where others have its place."""
+    """Return the steps from the present state to the declarations; InvalidRequestError if a name is taken."""
     made = [step for spec in project.environments if (step := _for_environment(spec, there))]
     made.sort(key=lambda step: step.kind == "install")
     registered = [step for kernel in project.kernels if (step := _for_kernel(kernel, project, there, made))]
@@ -135,9 +135,9 @@ def _for_environment(spec: EnvironmentSpec, there: Inventory) -> SyncStep | None
     if step is not None and not ours:
         maker = environment.declared_in or "mambakernels create"
         raise errors.InvalidRequestError(
-            f"There is an environment {spec.name!r} already, and it is another one: {step.why}.",
+            f"There is an environment {spec.name!r} already, and it differs: {step.why}.",
             where=str(environment.prefix),
-            next_step=f"It was made by {maker}, so it is left as it is. Declare another name, "
+            next_step=f"It was made by {maker}, so sync does not change it. Declare another name, "
             f"or first: mambakernels remove {spec.name}",
         )
     return step
@@ -148,16 +148,16 @@ def _what(spec: EnvironmentSpec) -> str:
 
 
 def _change(spec: EnvironmentSpec, environment: Environment, now: Mapping[str, str]) -> SyncStep | None:
-    """Return what makes an environment as it is declared: packages added or respecified are installed."""
+    """Return the step that brings an environment in line: new or changed specs are installed, else it is replaced."""
     wanted, present = set(spec.specs), set(environment.specs)
     names = {name_of(text) for text in wanted}
     gone = [text for text in environment.specs if name_of(text) not in names]
     different = {name_of(text) for text in wanted ^ present}
     reasons = {
         f"its channels are {' '.join(spec.channels)} now": _moved(spec, environment, now),
-        "its pip part is another": set(spec.pip) != set(environment.pip),
-        "its variables are others": dict(spec.variables) != dict(environment.variables),
-        "its lockfile is another": bool(spec.packages) and wanted != present,
+        "its pip part differs": set(spec.pip) != set(environment.pip),
+        "its variables differ": dict(spec.variables) != dict(environment.variables),
+        "its lockfile differs": bool(spec.packages) and wanted != present,
         f"without {' '.join(gone)}": bool(gone),
     }
     if why := [reason for reason, holds in reasons.items() if holds]:
@@ -187,16 +187,16 @@ def _for_kernel(
     if any(_asked(spec) != (dict(kernel.env), kernel.display_name, kernel.threads) for spec in own):
         if project.identity not in {environment.declared_in, *(spec.declared_in for spec in own)}:
             raise errors.InvalidRequestError(
-                f"There is a kernel {kernel.name!r} already, registered otherwise than this file declares it.",
+                f"There is a kernel {kernel.name!r} already, with other settings than this file declares.",
                 where=str(own[0].path),
                 next_step=f"Declare another name, or first: {command_lines.to_unregister(own[0])}",
             )
-        return SyncStep("re-register", kernel.name, f"{described}, its variables, threads or title are others")
+        return SyncStep("re-register", kernel.name, f"{described}, its variables, threads or title differ")
     if not all(spec.working for spec in own):
         return SyncStep("re-register", kernel.name, "its program is gone")
     untouched = kernel.environment not in {step.name for step in made}
     if untouched and any(spec.fingerprint != there.fingerprints[kernel.environment] for spec in own):
-        return SyncStep("re-register", kernel.name, "its environment's activation is another now")
+        return SyncStep("re-register", kernel.name, "its environment's activation has changed")
     return None
 
 
@@ -214,7 +214,7 @@ def _is_of(spec: KernelSpec, environment: Environment | None) -> bool:
 
 
 def _check_free(kernel: DeclaredKernel, project: Project, there: Inventory) -> None:
-    """Refuse before hours of work what registering would refuse afterwards."""
+    """Raise before any work if registering would fail afterwards because the name is taken."""
     environment = there.environments.get(kernel.environment)
     for spec in (spec for spec in there.kernels if spec.jupyter == project.jupyter):
         if spec.name == kernel.base and spec.working and not _is_of(spec, environment):
@@ -233,7 +233,7 @@ def _undeclared_environments(project: Project, there: Inventory) -> Iterable[Syn
 
 
 def _undeclared_kernels(project: Project, there: Inventory) -> Iterable[SyncStep]:
-    """Find kernels the file declared once; those of an environment that goes are taken along by that."""
+    """Yield kernels of former declarations, without those of an environment that is removed as a whole."""
     gone = {there.environments[step.name].prefix for step in _undeclared_environments(project, there)}
     for spec in there.kernels:
         if _is_left_over(spec, project) and spec.prefix not in gone:
@@ -241,14 +241,14 @@ def _undeclared_kernels(project: Project, there: Inventory) -> Iterable[SyncStep
 
 
 def _is_left_over(spec: KernelSpec, project: Project) -> bool:
-    """Whether the file declared a kernelspec once, and does so no more: by that name, in that Jupyter folder."""
+    """Whether the file once declared a kernelspec, but not any more by that name in that Jupyter folder."""
     declared = {kernel.base for kernel in project.kernels}
     elsewhere = spec.jupyter != project.jupyter
     return spec.declared_in == project.identity and not spec.copied and (elsewhere or spec.base not in declared)
 
 
 def _perform(steps: Sequence[SyncStep], project: Project, root: Root, progress: Progress) -> None:
-    """Do the steps; those that make environments first, side by side."""
+    """Do the steps, first those that make environments, in parallel."""
     making = [step for step in steps if step.kind in {"create", "replace"}]
     replaced = {step.name for step in making if step.kind == "replace"}
     specs = [project.environment(step.name) for step in making]
@@ -300,13 +300,13 @@ def _prune_kernel(step: SyncStep, project: Project, root: Root, progress: Progre
 def _prune_environment(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
     with environments.held(step.name, root) as environment:
-        if environment.declared_in == project.identity:  # it may have been made anew by hand since it was seen
+        if environment.declared_in == project.identity:  # someone may have made it again by hand meanwhile
             kernels.unregister_all(environment)
             environments.discard_environment(environment)
 
 
 def _account(error: errors.MambakernelsError, planned: SyncPlan, project: Project, root: Root) -> str:
-    """Return the error's advice, with what was done before it and what is left."""
+    """Return the error's advice, with the steps that were done and those that are left."""
     now = decide(project, take_inventory(project, root), prune=True)
     waiting = {(step.kind, step.name) for step in now.steps}
     parts: dict[str, list[str]] = {"Done": [], "Left": []}

@@ -202,7 +202,7 @@ def test_a_script_that_cannot_start_says_why(prefix: Path, cli: Cli) -> None:
     for name, first in (("gone", "#!/no/such/interpreter\n"), ("plain", "echo hello\n")):
         (prefix / "bin" / name).write_text(first)
         (prefix / "bin" / name).chmod(0o755)
-    assert "names an interpreter that is not there" in cli("exec", prefix, "gone").stderr
+    assert "names an interpreter that does not exist" in cli("exec", prefix, "gone").stderr
     assert "has to name its interpreter" in cli("exec", prefix, "plain").stderr
 
 

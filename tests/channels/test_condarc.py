@@ -78,7 +78,7 @@ def test_a_condarc_that_is_missing_is_named(rc: Path, empty_root: Root) -> None:
 
 @pytest.mark.parametrize("name", ["./nothing", "/nothing/there", "a b", "ftp://x"])
 def test_what_can_be_no_channel_is_refused(empty_root: Root, name: str) -> None:
-    with pytest.raises(errors.ChannelError, match="is no channel"):
+    with pytest.raises(errors.ChannelError, match="is not a channel"):
         channels.choose(name, empty_root)
 
 

@@ -106,7 +106,7 @@ def test_errors_say_what_where_and_what_next(cli: Cli, root: Root, tmp_path: Pat
     fails(cli("create", "a/b", "python", *here), "'a/b' cannot be an environment's name", "np-mkl")
     fails(cli("create", "x", *here), "at least one match spec")
     fails(cli("create", "x", "libblas=*=*atlas", "-c", "wheels", *here), "No BLAS matches", "libblas=*=*mkl")
-    fails(cli("create", "x", "python", "-c", "./no-channel", *here), "'./no-channel' is no channel")
+    fails(cli("create", "x", "python", "-c", "./no-channel", *here), "'./no-channel' is not a channel")
     fails(cli("create", "x", "-f", tmp_path / "none.yml", *here), "no such file", "none.yml")
     fails(cli("run", tmp_path / "none.ipynb", "-k", "np-mkl"), "none.ipynb")
     fails(cli("run", paths.notebooks() / "blas.ipynb", "-k", "no-kernel"), "no-kernel")

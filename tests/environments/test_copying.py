@@ -79,7 +79,7 @@ def test_a_clone_again_is_nothing_to_do_and_onto_something_else_is_refused(world
     with pytest.raises(errors.NotFoundError):
         mambakernels.clone("nothing", "four", **world.options)
     (world.root / "envs" / "five").mkdir()
-    with pytest.raises(errors.InvalidRequestError, match="something called 'five' already"):
+    with pytest.raises(errors.InvalidRequestError, match="name 'five' is taken"):
         mambakernels.clone("one", "five", **world.options)
     after = tree(world.root / "envs")
     assert {name: after[name] for name in before if name != "."} == {

@@ -171,9 +171,7 @@ def test_what_was_changed_by_hand_is_made_as_declared(beside: Beside) -> None:
     assert beside.steps() == ["replace one", "register two"]
     (beside.root.environments / "two" / "etc" / "conda" / "env_vars.d").mkdir(parents=True)
     (beside.root.environments / "two" / "etc" / "conda" / "env_vars.d" / "x.json").write_text('{"XX": "1"}')
-    assert [str(step) for step in beside.sync().steps] == [
-        "re-register two: its environment's activation is another now"
-    ]
+    assert [str(step) for step in beside.sync().steps] == ["re-register two: its environment's activation has changed"]
     assert beside.steps() == []
 
 
@@ -232,7 +230,7 @@ def test_environments_from_files_and_lockfiles_are_made_once(beside: Beside) -> 
     assert [package.spec for package in second.packages] == [package.spec for package in first.packages]
     assert beside.steps() == []
     (beside.folder / "environment.yml").write_text("dependencies: [python, ipykernel]\nvariables: {AA: 2}\n")
-    assert [str(step) for step in beside.sync().steps] == ["replace first: its variables are others"]
+    assert [str(step) for step in beside.sync().steps] == ["replace first: its variables differ"]
     document = json.loads((beside.jupyter / "kernels" / "first" / "kernel.json").read_text())
     assert document["env"]["AA"] == "2"
     assert beside.steps() == []
