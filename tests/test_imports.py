@@ -35,6 +35,12 @@ LAYERS = (
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 # They run inside kernels: nothing else of ours is there.
 ALONE = {"numeric": {"numeric"}, "lessons": {"lessons", "numeric"}}
+# The wing from environments to runs knows nothing of the wing about BLAS, except in one file.
+FIRST_WING = {
+    "system", "bootstrap", "engines", "channels", "environments", "activation", "kernels", "projects", "runs",
+}  # fmt: skip
+SECOND_WING = {"numeric", "bench", "plots", "report", "lessons", "demo"}
+KNOWS_BLAS = {"kernels/blas.py": {"numeric"}}
 # Who may import what of others; everything else may not.
 ONLY = {
     "rattler": {
@@ -91,6 +97,13 @@ def test_imports_go_one_way(path: Path) -> None:
     wrong = {name for name in known if DEPTH[name] < DEPTH[here]}
     assert here in DEPTH, f"{here} has no layer"
     assert not wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_the_first_wing_imports_nothing_of_the_second(path: Path) -> None:
+    if area(path) in FIRST_WING:
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("mambakernels.")} & SECOND_WING
+        assert used == KNOWS_BLAS.get(path.relative_to(PACKAGE).as_posix(), set())
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if area(path) in ALONE], ids=lambda path: path.name)

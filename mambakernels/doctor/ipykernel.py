@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 from mambakernels.doctor.prefixes import Prefix, normalised, shortened
@@ -12,6 +14,7 @@ from mambakernels.numeric.rules import Finding
 
 _PACKAGE = "ipykernel"
 _LAUNCHERS = frozenset({"ipykernel_launcher", "ipykernel"})
+_Part = tuple[Iterable[str], Iterable[str]]  # what is missing of a package, and the packages it needs
 _NOT_FOLLOWED = frozenset({"python", "pip"})  # big, and a kernel starts without pip
 
 
@@ -74,41 +77,40 @@ def _has_module(prefix: Prefix, module: str, kernels: list[RegisteredKernel]) ->
 def missing_parts(prefix: Prefix) -> list[str]:
     """Return the missing packages and files that ipykernel needs."""
     if _PACKAGE in prefix.builds:
-        return list(_missing_of_conda(prefix))
+        return list(_missing(lambda name: _conda_part(prefix, name)))
     if _PACKAGE in prefix.distributions:
-        return list(_missing_of_pip(prefix))
+        return list(_missing(lambda name: _pip_part(prefix, name)))
     return []  # found by its module alone, if at all
 
 
-def _missing_of_conda(prefix: Prefix) -> Iterator[str]:
+def _missing(part: Callable[[str], _Part]) -> Iterator[str]:
+    """Yield what ipykernel and the packages it needs miss; `part` is asked once for each."""
     waiting, reached = [_PACKAGE], {*_NOT_FOLLOWED}
     while waiting:
         name = waiting.pop()
-        if name in reached or name.startswith("__"):
-            continue
-        reached.add(name)
-        record = prefix.record(name)
-        if record is None:
-            if normalised(name) not in prefix.distributions:  # else pip put another in its place
-                yield f"the package {name}"
-            continue
-        waiting += record.depends
-        yield from _missing_files(prefix.path, record.files)
+        if name not in reached:
+            reached.add(name)
+            missing, needed = part(name)
+            yield from missing
+            waiting += needed
 
 
-def _missing_of_pip(prefix: Prefix) -> Iterator[str]:
-    waiting, reached = [_PACKAGE], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        metadata = prefix.distributions.get(name)
-        if metadata is None:
-            yield f"the package {name}"
-            continue
-        waiting += _required(metadata, prefix)
-        yield from _missing_files(metadata.parent, _recorded(metadata))
+def _conda_part(prefix: Prefix, name: str) -> _Part:
+    record = prefix.record(name)
+    if record is not None:
+        return _missing_files(prefix.path, record.files), record.depends
+    is_there = name.startswith("__") or normalised(name) in prefix.distributions  # virtual, or replaced by pip
+    return [] if is_there else [f"the package {name}"], ()
+
+
+def _pip_part(prefix: Prefix, name: str) -> _Part:
+    metadata = prefix.distributions.get(name)
+    if metadata is None:
+        return [f"the package {name}"], ()
+    distribution = PathDistribution(metadata)
+    rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+    files = [row[0] for row in rows if row and row[0].endswith((".py", ".so")) and "/tests/" not in row[0]]
+    return _missing_files(metadata.parent, files), _required(distribution.requires or [], prefix)
 
 
 def _missing_files(folder: Path, files: Iterable[str]) -> Iterator[str]:
@@ -116,30 +118,15 @@ def _missing_files(folder: Path, files: Iterable[str]) -> Iterator[str]:
     return (file for file in files if not os.path.exists(f"{base}/{file}"))  # noqa: PTH110 (thousands of files)
 
 
-def _required(metadata: Path, prefix: Prefix) -> list[str]:
-    """Return the packages that a package needs without extras, on this platform and the environment's Python."""
+def _required(lines: Iterable[str], prefix: Prefix) -> Iterator[str]:
+    """Yield the packages of `Requires-Dist` without extras, on this platform and the environment's Python."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     here = {"python_version": prefix.python, "python_full_version": f"{prefix.python}.0", "extra": ""}
-    found: list[str] = []
-    for line in _lines(metadata / "METADATA"):
-        if line.startswith("Requires-Dist:"):
-            try:
-                requirement = Requirement(line.partition(":")[2].strip())
-            except InvalidRequirement:
-                continue  # pip accepted it when it was installed
-            if requirement.marker is None or requirement.marker.evaluate(here):
-                found.append(normalised(requirement.name))
-    return found
-
-
-def _recorded(metadata: Path) -> Iterator[str]:
-    files = (line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in _lines(metadata / "RECORD"))
-    return (file for file in files if file.endswith((".py", ".so")) and "/tests/" not in file)
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue  # pip accepted it when it was installed
+        if requirement.marker is None or requirement.marker.evaluate(here):
+            yield normalised(requirement.name)

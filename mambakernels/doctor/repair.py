@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from mambakernels import environments, errors, kernels
@@ -12,6 +13,7 @@ from mambakernels.doctor.survey import Survey
 from mambakernels.engines import EngineName
 from mambakernels.kernels import KernelSpec, lifecycle
 from mambakernels.numeric.rules import Finding
+from mambakernels.paths import storage_errors
 from mambakernels.progress import Event, Progress
 
 
@@ -38,31 +40,30 @@ def apply_repairs(
     findings: Iterable[Finding], survey: Survey, *, engine: EngineName, progress: Progress
 ) -> list[Repair]:
     """Apply the remedies of fixable findings, one after another, and return how each ended."""
-    groups: dict[tuple[int, Path], list[Finding]] = {}
-    for finding in findings:
-        if finding.fixable:
-            groups.setdefault((_ORDER.index(_REMEDIES[finding.rule]), _prefix(finding, survey).path), []).append(
-                finding
-            )
-    tried: list[Repair] = []
-    for number, ((order, _), group) in enumerate(sorted(groups.items(), key=lambda item: item[0])):
-        prefix = _prefix(group[0], survey)
+
+    def object_of(finding: Finding) -> tuple[int, Path]:
+        return _order(finding), _prefix(finding, survey).path
+
+    fixable = sorted((finding for finding in findings if finding.fixable), key=object_of)
+    groups = [tuple(group) for _, group in groupby(fixable, key=object_of)]
+    repairs: list[Repair] = []
+    for number, group in enumerate(groups):
+        prefix, paths = _prefix(group[0], survey), {finding.path for finding in group}
         progress(Event("repairing", prefix.name, number, len(groups)))
-        paths = {finding.path for finding in group}
         specs = tuple(kernel.spec for kernel in survey.kernels if kernel.spec.path in paths)
-        tried.append(_try(_ORDER[order], group, _Patient(prefix, specs, engine, progress)))
-    return tried
+        words, remedy, _ = _REMEDIES[_order(group[0])]
+        done = f"{words} {', '.join(spec.name for spec in specs) or prefix.name}"
+        try:
+            storage_errors(remedy)(_Patient(prefix, specs, engine, progress))
+        except errors.MambakernelsError as error:
+            repairs.append(Repair(done, group, error))
+        else:
+            repairs.append(Repair(done, group))
+    return repairs
 
 
-def _try(remedy: _Remedy, group: list[Finding], patient: _Patient) -> Repair:
-    names = ", ".join(spec.name for spec in patient.specs) or patient.prefix.name
-    try:
-        remedy.apply(patient)
-    except errors.MambakernelsError as error:
-        return Repair(f"{remedy.words} {names}", tuple(group), error)
-    except OSError as error:
-        return Repair(f"{remedy.words} {names}", tuple(group), errors.from_os_error(error))
-    return Repair(f"{remedy.words} {names}", tuple(group))
+def _order(finding: Finding) -> int:
+    return next(number for number, (_, _, rules) in enumerate(_REMEDIES) if finding.rule in rules)
 
 
 def _prefix(finding: Finding, survey: Survey) -> Prefix:
@@ -71,41 +72,31 @@ def _prefix(finding: Finding, survey: Survey) -> Prefix:
     return next(found, None) or next(prefix for prefix in survey.prefixes if prefix.path == finding.path)
 
 
-@dataclass(frozen=True)
-class _Remedy:
-    words: str
-    apply: Callable[[_Patient], object]
-
-
 def _relink(patient: _Patient) -> None:
     prefix, progress = patient.prefix, patient.progress
     environments.verify(prefix.path, repair=True, engine=patient.engine, root=prefix.root, progress=progress)
 
 
 def _install(patient: _Patient) -> None:
-    prefix = patient.prefix
-    lifecycle.install(prefix.path, ["ipykernel"], root=prefix.root, engine=patient.engine, progress=patient.progress)
+    prefix, progress = patient.prefix, patient.progress
+    lifecycle.install(prefix.path, ["ipykernel"], engine=patient.engine, root=prefix.root, progress=progress)
 
 
-def _refresh(patient: _Patient) -> None:
+def _register(patient: _Patient) -> None:
     with environments.held(patient.prefix.path, patient.prefix.root, progress=patient.progress) as environment:
         kernels.refresh(environment, only=patient.specs)
 
 
-_RELINK = _Remedy("linked again:", _relink)
-_INSTALL = _Remedy("installed ipykernel in", _install)
-_REFRESH = _Remedy("registered again:", _refresh)
-_ORDER = (_RELINK, _INSTALL, _REFRESH)  # an environment is registered again once it is whole
-_REMEDIES: Mapping[str, _Remedy] = {
-    "program-gone": _RELINK,
-    "ipykernel-broken": _RELINK,
-    "ipykernel-missing": _INSTALL,
-    "activation": _REFRESH,
-    "blis-threads": _REFRESH,
-    "cpu-quota": _REFRESH,
-    "drift": _REFRESH,
-    "launcher-gone": _REFRESH,
-    "limit-outdated": _REFRESH,
-    "stand-in-gone": _REFRESH,
-    "user-site": _REFRESH,
-}
+_REMEDIES: tuple[tuple[str, Callable[[_Patient], None], frozenset[str]], ...] = (
+    ("linked again:", _relink, frozenset({"program-gone", "ipykernel-broken"})),
+    ("installed ipykernel in", _install, frozenset({"ipykernel-missing"})),
+    (
+        "registered again:",
+        _register,
+        frozenset({
+            "activation", "blis-threads", "cpu-quota", "drift", "launcher-gone", "limit-outdated", "stand-in-gone",
+            "user-site",
+        }),
+    ),
+)  # fmt: skip
+"""Each remedy in words, and the rules it is for; an environment is registered again once it is whole."""

@@ -1,4 +1,4 @@
-"""The one file about BLAS on the way from environments to runs: titles, logos, thread counts, CPU quotas."""
+"""The one file about BLAS on the way from environments to runs: titles, thread counts, CPU quotas."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ TITLES: Mapping[str, str] = {
     "openblas": "OpenBLAS",
 }
 """How each BLAS is written in a display name, by the last word of libblas' build string."""
-
-LOGOS = frozenset({"accelerate", "blis", "mkl", "netlib", "nvpl", "openblas"})
-"""The BLAS libraries that have a logo of their name."""
 
 _BLIS = "BLIS_NUM_THREADS"
 _GENERAL = "OMP_NUM_THREADS"

@@ -1,4 +1,4 @@
-"""The Jupyter data folders that kernelspecs of ours may be in: where Jupyter looks, and others that were asked for."""
+"""Jupyter data folders with kernelspecs: those on Jupyter's path, and others that registrations have used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER, SYS_PREFIX = "user", "sys-prefix"
 
 
 def choose(where: PathLike = USER) -> Path:
-    """Return the data folder that is meant by `user`, `sys-prefix` (this Python's), or a path."""
+    """Return the data folder of `user`, of `sys-prefix` (this Python's), or of a path."""
     if where == USER:
         return paths.jupyter_data().absolute()
     if where == SYS_PREFIX:
@@ -27,12 +27,12 @@ def choose(where: PathLike = USER) -> Path:
 
 
 def of_prefix(prefix: PathLike) -> Path:
-    """Return the data folder of an installation prefix, as `jupyter kernelspec install --prefix` has it."""
+    """Return the data folder of an installation prefix, as `jupyter kernelspec install --prefix` does."""
     return named(prefix) / "share" / "jupyter"
 
 
 def named(folder: PathLike) -> Path:
-    """Return the folder of that name; InvalidRequestError for an empty one, which would be the working directory."""
+    """Return the folder at a path; InvalidRequestError for an empty one, which would be the working directory."""
     if not os.fspath(folder):
         raise InvalidRequestError(
             "The name of the Jupyter folder is empty.", next_step="Name a folder, user or sys-prefix."
@@ -41,10 +41,10 @@ def named(folder: PathLike) -> Path:
 
 
 def searched() -> list[Path]:
-    """Return the data folders in which Jupyter looks for kernels, in its order."""
+    """Return the data folders on Jupyter's path, in its order."""
     from jupyter_core.paths import jupyter_path
 
-    # The last is where IPython once kept them, and Jupyter still looks.
+    # The last is IPython's old folder, which Jupyter still searches.
     ipython = Path(os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser()
     return list(dict.fromkeys([*(Path(folder).absolute() for folder in jupyter_path()), ipython.absolute()]))
 
@@ -55,7 +55,7 @@ def known(root: Root) -> list[Path]:
 
 
 def record(root: Root, data_dir: Path) -> None:
-    """Remember a data folder, so that what is in it is found again when Jupyter looks elsewhere."""
+    """Remember a data folder, so that its kernelspecs are found when Jupyter's path changes."""
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     if not (root.jupyter_folders / name).exists():
         write_atomically(root.jupyter_folders / name, os.fsencode(data_dir))

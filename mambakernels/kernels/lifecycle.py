@@ -1,4 +1,4 @@
-"""Environments together with their kernels: each change of an environment takes its kernelspecs along."""
+"""Environments with their kernels: each change of an environment updates its kernelspecs."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def create(
     """Make an environment from match specs, a file or both, and register it as Jupyter kernels.
 
     `file` is an `environment.yml` (also with a `pip:` part and `variables`), a list of specs, an `@EXPLICIT` file or
-    a lockfile; `locked` is a lockfile whose packages are to be linked exactly. `prefix` is where to make it, if not
-    at its name under the root. An environment made from the same is returned as it is. `channel` is `auto`, `wheels`,
-    `conda-forge`, a URL or a folder, or several of these, the first one first. Raises InvalidRequestError,
-    SolveError, ChannelError, EngineError, ActivationError or KernelError; nothing half-made is left then.
+    a lockfile; `locked` is a lockfile whose exact packages are linked. `prefix` is the environment's folder, by default
+    that of its name under the root. If the environment exists and was made from the same request, it is returned as it
+    is. `channel` is `auto`, `wheels`, `conda-forge`, a URL, a folder, or a sequence of these by priority. Raises
+    InvalidRequestError, SolveError, ChannelError, EngineError, ActivationError or KernelError, and leaves nothing
+    half-made.
     """
     place = Root.find(root)
     name = name or (Path(prefix).name if prefix is not None else "")
@@ -54,7 +55,7 @@ def create(
 
 @storage_errors
 def remove(name: PathLike, *, root: PathLike | None = None) -> None:
-    """Remove an environment and the kernelspecs that point to it, those first."""
+    """Remove the kernelspecs that point to an environment, then the environment."""
     with environments.held(name, Root.find(root)) as environment:
         environments.owned(environment)
         registered.unregister_all(environment)
@@ -72,10 +73,10 @@ def install(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Change:
-    """Add match specs to an environment, changing as little else as can be; its kernels are activated anew.
+    """Add match specs to an environment with as few other changes as possible, and register its kernels again.
 
-    `channel` is where to look, by default where the environment came from. Raises as `create` does; the environment
-    is then as it was, as it is after an interruption.
+    `channel` is by default the one that the environment came from. Raises as `create` does; after an error or an
+    interruption, the environment is as it was before.
     """
     return _changed(name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress)
 
@@ -91,9 +92,9 @@ def update(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Change:
-    """Bring packages (by default all) and what they depend on to the newest versions that the specs allow.
+    """Update packages (by default all) and their dependencies to the newest versions that the specs allow.
 
-    Python stays at its minor version unless it is named. Raises as `install` does.
+    Python keeps its minor version unless it is named. Raises as `install` does.
     """
     return _changed(name, environments.updating(names), channel, engine, root, dry_run=dry_run, progress=progress)
 
@@ -108,7 +109,7 @@ def uninstall(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Change:
-    """Take packages out of an environment, with what only they needed; InvalidRequestError if others need them."""
+    """Remove packages and the dependencies that only they needed; InvalidRequestError if others need them."""
     return _changed(name, environments.uninstalling(names), (), engine, root, dry_run=dry_run, progress=progress)
 
 
@@ -121,7 +122,7 @@ def clone(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Environment:
-    """Make another environment of the same packages and files, with kernels of its own like those of the first."""
+    """Make another environment of the same packages and files, and register the same kernels for it."""
     place = Root.find(root)
     source = environments.get(name, place)
     environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
@@ -139,9 +140,9 @@ def rename(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Environment:
-    """Give an environment another name: its files are linked anew for their new place, its kernels go with it.
+    """Give an environment another name: its files are linked again at their new place, its kernels move with it.
 
-    Interrupted, it is there under both names, and doing it again completes it.
+    After an interruption it exists under both names; renaming again completes it.
     """
     place = Root.find(root)
     environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
@@ -153,7 +154,7 @@ def rename(
 
 @storage_errors
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
-    """Return what is known of an environment: its manifest, what pip added, its kernels."""
+    """Return an environment's manifest, the packages that pip added, and its kernels."""
     environment = environments.get(name, Root.find(root))
     own = [item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix]
     return {
@@ -189,11 +190,12 @@ def register(
     """Register an environment's kernels with Jupyter, activated; again after its activation changed.
 
     `name` is an environment's, or the path of one that conda, mamba or pixi made. `kernel` is the kernelspec's name,
-    by default the environment's, with a dash and the `variant` if there is one: another kernel of the environment.
+    by default the environment's; a `variant` adds a dash and its name, for one more kernel of the environment.
     `display_name` may have fields: `{environment} · {language} {version} · {blas} · {variant}` is the default, also
-    `{threads}` and `{kernel}`. `env` are variables set on top; `threads` sets those of all numeric libraries (0: leave
-    them alone; None: no more than a container's quota allows). `jupyter` is `user`, `sys-prefix` or a Jupyter data
-    folder. With `add_ipykernel`, that is installed where the environment has no kernel.
+    `{threads}` and `{kernel}`. `env` are variables that override those of the activation. `threads` is the number of
+    threads of all numeric libraries; 0 leaves it to them, and None means no more than a container's CPU quota allows.
+    `jupyter` is `user`, `sys-prefix` or a Jupyter data folder. `add_ipykernel` installs ipykernel in an environment
+    without a kernel.
     """
     place = Root.find(root)
     if add_ipykernel:
@@ -211,7 +213,7 @@ def register(
 
 
 def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
-    """Install ipykernel in an environment of ours that has no kernel."""
+    """Install ipykernel in an environment of ours without a kernel."""
     environment = environments.get(name, root)
     if not has_kernel(environment):
         environments.owned(environment)
@@ -219,11 +221,11 @@ def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
 
 
 def _registered(environment: Environment) -> None:
-    """Register the kernels of an environment that was just made; an error says that it is there all the same."""
+    """Register the kernels of a new environment; an error adds that the environment exists."""
     try:
         registration.register_kernels(environment)
     except errors.MambakernelsError as error:
-        again = f"The environment is there; once that is repaired: mambakernels register {environment.name}"
+        again = f"The environment exists; once that is repaired: mambakernels register {environment.name}"
         error.next_step = "\n".join(filter(None, (error.next_step, again)))
         raise
 
@@ -238,7 +240,7 @@ def _changed(
     dry_run: bool,
     progress: Progress,
 ) -> Change:
-    """Change an environment, then activate its kernels again, also if nothing changed: a call before may have died."""
+    """Change an environment, then register its kernels again, also if nothing changed: an earlier call may have died."""
     place = Root.find(root)
     change = environments.change(
         name, planner, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mambakernels.kernels.blas import LOGOS
-
 _FOLDER = Path(__file__).parent / "logos"
 # A kernelspec's files, and the names of ours of the same kind.
 _FILES = {"logo-svg.svg": "{}.svg", "logo-32x32.png": "{}-32x32.png", "logo-64x64.png": "{}-64x64.png"}
@@ -22,5 +20,6 @@ def logos(language: str, blas: str | None) -> dict[str, Path]:
     A Python kernel has the logo of its environment's BLAS if there is one; other kernels have that of the language.
     """
     spoken = _VERSION.sub("", language.lower())
-    name = blas if spoken in _BY_BLAS and blas in LOGOS else _LANGUAGES.get(spoken)
+    by_blas = spoken in _BY_BLAS and (_FOLDER / f"{blas}.svg").is_file()
+    name = blas if by_blas else _LANGUAGES.get(spoken)
     return {} if name is None else {file: _FOLDER / ours.format(name) for file, ours in _FILES.items()}

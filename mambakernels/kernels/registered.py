@@ -29,15 +29,15 @@ def check_name(environment: str, prefix: Path) -> None:
 
 
 def refresh(environment: Environment, *, only: Collection[KernelSpec] | None = None) -> list[KernelSpec]:
-    """Register an environment again in every way it is registered: what is in it, or its activation, has changed.
+    """Register an environment's kernels again with their options, after its packages or its activation changed.
 
-    `only` are the kernelspecs that this is done for, with those that were registered together with one of them.
+    `only` limits this to some kernelspecs, and those that were registered together with one of them.
     """
     return _again(environment, environment, lambda name: name, only=only)
 
 
 def copy(source: Environment, target: Environment) -> list[KernelSpec]:
-    """Register an environment in every way that another is: kernels called after that one are called after this."""
+    """Register the kernels of `source` for `target` too; names derived from the environment's follow the new name."""
     was, now = naming.derived(source.name), naming.derived(target.name)
 
     def named(name: str) -> str:
@@ -47,7 +47,7 @@ def copy(source: Environment, target: Environment) -> list[KernelSpec]:
 
 
 def move(source: Environment, target: Environment) -> list[KernelSpec]:
-    """Hand an environment's kernels over to another: those that were given a name keep it."""
+    """Register the kernels of `source` for `target` instead; those with a name of their choice keep it."""
     was, now = naming.derived(source.name), naming.derived(target.name)
     moved = _again(source, target, lambda name: now if name == was else name)
     unregister_all(source)
@@ -82,7 +82,7 @@ def unregister(*names: str, jupyter: PathLike | None = None, root: PathLike | No
 
 
 def unregister_all(environment: Environment) -> list[KernelSpec]:
-    """Remove every kernelspec of an environment, but for copies made by hand; return them."""
+    """Remove every kernelspec of an environment, except for copies made by hand; return them."""
     return _remove(_kernels_of(environment))
 
 
@@ -98,13 +98,13 @@ def _again(
     *,
     only: Collection[KernelSpec] | None = None,
 ) -> list[KernelSpec]:
-    """Register an environment in every way that another is, under names derived from those there are."""
-    own = _kernels_of(source)
-    chosen = {(spec.jupyter, spec.base) for spec in (own if only is None else only)}
-    asked = {(spec.jupyter, spec.base): spec for spec in own if (spec.jupyter, spec.base) in chosen}
+    """Register `target` with the options of each of `source`'s kernels; `named` makes the new names."""
+    existing = _kernels_of(source)
+    chosen = {(spec.jupyter, spec.base) for spec in (existing if only is None else only)}
+    registrations = {(spec.jupyter, spec.base): spec for spec in existing if (spec.jupyter, spec.base) in chosen}
     return [
         written
-        for spec in asked.values()
+        for spec in registrations.values()
         for written in register_kernels(
             target,
             name=None if spec.asked_name is None else named(spec.asked_name),
@@ -124,7 +124,7 @@ def _is_dead(spec: KernelSpec) -> bool:
 
 
 def _remove(specs: Iterable[KernelSpec], *, still: Callable[[KernelSpec], bool] = lambda _: True) -> list[KernelSpec]:
-    """Remove kernelspecs of ours that are there, and `still` so, once the folder they are in is locked."""
+    """Remove those of our kernelspecs that exist and pass `still` once their folder is locked."""
     gone: list[KernelSpec] = []
     by_folder: dict[Path, list[Path]] = {}
     for spec in specs:

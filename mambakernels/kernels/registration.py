@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
-import msgspec
-
 from mambakernels.activation.capture import Activation, capture
 from mambakernels.environments import Environment
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError
@@ -62,7 +60,7 @@ class _Registration:
             "metadata": {
                 **packaged.document.get("metadata", {}),
                 **_interpreter(packaged, words),
-                MARK: msgspec.to_builtins(self._mark(packaged, kernel, words[0])),
+                MARK: self._mark(packaged, kernel, words[0]).as_dict(),
             },
         }
 
@@ -70,14 +68,14 @@ class _Registration:
         options, environment, limit = self.options, self.environment, self.threads
         return KernelMark(
             environment=environment.name,
-            prefix=str(environment.prefix),
-            root=str(environment.root.path),
+            prefix=environment.prefix,
+            root=environment.root.path,
             blas=environment.blas,
             fingerprint=self.activation.fingerprint,
             spec=packaged.name,
             kernel=kernel,
-            program=program,
-            stand_in=launcher.stand_in(),
+            program=Path(program),
+            stand_in=Path(launcher.stand_in()),
             base=naming.base(environment, options),
             asked_name=options.name,
             title=options.title,

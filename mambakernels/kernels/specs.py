@@ -28,7 +28,8 @@ _WORKSHOP = ".mambakernels"
 Json = dict[str, Any]
 
 
-class KernelMark(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class KernelMark:
     """Our part of a kernelspec's metadata: how it was registered, and the environment as it was then.
 
     `spec` is the name of the kernelspec in the environment's packages, `fingerprint` that of the captured activation,
@@ -39,19 +40,19 @@ class KernelMark(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     environment: str
-    prefix: str
-    root: str
+    prefix: Path
+    root: Path
     blas: str | None
     fingerprint: str
     spec: str
     kernel: str
-    program: str
-    stand_in: str
+    program: Path
+    stand_in: Path
     base: str
-    asked_name: str | None = msgspec.field(name="name")
+    asked_name: str | None
     title: str | None
     variant: str | None
-    variables: dict[str, str]
+    variables: Mapping[str, str]
     threads: int | None
     declared_in: str | None
     limit: int | None
@@ -59,8 +60,31 @@ class KernelMark(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     schema: Literal[1] = 1
 
+    def as_dict(self) -> Json:
+        """Return it as JSON knows it."""
+        found: Json = msgspec.to_builtins(self, enc_hook=str)
+        return found
 
-_ONLY_MARKED = frozenset({"kernel", "schema", "version"})
+
+@dataclass(frozen=True, kw_only=True)
+class KernelSpec(KernelMark):
+    """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
+
+    `copied` marks a copy of one of ours that a user made: it is theirs.
+    """
+
+    name: str
+    display_name: str
+    language: str
+    path: Path
+    argv: tuple[str, ...]
+    working: bool
+    copied: bool
+
+    @property
+    def jupyter(self) -> Path:
+        """The Jupyter data folder it is in."""
+        return self.path.parents[1]
 
 
 class _Metadata(msgspec.Struct):
@@ -68,48 +92,10 @@ class _Metadata(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    argv: Annotated[list[str], msgspec.Meta(min_length=1)]
+    argv: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     display_name: str
     language: str
     metadata: _Metadata
-
-
-@dataclass(frozen=True)
-class KernelSpec:
-    """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
-
-    `copied` marks a copy of one of ours that a user made: it is theirs. For the other fields see `KernelMark`.
-    """
-
-    name: str
-    display_name: str
-    language: str
-    path: Path
-    environment: str
-    prefix: Path
-    root: Path
-    blas: str | None
-    argv: tuple[str, ...]
-    program: Path
-    stand_in: Path
-    spec: str
-    fingerprint: str
-    working: bool
-    base: str
-    title: str | None
-    variables: Mapping[str, str]
-    declared_in: str | None
-    variant: str | None
-    threads: int | None
-    limit: int | None
-    limited_by: str | None
-    asked_name: str | None
-    copied: bool
-
-    @property
-    def jupyter(self) -> Path:
-        """The Jupyter data folder it is in."""
-        return self.path.parents[1]
 
 
 @dataclass(frozen=True)
@@ -210,21 +196,18 @@ def read(folder: Path) -> KernelSpec | None:
     if folder.is_symlink():
         return None  # we make folders, not links
     try:
-        document = msgspec.convert(load(folder), _Document)
+        document = msgspec.convert(load(folder), _Document, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError:
         return None
     mark = document.metadata.mambakernels
-    known = {name: value for name, value in msgspec.structs.asdict(mark).items() if name not in _ONLY_MARKED}
-    prefix, program = Path(mark.prefix), Path(mark.program)
-    places = {"prefix": prefix, "program": program, "root": Path(mark.root), "stand_in": Path(mark.stand_in)}
     return KernelSpec(
-        **(known | places),
+        **vars(mark),
         name=folder.name,
         display_name=document.display_name,
         language=document.language,
         path=folder,
-        argv=tuple(document.argv),
-        working=can_start(program) and not is_gone(prefix),
+        argv=document.argv,
+        working=can_start(mark.program) and not is_gone(mark.prefix),
         copied=mark.kernel != folder.name,
     )
 

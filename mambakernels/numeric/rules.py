@@ -66,45 +66,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules read: `probe` is `Probe.as_dict()`.
+    """What the rules read: a probe (`Probe.as_dict()`), its BLAS and machine, and the cores of this process.
 
-    `asked` is the number of threads that was asked for (None or 0: none was, except by variables), `working` how many
-    threads were seen at work, `made_for` the BLAS that the environment was made for (None: as its libblas says).
+    `threads` is the number that the library says it uses, `wanted` the number that was asked for, in words or by
+    variables, `working` how many were seen at work, and `made_for` the BLAS that the environment was made for.
     """
 
     probe: Mapping[str, Any]
-    asked: int | None = None
-    working: int | None = None
-    made_for: str | None = None
-
-    @property
-    def blas(self) -> Mapping[str, Any]:
-        """The BLAS that runs."""
-        found: Mapping[str, Any] = self.probe["blas"]
-        return found
-
-    @property
-    def machine(self) -> Mapping[str, Any]:
-        """The machine it runs on."""
-        found: Mapping[str, Any] = self.probe["machine"]
-        return found
-
-    @property
-    def threads(self) -> int | None:
-        """The number of threads that the library says it uses."""
-        found: int | None = self.blas["threads"]
-        return found
-
-    @property
-    def wanted(self) -> int | None:
-        """The number of threads that was asked for, in words or by variables."""
-        return self.asked or asked_threads(self.blas["name"], self.probe["variables"])
-
-    @property
-    def cores(self) -> int:
-        """The cores that this process may use."""
-        found: int = self.machine["cores"]
-        return found
+    blas: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    cores: int
+    threads: int | None
+    wanted: int | None
+    working: int | None
+    made_for: str | None
 
 
 @dataclass(frozen=True)
@@ -151,9 +126,15 @@ def findings(
     working: int | None = None,
     made_for: str | None = None,
 ) -> tuple[Finding, ...]:
-    """Return what the rules say of a probe, the gravest first; for the other arguments see `Facts`."""
+    """Return what the rules say of a probe, the gravest first.
+
+    `asked` is the number of threads that was asked for (None or 0: none, except by variables), `working` how many
+    were seen at work, and `made_for` the BLAS that the environment was made for (None: the one in libblas' build).
+    """
     probe = probed if isinstance(probed, Mapping) else probed.as_dict()
-    facts = Facts(probe, asked, working, made_for)
+    blas, machine = probe["blas"], probe["machine"]
+    wanted = asked or asked_threads(blas["name"], probe["variables"])
+    facts = Facts(probe, blas, machine, machine["cores"], blas["threads"], wanted, working, made_for)
     return tuple(
         Finding(name, rule.severity, text, why=rule.why) for name, rule in RULES.items() for text in rule.ask(facts)
     )

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import KernelManager
 from support.kernelspecs import Make, add_program
+from support.running_kernels import Kernel, running
 
 import mambakernels
 from mambakernels import environments, kernels
@@ -209,37 +206,14 @@ def stats(irkernel: Path, jupyter: Path, tmp_path: Path) -> Environment:
     return environments.get(prefix, Root(tmp_path / "root"))
 
 
-@contextmanager
-def running(name: str) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    """Start a kernel by its name, as Jupyter does."""
-    manager = KernelManager(kernel_name=name)
-    manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    client = manager.client()
-    try:
-        client.start_channels()
-        client.wait_for_ready(timeout=WAIT_SECONDS)
-        yield manager, client
-    finally:
-        client.stop_channels()
-        if manager.has_kernel:
-            manager.shutdown_kernel(now=True)
-        manager.context.destroy()
-
-
-def printed(client: BlockingKernelClient, code: str) -> str:
+def printed(kernel: Kernel, code: str) -> str:
     """Return what code prints; it must succeed."""
-    said: list[str] = []
-
-    def hook(message: Any) -> None:
-        if message["msg_type"] == "stream":
-            said.append(message["content"]["text"])
-
-    reply = client.execute_interactive(code, timeout=WAIT_SECONDS, output_hook=hook)
-    assert reply["content"]["status"] == "ok", reply["content"]
-    return "".join(said).strip()
+    reply = kernel.run(code, seconds=WAIT_SECONDS)
+    assert reply.ename is None, reply
+    return reply.said.strip()
 
 
-def errors(client: BlockingKernelClient, code: str) -> str:
+def errors(kernel: Kernel, code: str) -> str:
     """Return the error that code ends in."""
     said: list[str] = []
 
@@ -247,21 +221,19 @@ def errors(client: BlockingKernelClient, code: str) -> str:
         if message["msg_type"] == "error":
             said.append("\n".join([message["content"]["evalue"], *message["content"]["traceback"]]))
 
-    client.execute_interactive(code, timeout=WAIT_SECONDS, output_hook=hook)
+    kernel.client.execute_interactive(code, timeout=WAIT_SECONDS, output_hook=hook)
     return "\n".join(said)
 
 
-def interrupted(manager: KernelManager, client: BlockingKernelClient, code: str) -> str:
+def interrupted(kernel: Kernel, code: str) -> str:
     """Interrupt code once it has printed something; return its status."""
-    asked = client.execute(code, stop_on_error=False)
-    while client.get_iopub_msg(timeout=WAIT_SECONDS)["msg_type"] != "stream":
-        pass
-    manager.interrupt_kernel()
+    cell = kernel.begin(code)
+    kernel.manager.interrupt_kernel()
     # Starting may have left answers of its own behind.
-    while (reply := client.get_shell_msg(timeout=WAIT_SECONDS))["parent_header"]["msg_id"] != asked:
+    while (reply := kernel.client.get_shell_msg(timeout=WAIT_SECONDS))["parent_header"]["msg_id"] != cell:
         pass
     # Until it is idle, IRkernel aborts what is sent next.
-    while client.get_iopub_msg(timeout=WAIT_SECONDS)["content"].get("execution_state") != "idle":
+    while kernel.client.get_iopub_msg(timeout=WAIT_SECONDS)["content"].get("execution_state") != "idle":
         pass
     return str(reply["content"]["status"])
 
@@ -272,37 +244,36 @@ def test_r_says_what_it_is_and_runs_activated(stats: Environment) -> None:
     assert spec.program == stats.prefix / "bin" / "R"
     files = {"kernel.js", "kernel.json", "logo-64x64.png", "logo-svg.svg", "start.sh"}
     assert files <= {file.name for file in spec.path.iterdir()}
-    with running(spec.name) as (manager, client):
+    with running(spec.name) as kernel:
         asked = 'c(Sys.getenv(c("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "RSTUDIO_WHICH_R")), Sys.which("R"))'
         r, prefix = str(stats.prefix / "bin" / "R"), str(stats.prefix)
-        assert printed(client, f'cat({asked}, sep = "\\n")').splitlines() == [prefix, "stats", r, r]
-        assert "oh no" in errors(client, 'stop("oh no")')
+        assert printed(kernel, f'cat({asked}, sep = "\\n")').splitlines() == [prefix, "stats", r, r]
+        assert "oh no" in errors(kernel, 'stop("oh no")')
         # The process that Jupyter started is R itself by now.
-        assert manager.provisioner is not None
-        assert printed(client, "cat(Sys.getpid())") == str(manager.provisioner.pid)  # type: ignore[attr-defined]
+        assert printed(kernel, "cat(Sys.getpid())") == str(kernel.pid)
 
 
 def test_r_can_be_interrupted_restarted_and_shut_down(stats: Environment) -> None:
     (spec,) = register(stats)
-    with running(spec.name) as (manager, client):
+    with running(spec.name) as kernel:
         for forever in ("Sys.sleep(600)", "while (TRUE) 1"):
-            assert interrupted(manager, client, f'x <- 1; cat("begun\\n"); {forever}') == "abort"
-        assert printed(client, "cat(x)") == "1"
-        before = printed(client, "cat(Sys.getpid())")
-        manager.restart_kernel()
-        client.wait_for_ready(timeout=WAIT_SECONDS)
-        after, there = printed(client, 'cat(Sys.getpid(), exists("x"))').split()
+            assert interrupted(kernel, f'x <- 1; cat("begun\\n"); {forever}') == "abort"
+        assert printed(kernel, "cat(x)") == "1"
+        before = printed(kernel, "cat(Sys.getpid())")
+        kernel.manager.restart_kernel()
+        kernel.client.wait_for_ready(timeout=WAIT_SECONDS)
+        after, there = printed(kernel, 'cat(Sys.getpid(), exists("x"))').split()
         assert after != before
         assert there == "FALSE"
-        manager.shutdown_kernel()
+        kernel.manager.shutdown_kernel()
         assert not Path("/proc", after).exists()
 
 
 def test_r_that_is_gone_is_told_in_the_notebook(stats: Environment) -> None:
     (spec,) = register(stats)
     (stats.prefix / "bin" / "R").unlink()
-    with running(spec.name) as (_, client):
-        assert str(stats.prefix / "bin" / "R") in errors(client, "1 + 1")
+    with running(spec.name) as kernel:
+        assert str(stats.prefix / "bin" / "R") in errors(kernel, "1 + 1")
 
 
 def test_an_environment_whose_only_kernel_is_not_python_keeps_one_kernelspec(stats: Environment) -> None:
@@ -322,9 +293,9 @@ def test_a_kernelspec_in_a_wheel_reaches_the_environment_and_jupyter(borrowed_ro
     assert len({spec.display_name for spec in found.values()}) == len(found)
     python = str(borrowed_root.environments / "xeus" / "bin" / "python")
     for name in found:
-        with running(name) as (manager, client):
+        with running(name) as kernel:
             code = "import os, sys; print(os.environ['CONDA_PREFIX'], sys.executable)"
-            prefix, executable = printed(client, code).split(" /")
+            prefix, executable = printed(kernel, code).split(" /")
             assert f"{prefix}/bin/python" == python
             assert f"/{executable}".startswith(python)
-            manager.shutdown_kernel()
+            kernel.manager.shutdown_kernel()

@@ -4,23 +4,21 @@ import json
 import os
 import random
 import signal
-import stat
 import subprocess
 import sys
 import sysconfig
 import time
 import venv
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+from support.examination import snapshot
 from support.kernelspecs import SHIPPED, Make
+from support.running_kernels import started
 
 from mambakernels.activation.capture import fingerprint
 from mambakernels.environments import Environment
@@ -84,45 +82,6 @@ def listed() -> dict[str, Any]:
     return {name: manager.get_kernel_spec(name) for name in manager.find_kernel_specs()}
 
 
-def snapshot(folder: Path) -> dict[str, Any]:
-    """Return everything there is in a folder, by path, with content, rights and times."""
-    found: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else None
-        link = str(path.readlink()) if path.is_symlink() else None
-        found[str(path.relative_to(folder))] = (content, link, status.st_mode, status.st_mtime_ns, status.st_ino)
-    return found
-
-
-@contextmanager
-def started(manager: KernelManager, **options: Any) -> Iterator[BlockingKernelClient]:
-    manager.start_kernel(stdout=subprocess.DEVNULL, **options)
-    client = manager.client()
-    try:
-        client.start_channels()
-        client.wait_for_ready(timeout=120)
-        yield client
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-        manager.context.destroy()
-
-
-def evaluate(client: BlockingKernelClient, expression: str) -> Any:
-    """Return the value of an expression, made JSON in the kernel."""
-    said: list[str] = []
-
-    def hook(message: Any) -> None:
-        if message["msg_type"] == "stream":
-            said.append(message["content"]["text"])
-
-    code = f"import json, os, shutil, sys\nprint(json.dumps({expression}))"
-    reply = client.execute_interactive(code, timeout=60, output_hook=hook)
-    assert reply["content"]["status"] == "ok", reply["content"]
-    return json.loads("".join(said))
-
-
 def plain_kernel(environment: Environment, data_dir: Path) -> KernelManager:
     """Return a manager of a kernel that is not activated: Python starts ipykernel, and that is all."""
     folder = data_dir / "kernels" / "plain"
@@ -138,8 +97,8 @@ def test_the_kernels_environment_is_that_of_an_activated_shell(
     other = tmp_path / "other venv"
     venv.create(other, symlinks=True, with_pip=False)
     (next(other.glob("lib/python3*/site-packages")) / "shadow.py").write_text("")
-    with started(plain_kernel(real, tmp_path / "elsewhere")) as client:
-        plain = evaluate(client, "dict(os.environ)")
+    with started(plain_kernel(real, tmp_path / "elsewhere")) as kernel:
+        plain = kernel.evaluate("dict(os.environ)")
     added = {name for name, value in plain.items() if os.environ.get(name) != value}
     assert "JPY_PARENT_PID" in added
 
@@ -148,10 +107,10 @@ def test_the_kernels_environment_is_that_of_an_activated_shell(
     (spec,) = register(real)
     for name, value in {"VIRTUAL_ENV": str(other), "PYTHONPATH": str(tmp_path), "PYTHONHOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
-    with started(KernelManager(kernel_name=spec.name)) as client:
-        environ = evaluate(client, "dict(os.environ)")
-        path, prefix = evaluate(client, "[sys.path, sys.prefix]")
-        python, tool = evaluate(client, "[shutil.which('python'), sys.executable]")
+    with started(KernelManager(kernel_name=spec.name)) as kernel:
+        environ = kernel.evaluate("dict(os.environ)")
+        path, prefix = kernel.evaluate("[sys.path, sys.prefix]")
+        python, tool = kernel.evaluate("[shutil.which('python'), sys.executable]")
 
     argv = ["/bin/bash", "--norc", "-c", REFERENCE, "bash", str(real.prefix), real.name]
     output = subprocess.run(argv, env=dict(os.environ), check=True, stdout=subprocess.PIPE).stdout
@@ -175,19 +134,14 @@ def test_the_kernels_environment_is_that_of_an_activated_shell(
 def test_a_kernel_can_be_interrupted_and_restarted(real: Environment) -> None:
     (spec,) = register(real)
     manager = KernelManager(kernel_name=spec.name)
-    with started(manager) as client:
-        # an error would abort what comes right after it, too
-        asked = client.execute("import time\nprint('sleeping', flush=True)\ntime.sleep(600)", stop_on_error=False)
-        while client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
-            pass
-        manager.interrupt_kernel()
-        while (reply := client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != asked:
-            pass  # an answer to what was asked while it started
-        assert reply["content"]["ename"] == "KeyboardInterrupt"
-        before = evaluate(client, "[os.getpid(), os.environ['PATH']]")
+    with started(manager) as kernel:
+        cell = kernel.begin("import time\nprint('sleeping', flush=True)\ntime.sleep(600)")
+        error, _ = kernel.interrupt(cell, seconds=60)
+        assert error == "KeyboardInterrupt"
+        before = kernel.evaluate("[os.getpid(), os.environ['PATH']]")
         manager.restart_kernel(now=True)
-        client.wait_for_ready(timeout=120)
-        after = evaluate(client, "[os.getpid(), os.environ['PATH']]")
+        kernel.client.wait_for_ready(timeout=120)
+        after = kernel.evaluate("[os.getpid(), os.environ['PATH']]")
     assert before[0] != after[0]
     assert before[1] == after[1]
 
@@ -219,7 +173,7 @@ def test_a_kernelspec_says_what_it_is(make: Make, jupyter: Path) -> None:
         "stand_in": sys.executable,
         "kernel": "np-mkl",
         "base": "np-mkl",
-        "name": None,
+        "asked_name": None,
         "title": None,
         "variant": None,
         "variables": {},
@@ -356,7 +310,7 @@ def test_a_variable_that_activation_removes_needs_a_word(
     monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib")
     with pytest.raises(ActivationError, match="removes DISPLAY_NAME_OF_MINE from") as caught:
         register(environment)
-    assert str(caught.value.next_step).endswith("registering it with --env DISPLAY_NAME_OF_MINE=")
+    assert str(caught.value.next_step).endswith("register it with --env DISPLAY_NAME_OF_MINE=")
     assert not jupyter.exists()
     (spec,) = register(environment, env={"DISPLAY_NAME_OF_MINE": ""})
     assert document(spec.path)["env"]["DISPLAY_NAME_OF_MINE"] == ""

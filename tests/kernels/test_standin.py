@@ -12,8 +12,7 @@ import sys
 import sysconfig
 import time
 import venv
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,12 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from support.running_kernels import started
 
 import mambakernels
 from mambakernels.errors import KernelError
 from mambakernels.kernels import specs, standin
+from mambakernels.kernels.specs import KernelMark
 
 pytestmark = pytest.mark.slow
 
@@ -106,38 +107,36 @@ def write_spec(folder: Path, prefix: Path, words: list[str], **fields: Any) -> N
     for file in ("start.sh", "start.py"):
         shutil.copyfile(LAUNCH / file, folder / file)
     program, stand_in = prefix / "bin" / "python", sys.executable
-    mark = {
-        "schema": 1,
-        "environment": prefix.name,
-        "prefix": str(prefix),
-        "root": str(prefix.parents[1]),
-        "program": str(program),
-        "stand_in": stand_in,
-        "base": folder.name,
-    }
+    mark = KernelMark(
+        environment=prefix.name,
+        prefix=prefix,
+        root=prefix.parents[1],
+        blas=None,
+        fingerprint="",
+        spec="python3",
+        kernel=folder.name,
+        program=program,
+        stand_in=Path(stand_in),
+        base=folder.name,
+        asked_name=folder.name,
+        title=None,
+        variant=None,
+        variables={},
+        threads=None,
+        declared_in=None,
+        limit=None,
+        limited_by=None,
+        version="0",
+    )
     document = {
         "argv": [*BASH, str(folder / "start.sh"), stand_in, str(program), str(folder / "start.py"), *words],
         "display_name": "np-mkl · Python",
         "language": "python",
         # what registering sets, and what would keep the stand-in from its own packages
         "env": {"PYTHONNOUSERSITE": "1", "PYTHONPATH": "", "PYTHONHOME": ""},
-        "metadata": {"mambakernels": mark},
+        "metadata": {"mambakernels": mark.as_dict()},
     }
     (folder / "kernel.json").write_text(json.dumps(document | fields), "utf-8")
-
-
-@contextmanager
-def started(manager: KernelManager, **options: Any) -> Iterator[BlockingKernelClient]:
-    manager.start_kernel(stdout=subprocess.DEVNULL, **options)
-    client = manager.client()
-    try:
-        client.start_channels()
-        client.wait_for_ready(timeout=WAIT_SECONDS)
-        yield client
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-        manager.context.destroy()
 
 
 def run(client: BlockingKernelClient, code: str = "1", **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -148,16 +147,10 @@ def run(client: BlockingKernelClient, code: str = "1", **options: Any) -> tuple[
     return reply["content"], [message for message in outputs if message["msg_type"] in kinds]
 
 
-def evaluate(client: BlockingKernelClient, expression: str) -> Any:
-    content, outputs = run(client, f"import json, os, sys\nprint(json.dumps({expression}))")
-    assert content["status"] == "ok", content
-    return json.loads("".join(message["content"]["text"] for message in outputs))
-
-
 def shown(made: Made, **options: Any) -> str:
     """Start the kernel, execute a cell, and return what is shown: one error and nothing else."""
-    with started(made.manager(), **options) as client:
-        content, outputs = run(client)
+    with started(made.manager(), **options) as kernel:
+        content, outputs = run(kernel.client)
     assert [message["msg_type"] for message in outputs] == ["error"]
     assert content["status"] == "error"
     assert content["ename"] == "KernelError"
@@ -200,12 +193,12 @@ def test_a_healthy_kernel_is_jupyters_own_child_and_as_if_started_bare(
     here = tmp_path / "nötebooks"
     here.mkdir()
     manager = made.manager()
-    with started(manager, cwd=str(here)) as client:
-        registered = evaluate(client, STATE)
-        assert evaluate(client, "os.getpid()") == manager.provisioner.pid
+    with started(manager, cwd=str(here)) as kernel:
+        registered = kernel.evaluate(STATE)
+        assert kernel.evaluate("os.getpid()") == manager.provisioner.pid
     made.change(argv=[str(made.prefix / "bin" / "python"), *IPYKERNEL])
-    with started(made.manager(), cwd=str(here)) as client:
-        bare = evaluate(client, STATE)
+    with started(made.manager(), cwd=str(here)) as kernel:
+        bare = kernel.evaluate(STATE)
     for environ, argv in ((registered[0], registered[2]), (bare[0], bare[2])):
         for name in ("PWD", "SHLVL", "_", "OLDPWD", "JPY_SESSION_NAME"):
             environ.pop(name, None)
@@ -237,7 +230,7 @@ def test_python_dash_m_and_start_py_see_the_same(made: Made, tmp_path: Path) -> 
 
 def test_a_prefix_that_was_moved(made: Made) -> None:
     mark = json.loads((made.folder / "kernel.json").read_text("utf-8"))["metadata"]["mambakernels"]
-    asked = {"name": None, "variant": "fast", "title": "My {kernel}", "threads": 2, "variables": {"A": "$a b"}}
+    asked = {"asked_name": None, "variant": "fast", "title": "My {kernel}", "threads": 2, "variables": {"A": "$a b"}}
     made.change(metadata={"mambakernels": mark | asked})
     made.prefix.rename(made.prefix.with_name("elsewhere"))
     text = shown(made)
@@ -378,8 +371,8 @@ def test_without_mambakernels_the_log_says_it_all(made: Made, tmp_path: Path) ->
 def test_another_shell_will_do(made: Made, shell: str) -> None:
     argv = json.loads((made.folder / "kernel.json").read_text("utf-8"))["argv"]
     made.change(argv=[*([shell] if shell != "busybox" else ["busybox", "sh"]), *argv[len(BASH) :]])
-    with started(made.manager()) as client:
-        assert evaluate(client, "sys.prefix") == str(made.prefix)
+    with started(made.manager()) as kernel:
+        assert kernel.evaluate("sys.prefix") == str(made.prefix)
     take_away(made.prefix / "bin" / "python")
     assert "it is not there any more" in shown(made)
 
@@ -406,8 +399,8 @@ def test_headless_tools_show_it(made: Made, tmp_path: Path, monkeypatch: pytest.
 
 def test_front_ends_get_an_answer_to_everything_they_ask(made: Made) -> None:
     take_away(made.prefix / "bin" / "python")
-    with started(made.manager()) as client:
-        session, shell, control = client.session, client.shell_channel, client.control_channel
+    with started(made.manager()) as kernel:
+        session, shell, control = kernel.client.session, kernel.client.shell_channel, kernel.client.control_channel
 
         def ask(kind: str, content: Mapping[str, Any], channel: Any = shell) -> dict[str, Any]:
             request = session.msg(kind, content)
@@ -435,33 +428,33 @@ def test_front_ends_get_an_answer_to_everything_they_ask(made: Made) -> None:
         assert ask("debug_request", {**debug, "command": "attach"}, control)["success"] is False
         assert ask("usage_request", {}, control)["pid"]
         assert ask("interrupt_request", {}, control)["status"] == "ok"
-        content, outputs = run(client, silent=True)
+        content, outputs = run(kernel.client, silent=True)
         assert (content["status"], outputs) == ("error", [])
         shell.send(session.msg("comm_open", {"comm_id": "one", "target_name": "jupyter.widget", "data": {}}))
-        while (said := client.get_iopub_msg(timeout=WAIT_SECONDS))["msg_type"] != "comm_close":
+        while (said := kernel.client.get_iopub_msg(timeout=WAIT_SECONDS))["msg_type"] != "comm_close":
             pass
         assert said["content"]["comm_id"] == "one"
-        assert run(client)[0]["status"] == "error"
+        assert run(kernel.client)[0]["status"] == "error"
 
 
 def test_it_can_be_interrupted_and_a_restart_after_mending_gives_the_real_kernel(made: Made) -> None:
     program = made.prefix / "bin" / "python"
     program.rename(program.with_name("away"))
     manager = made.manager()
-    with started(manager) as client:
+    with started(manager) as kernel:
         manager.interrupt_kernel()
-        assert run(client)[0]["ename"] == "KernelError"
+        assert run(kernel.client)[0]["ename"] == "KernelError"
         manager.restart_kernel()
-        client.wait_for_ready(timeout=WAIT_SECONDS)
-        assert run(client)[0]["ename"] == "KernelError"
+        kernel.client.wait_for_ready(timeout=WAIT_SECONDS)
+        assert run(kernel.client)[0]["ename"] == "KernelError"
         program.with_name("away").rename(program)
         manager.restart_kernel()
-        client.wait_for_ready(timeout=WAIT_SECONDS)
-        assert evaluate(client, "[sys.prefix, os.getpid()]") == [str(made.prefix), manager.provisioner.pid]
+        kernel.client.wait_for_ready(timeout=WAIT_SECONDS)
+        assert kernel.evaluate("[sys.prefix, os.getpid()]") == [str(made.prefix), manager.provisioner.pid]
         take_away(program)
         manager.restart_kernel(now=True)
-        client.wait_for_ready(timeout=WAIT_SECONDS)
-        assert run(client)[0]["ename"] == "KernelError"
+        kernel.client.wait_for_ready(timeout=WAIT_SECONDS)
+        assert run(kernel.client)[0]["ename"] == "KernelError"
         pid = manager.provisioner.pid
         manager.shutdown_kernel()
         assert end(pid)
@@ -496,11 +489,11 @@ def test_kernels_of_other_languages(made: Made, language: str, words: list[str],
     argv = [*BASH, str(made.folder / "start.sh"), sys.executable, program, *words]
     made.change(argv=argv, language=language, interrupt_mode="message", metadata=document["metadata"])
     manager = made.manager()
-    with started(manager) as client:
-        info = client.kernel_info(reply=True, timeout=WAIT_SECONDS)["content"]["language_info"]
+    with started(manager) as kernel:
+        info = kernel.client.kernel_info(reply=True, timeout=WAIT_SECONDS)["content"]["language_info"]
         assert (info["name"], info["file_extension"]) == (language, extension)
         manager.interrupt_kernel()
-        assert program in "".join(run(client)[0]["traceback"])
+        assert program in "".join(run(kernel.client)[0]["traceback"])
 
 
 def test_the_connection_file_is_found_whatever_else_is_said() -> None:

@@ -73,6 +73,13 @@ class Reply:
     said: str
 
 
+def evaluate(client: BlockingKernelClient, expression: str) -> Any:
+    """Return the value of an expression, made JSON in a Python kernel."""
+    reply = run_in(client, f"import json, os, shutil, sys\nprint(json.dumps({expression}))")
+    assert reply.ename is None, reply
+    return json.loads(reply.said)
+
+
 def run_in(client: BlockingKernelClient, code: str, *, seconds: float = 120) -> Reply:
     """Run a cell to its end, in whatever kernel the client is connected to."""
     said: list[str] = []
@@ -104,9 +111,7 @@ class Kernel:
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression, made JSON in the kernel."""
-        reply = self.run(f"import json, os, shutil, sys\nprint(json.dumps({expression}))")
-        assert reply.ename is None, reply
-        return json.loads(reply.said)
+        return evaluate(self.client, expression)
 
     def begin(self, code: str) -> str:
         """Start a cell that prints when it is where the test wants it; return its identity then."""
@@ -128,11 +133,16 @@ class Kernel:
 @contextmanager
 def running(name: str, **options: Any) -> Iterator[Kernel]:
     """Start the kernel that Jupyter lists under that name; leave nothing of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield from _run(KernelManager(kernel_name=name, connection_file=f"{folder}/kernel.json"), options)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        started(KernelManager(kernel_name=name, connection_file=f"{folder}/kernel.json"), **options) as kernel,
+    ):
+        yield kernel
 
 
-def _run(manager: KernelManager, options: Mapping[str, Any]) -> Iterator[Kernel]:
+@contextmanager
+def started(manager: KernelManager, **options: Any) -> Iterator[Kernel]:
+    """Start a manager's kernel; leave nothing of it."""
     manager.start_kernel(stdout=subprocess.DEVNULL, **options)
     client = manager.client()
     try:
@@ -141,7 +151,8 @@ def _run(manager: KernelManager, options: Mapping[str, Any]) -> Iterator[Kernel]
         yield Kernel(manager, client)
     finally:
         client.stop_channels()
-        manager.shutdown_kernel(now=True)
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
         manager.context.destroy()
 
 
