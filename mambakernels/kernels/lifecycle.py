@@ -240,7 +240,7 @@ def _changed(
     dry_run: bool,
     progress: Progress,
 ) -> Change:
-    """Change an environment, then register its kernels again, also if nothing changed: an earlier call may have died."""
+    """Change an environment, then register its kernels again, in any case: an earlier call may have been killed."""
     place = Root.find(root)
     change = environments.change(
         name, planner, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
