@@ -27,7 +27,9 @@ def bench(
     operations: Annotated[str, typer.Option(help="Operations, such as gemm,svd.")] = "gemm,solve,svd",
     sizes: Annotated[str, typer.Option(help="256,512 or 256:4096:log2 or 100:500:100.")] = "256",
     dtypes: Annotated[str, typer.Option(help="Any of float32,float64,complex64,complex128.")] = "float64",
-    threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2; by default as registered.")] = "",
+    threads: Annotated[
+        str, typer.Option(help="Thread counts, such as 1,2 (0: the libraries choose); by default as registered.")
+    ] = "",
     budget: Annotated[float, typer.Option(help="Seconds for the whole comparison.")] = 60.0,
     seed: Annotated[int, typer.Option(help="The seed of the numbers and of the order of measuring.")] = 0,
     save: Annotated[Path | None, typer.Option(help="A .parquet or .json file for the measurements.")] = None,

@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
-from mambakernels.numeric.threads import THREAD_VARIABLES
+from mambakernels.numeric.threads import THREAD_VARIABLES, thread_variables
 
 if TYPE_CHECKING:
     from jupyter_client.blocking.client import BlockingKernelClient
@@ -69,7 +69,7 @@ def elsewhere(code: str, *, variables: Mapping[str, str] = {}, threads: int = 0,
         ended = subprocess.run(
             [sys.executable, "-c", _RUNNER],
             input=code,
-            env={**os.environ, **_thread_variables(threads), **variables},
+            env={**os.environ, **thread_variables(threads), **variables},
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -180,7 +180,7 @@ def _started(name: str, threads: int) -> Iterator[_Kernel]:
         manager = KernelManager(kernel_name=name, kernel_spec_manager=_spec_manager())
         spec = manager.kernel_spec
         assert spec is not None, "it has a name"
-        spec.env = {**spec.env, **_thread_variables(threads)}  # it wins over what the kernel inherits
+        spec.env = {**spec.env, **thread_variables(threads)}  # it wins over what the kernel inherits
         if os.name == "posix" and any(word.startswith("ipykernel") for word in spec.argv):
             # No port to race for with other kernels that start now.
             manager.transport, manager.ip = "ipc", str(Path(scratch) / "s")
@@ -205,10 +205,6 @@ def _without_own() -> dict[str, str]:
         if templated and kept.startswith(head):
             variables[name] = kept[len(head) :]
     return variables
-
-
-def _thread_variables(threads: int) -> dict[str, str]:
-    return dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
 
 
 def _own_folder() -> Path | None:
