@@ -1,8 +1,8 @@
-"""Charts, expectations and other kernels for lessons. It travels into the kernels, next to `mambakernels.numeric`.
+"""Charts, expectations and access to other kernels for lessons; installed in the kernels with `mambakernels.numeric`.
 
     from mambakernels.lessons import bars, expect, on_kernels
 
-As in `numeric`, nothing is loaded before it is used, and NumPy and the standard library are all it needs.
+As in `numeric`, nothing is loaded before it is used, and only NumPy and the standard library are needed.
 """
 
 from __future__ import annotations

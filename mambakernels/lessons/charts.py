@@ -1,7 +1,7 @@
-"""Bars and lines for lessons, as SVG: a NumPy environment has no plotting library, and these need none.
+"""Charts of bars and of lines as SVG, for lessons: a NumPy environment has no plotting library.
 
-A chart brings its own paper, so it reads in JupyterLab's light and dark theme, in exported HTML and in print. It has no
-references to anything outside of it. As text it is a table of the same numbers.
+A chart has its own white background, so it can be read in JupyterLab's light and dark themes, in exported HTML and in
+print. It refers to nothing outside of itself. As text, it is a table of the same numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from mambakernels.lessons import drawing
-from mambakernels.lessons.drawing import INK, MUTED, SIZE, WIDTH, Mark
+from mambakernels.lessons.drawing import INK, MUTED, SIZE, WIDTH, SeriesStyle
 from mambakernels.lessons.scales import Scale, measured, number, scale
 from mambakernels.numeric.formatting import text_table
 
@@ -21,7 +21,7 @@ Points = Sequence[tuple[float, float]]
 _ROW = 30  # height of one bar with the space around it
 _BARS_TOP, _LINES_TOP, _BOTTOM = 30, 34, 46  # above and below the panel
 _HEIGHT = 270  # of a panel of lines
-_PLAIN_BAR = Mark("#46566A", "circle")
+_PLAIN_BAR = SeriesStyle("#46566A", "circle")
 _MOST_OF_WIDTH = 0.4  # for names
 
 
@@ -50,9 +50,9 @@ def bars(
     reference: float | None = None,
     reference_label: str = "",
 ) -> Chart:
-    """Return a horizontal bar for each value, labelled with it; on a logarithmic axis, which has no zero, a dot.
+    """Return a chart with a horizontal bar per value; on a logarithmic axis, which has no zero, with a dot.
 
-    `reference` is a value to compare with, drawn as a line across. What is not finite is named, and not drawn.
+    `reference` is a value to compare with, drawn as a line across. A value that is not finite is named, but not drawn.
     """
     numbers = {str(name): float(value) for name, value in values.items()}
     reach = [*numbers.values(), *([] if reference is None else [float(reference)])]
@@ -78,9 +78,9 @@ def lines(
     top: float | None = None,
     top_label: str = "",
 ) -> Chart:
-    """Return a line with a marker at each point for each series, labelled at its end; both axes alike, `log` or not.
+    """Return a chart with a line per series, labelled at its end; both axes are logarithmic, or neither is.
 
-    `top` is a value that cannot be passed, as a peak: a line across, and the top of the axis.
+    `top` is a limit such as a peak rate: a line across, at the top of the axis.
     """
     points = {str(name): sorted((float(a), float(b)) for a, b in values) for name, values in series.items()}
     across = [a for values in points.values() for a, _ in values]
@@ -108,17 +108,17 @@ def _rows(values: Mapping[str, float], axis: Scale) -> Iterable[str]:
         if not axis.can_show(value):
             yield drawing.text(axis.start + 6, middle + 4, measured(value), color=MUTED)
             continue
-        mark, end = drawing.blas_mark(name) or _PLAIN_BAR, axis.place(value)
+        style, end = drawing.blas_style(name) or _PLAIN_BAR, axis.place(value)
         if axis.log:
-            yield drawing.path([(zero, middle), (end, middle)], color=mark.color, width=1.2)
-            yield drawing.marker(end, middle, mark)
+            yield drawing.path([(zero, middle), (end, middle)], color=style.color, width=1.2)
+            yield drawing.marker(end, middle, style)
         else:
-            yield drawing.bar(zero, end, middle, color=mark.color)
+            yield drawing.bar(zero, end, middle, color=style.color)
         yield drawing.text(max(end, zero) + 9, middle + 4, measured(value))
 
 
 def _curves(points: Mapping[str, Points], x_scale: Scale, y_scale: Scale) -> Iterable[str]:
-    looks = drawing.marks(list(points))
+    styles = drawing.series_styles(list(points))
     ends: dict[str, tuple[float, float]] = {}
     for name, values in points.items():
         places = [
@@ -126,28 +126,28 @@ def _curves(points: Mapping[str, Points], x_scale: Scale, y_scale: Scale) -> Ite
         ]
         if places:
             ends[name] = places[-1]
-            yield drawing.path(places, color=looks[name].color, width=2)
-            yield from (drawing.marker(*place, looks[name]) for place in places)
-    yield from _names(ends, looks, x_scale.end)
+            yield drawing.path(places, color=styles[name].color, width=2)
+            yield from (drawing.marker(*place, styles[name]) for place in places)
+    yield from _names(ends, styles, x_scale.end)
 
 
-def _names(ends: Mapping[str, tuple[float, float]], looks: Mapping[str, Mark], right: float) -> Iterable[str]:
-    """Write the name of each line at its end, and pull those apart that would lie on each other."""
+def _names(ends: Mapping[str, tuple[float, float]], styles: Mapping[str, SeriesStyle], right: float) -> Iterable[str]:
+    """Write the name of each line at its end, and move names apart that would overlap."""
     reached = max((a for a, _ in ends.values()), default=right)
     early = {name: place for name, place in ends.items() if place[0] < reached - SIZE}
     for name, (a, b) in early.items():
-        yield drawing.text(a + 8, b - 7, name, color=looks[name].color, weight=600)
+        yield drawing.text(a + 8, b - 7, name, color=styles[name].color, weight=600)
     last = {name: place for name, place in ends.items() if name not in early}
     heights = _apart([b for _, b in last.values()], least=SIZE + 3, lowest=_HEIGHT)
     for (name, (a, b)), height in zip(last.items(), heights, strict=True):
-        color = looks[name].color
+        color = styles[name].color
         if abs(height - b) > SIZE / 3:
             yield drawing.path([(a + 5, b), (right + 13, height)], color=color, width=0.7)
         yield drawing.text(right + 16, height + 4, name, color=color, weight=600)
 
 
 def _apart(places: Sequence[float], *, least: float, lowest: float) -> list[float]:
-    """Return places near those given, in their order, of which no two are nearer than `least`; none below `lowest`."""
+    """Return nearby places in the same order, with at least `least` between any two; none is below `lowest`."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     moved = list(places)
     for before, index in pairwise(order):

@@ -1,10 +1,11 @@
-"""The pieces of a picture in SVG: text, lines and markers, and how each series looks."""
+"""The parts of an SVG picture: text, lines and markers, and the style of each series."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain, cycle
 from textwrap import wrap
 from typing import Literal
 
@@ -18,31 +19,31 @@ _FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
 @dataclass(frozen=True)
-class Mark:
-    """How a series is drawn: colour for those who see it, marker for everybody."""
+class SeriesStyle:
+    """The colour of a series, and its marker for people who cannot tell the colours apart."""
 
     color: str
     marker: str
 
 
-# The colours of mambakernels' plots and logos, as on light paper.
-_BLAS_MARKS: Mapping[str, Mark] = {
-    "mkl": Mark("#0072B2", "circle"),
-    "openblas": Mark("#AA3B00", "square"),
-    "blis": Mark("#009E73", "triangle"),
-    "netlib": Mark("#A56B95", "diamond"),
-    "accelerate": Mark("#A79400", "down"),
-    "nvpl": Mark("#242F03", "plus"),
+# The colours of mambakernels' plots and logos on light paper.
+_BLAS_STYLES: Mapping[str, SeriesStyle] = {
+    "mkl": SeriesStyle("#0072B2", "circle"),
+    "openblas": SeriesStyle("#AA3B00", "square"),
+    "blis": SeriesStyle("#009E73", "triangle"),
+    "netlib": SeriesStyle("#A56B95", "diamond"),
+    "accelerate": SeriesStyle("#A79400", "down"),
+    "nvpl": SeriesStyle("#242F03", "plus"),
 }
-_OTHER_MARKS = (
-    Mark("#46566A", "circle"),
-    Mark("#C2571A", "square"),
-    Mark("#2E8B6F", "triangle"),
-    Mark("#8C5A80", "diamond"),
-    Mark("#8A7A00", "down"),
-    Mark("#1F4E79", "plus"),
-    Mark("#5B8DB8", "cross"),
-    Mark("#7A3B1E", "star"),
+_OTHER_STYLES = (
+    SeriesStyle("#46566A", "circle"),
+    SeriesStyle("#C2571A", "square"),
+    SeriesStyle("#2E8B6F", "triangle"),
+    SeriesStyle("#8C5A80", "diamond"),
+    SeriesStyle("#8A7A00", "down"),
+    SeriesStyle("#1F4E79", "plus"),
+    SeriesStyle("#5B8DB8", "cross"),
+    SeriesStyle("#7A3B1E", "star"),
 )
 # Markers as paths around the origin, within a radius of about five.
 _MARKERS: Mapping[str, str] = {
@@ -57,35 +58,34 @@ _MARKERS: Mapping[str, str] = {
 }
 
 
-def blas_mark(name: str) -> Mark | None:
-    """Return how a BLAS is drawn, always, if a series' name has one in it."""
-    return next((mark for blas, mark in _BLAS_MARKS.items() if blas in name.lower()), None)
+def blas_style(name: str) -> SeriesStyle | None:
+    """Return the style of the BLAS that is part of a series' name; None if there is none."""
+    return next((style for blas, style in _BLAS_STYLES.items() if blas in name.lower()), None)
 
 
-def marks(names: Sequence[str]) -> dict[str, Mark]:
-    """Return how each series is drawn: in the colour of its BLAS if it has one, and, up to eight, no marker twice."""
-    known = {name: mark for name in names if (mark := blas_mark(name))}
-    first: dict[str, Mark] = {mark.marker: mark for mark in known.values()}
-    chosen: dict[str, Mark] = {}
-    free = [mark for mark in _OTHER_MARKS if mark.marker not in first] or list(_OTHER_MARKS)
+def series_styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
+    """Return the style of each series: the colour of its BLAS if it has one; up to eight series share no marker."""
+    taken = {style.marker for name in names if (style := blas_style(name))}
+    free = [style for style in _OTHER_STYLES if style.marker not in taken]
+    others = chain(free, cycle(_OTHER_STYLES))
+    chosen: dict[str, SeriesStyle] = {}
     for name in names:
-        own = known.get(name)
-        if own and own not in chosen.values():
-            chosen[name] = own
-        else:
-            other = free.pop(0)
-            free = free or list(_OTHER_MARKS)
-            chosen[name] = Mark(own.color if own else other.color, other.marker)
+        style = blas_style(name)
+        if style is None:
+            style = next(others)
+        elif style in chosen.values():
+            style = SeriesStyle(style.color, next(others).marker)
+        chosen[name] = style
     return chosen
 
 
 def text_width(words: str, *, bold: bool = False) -> float:
-    """Return about how wide a text is: what shows it has its own letters, so this is rather too much."""
+    """Return roughly how wide a text is; as fonts differ, rather too much than too little."""
     return len(words) * SIZE * (0.66 if bold else 0.6)
 
 
 def document(title: str, *, top: float, height: float, body: Iterable[str]) -> str:
-    """Return a whole picture: title, paper, and a panel that begins `top` below the title and is `height` high."""
+    """Return a whole picture: title, paper, and a panel that starts `top` below the title and is `height` high."""
     heading = wrap(title, 72) or [""]
     above = len(heading) * _TITLE_LINE + top
     whole = above + height
@@ -111,7 +111,7 @@ def text(
     weight: int = 400,
     size: float = SIZE,
 ) -> str:
-    """Return words on a bit of paper of their own, so that what is under them does not spoil them."""
+    """Return words with a border in the colour of the paper, so that they can be read on top of lines."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-weight="{weight}" '
         f'font-size="{size}" stroke="{PAPER}" stroke-width="3" paint-order="stroke">{escape(words)}</text>'
@@ -131,7 +131,7 @@ def bar(start: float, end: float, middle: float, *, color: str) -> str:
     return f'<rect x="{min(start, end):.1f}" y="{middle - 9:.1f}" width="{width:.1f}" height="18" fill="{color}"/>'
 
 
-def marker(x: float, y: float, mark: Mark) -> str:
+def marker(x: float, y: float, style: SeriesStyle) -> str:
     """Return a series' marker at a place."""
     place = f'transform="translate({x:.1f} {y:.1f})"'
-    return f'<path {place} d="{_MARKERS[mark.marker]}" fill="{mark.color}" stroke="{PAPER}"/>'
+    return f'<path {place} d="{_MARKERS[style.marker]}" fill="{style.color}" stroke="{PAPER}"/>'

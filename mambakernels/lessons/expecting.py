@@ -1,4 +1,4 @@
-"""What a lesson expects to be seen, and whether it was seen on this machine."""
+"""Expectations of a lesson, and whether this machine met them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SIGNS: dict[Verdict, str] = {"seen": "✓", "not seen": "✗", "skipped": "-"}
 
 @dataclass(frozen=True)
 class Shape:
-    """One thing to be seen: `what` it is in words, what was `seen`, and the bounds that it keeps where it is seen.
+    """One expectation: `what` in words, the value that was `seen`, and the bounds that it should keep.
 
-    `otherwise` says why it may not be so on some machine. A truth value is seen if it is true.
+    `otherwise` is a possible reason if a machine does not meet it. A truth value is met if it is true.
     """
 
     what: str
@@ -36,12 +36,12 @@ class Shape:
 
     @classmethod
     def skipped(cls, what: str, why: str) -> Shape:
-        """Return a shape that cannot be looked for here, and why."""
+        """Return a shape that cannot be checked here, with the reason."""
         return cls(what, math.nan, why_skipped=why)
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it was seen; a number that is none was not."""
+        """Whether the value keeps the bounds; NaN does not."""
         if self.why_skipped:
             return "skipped"
         low, high = self._bounds()
@@ -58,20 +58,20 @@ class Shape:
 
     @property
     def found(self) -> str:
-        """What was seen, in words."""
+        """The value in words."""
         if self.why_skipped:
-            return "not looked for"
+            return "not checked"
         if _is_truth(self.seen):
             return "yes" if self.seen else "no"
         return f"{_number(self.seen)} {self.unit}".rstrip()
 
     @property
     def remark(self) -> str:
-        """Why it was not seen, as far as is known."""
+        """A possible reason why the shape was not seen."""
         return self.why_skipped or (self.otherwise if self.verdict == "not seen" else "")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it: a number that JSON does not know is None."""
+        """Return the shape as JSON values; a number that is not finite becomes None."""
         numbers = {name: _finite(getattr(self, name)) for name in ("seen", "at_least", "at_most")}
         return {**asdict(self), **numbers, "verdict": self.verdict}
 
@@ -86,7 +86,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Expectations:
-    """The verdicts on some shapes, which show themselves in a notebook."""
+    """Shapes with their verdicts; a notebook shows them as a table."""
 
     shapes: Sequence[Shape]
 
@@ -113,13 +113,13 @@ class Expectations:
 
 
 def expect(*shapes: Shape) -> Expectations:
-    """Say of each shape whether it was seen; nothing is raised, because machines differ."""
+    """Return which shapes were seen; a shape that was not raises nothing, because machines differ."""
     return Expectations(shapes)
 
 
 def _lines(shape: Shape) -> list[str]:
     if shape.why_skipped:
-        return [f"{_SIGNS['skipped']} {shape.what}", f"  not looked for: {shape.why_skipped}"]
+        return [f"{_SIGNS['skipped']} {shape.what}", f"  not checked: {shape.why_skipped}"]
     first = f"{_SIGNS[shape.verdict]} {shape.what}"
     return [
         first,
@@ -129,7 +129,7 @@ def _lines(shape: Shape) -> list[str]:
 
 
 def _is_truth(value: object) -> bool:
-    return type(value).__name__ in {"bool", "bool_"}  # NumPy's, too, without loading it
+    return type(value).__name__ in {"bool", "bool_"}  # also NumPy's, without loading NumPy
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Axes: where a value is drawn, which values are labelled, and how a number is written."""
+"""Axes of charts: the place of a value, the labelled values, and the text of a number."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Scale:
     minor: tuple[float, ...] = ()
 
     def place(self, value: float) -> float:
-        """Return where a value is drawn."""
+        """Return the place of a value."""
         low, high, it = map(math.log, (self.low, self.high, value)) if self.log else (self.low, self.high, value)
         return self.start + (it - low) / (high - low) * (self.end - self.start)
 
     def can_show(self, value: float) -> bool:
-        """Whether the axis has a place for a value: a logarithmic one has none for zero."""
+        """Whether the axis has a place for a value: a logarithmic axis has none for zero."""
         return math.isfinite(value) and (value > 0 or not self.log)
 
     def named(self, label: str) -> str:
-        """Return the axis' label, with what has to be known of the axis."""
+        """Return the axis' label; it says if the axis is logarithmic."""
         return f"{label} (logarithmic)" if self.log else label
 
     def labelled(self, values: Iterable[float], minor: Iterable[float] = ()) -> Scale:
-        """Return the axis with these values labelled, but those whose text would touch the one before."""
+        """Return the axis with these values labelled, except those whose text would touch the one before."""
         kept: list[tuple[float, str]] = []
         for value in values:
             text = number(value)
@@ -63,9 +63,9 @@ def scale(
     top: float | None = None,
     own_ticks: bool = False,
 ) -> Scale:
-    """Return an axis that shows all values: a linear one has zero on it, a logarithmic one has a decade or more.
+    """Return an axis that shows all values: a linear one includes zero, a logarithmic one spans a decade or more.
 
-    `top` is where it ends, if no value is above it. `own_ticks`: few values label it themselves.
+    The axis ends at `top` if no value is above it. With `own_ticks`, the ticks are the values if there are few.
     """
     above = [] if top is None else [top]
     shown = sorted({value for value in [*values, *above] if math.isfinite(value) and (value > 0 or not log)}) or [1.0]
@@ -80,7 +80,7 @@ def scale(
 
 
 def number(value: float) -> str:
-    """Write a number that is exact, without noughts that say nothing: `0.25`, `1024`, `10⁻⁷`."""
+    """Write an exact number, without trailing zeros: `0.25`, `1024`, `10⁻⁷`."""
     if not _is_plain(value):
         return _with_power(value, f"{value:.6g}" if value == 0 or not math.isfinite(value) else f"{value:.5e}")
     decimals = max(0, 5 - math.floor(math.log10(abs(value))))
@@ -88,7 +88,7 @@ def number(value: float) -> str:
 
 
 def measured(value: float) -> str:
-    """Write a number that was measured, with three digits: `5.30`, `12.0`, `1234`, `2.10·10⁻⁷`; a dash for none."""
+    """Write a measured number with three digits: `5.30`, `12.0`, `1234`, `2.10·10⁻⁷`; a dash for NaN."""
     if math.isnan(value):
         return "-"
     if not _is_plain(value):
@@ -130,7 +130,7 @@ def _log_scale(shown: Sequence[float], start: float, end: float) -> Scale:
 
 
 def _log_edges(low: float, high: float) -> tuple[float, float]:
-    """Return what is 1, 2 or 5 times a power of ten, below and above: a decade apart at least, with a little air."""
+    """Return the nearest 1, 2 or 5 times a power of ten below and above: a decade apart or more, with a margin."""
     below = max(value for value in _steps(low) if value * 1.1 <= low)
     above = min(value for value in _steps(high) if value >= high * 1.1)
     return (below, above) if above >= 10 * below else (10.0 ** math.floor(math.log10(below * _NEARLY)), above)
@@ -155,6 +155,6 @@ def _linear_scale(shown: Sequence[float], start: float, end: float) -> Scale:
 
 
 def _nice_step(rough: float) -> float:
-    """Return the next of 1, 2, 5 times a power of ten."""
+    """Return the next step up that is 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(digit * power for digit in (1, 2, 5, 10) if digit * power * _NEARLY >= rough)

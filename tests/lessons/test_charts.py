@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from mambakernels.lessons import Chart, bars, lines
-from mambakernels.lessons.drawing import blas_mark, marks
+from mambakernels.lessons.drawing import blas_style, series_styles
 from mambakernels.lessons.scales import measured, number, scale
 from mambakernels.plots import MARKS
 
@@ -55,12 +55,12 @@ def test_each_blas_has_its_colour_as_in_the_plots() -> None:
     shown = bars({"np-mkl": 1, "my OpenBLAS": 1, "blis-2": 1, "netlib": 1, "other": 1}, title="", unit="s")
     expected = [MARKS[name].light for name in ("mkl", "openblas", "blis", "netlib")]
     assert [color for _, color in rectangles(shown)][:4] == expected
-    assert blas_mark("other") is None
+    assert blas_style("other") is None
 
 
 def test_markers_differ_even_where_colours_do_not() -> None:
     names = ["np-mkl", "np-mkl avx2", "np-mkl sse", "np-blis", "ideal"]
-    looks = marks(names)
+    looks = series_styles(names)
     assert len({look.marker for look in looks.values()}) == len(names)
     assert {looks[name].color for name in names[:3]} == {MARKS["mkl"].light}
 

@@ -49,7 +49,7 @@ def test_it_says_what_was_expected_and_what_was_seen_and_why_not() -> None:
         "✗ same bits",
         "  expected yes; seen: no",
         "- others",
-        "  not looked for: there is no other kernel",
+        "  not checked: there is no other kernel",
     ]
     html = shown._repr_mimebundle_()["text/html"]
     rows = ET.fromstring(f"<div>{html}</div>").findall("table/tbody/tr")

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 from mambakernels.environments import Environment
 from mambakernels.lessons import ElsewhereError, blas_kernels, elsewhere, on_kernels
-from mambakernels.lessons.processes import _processor_time, _rest
+from mambakernels.lessons.processes import _processor_time, _wait_for_rest
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
 FORKED = "import os\nresult = [os.getpid(), os.environ.get('BLIS_NUM_THREADS'), os.environ.get('CONDA_PREFIX')]"
@@ -64,7 +64,7 @@ def test_waiting_for_rest_waits_for_work_to_end() -> None:
 
     thread = threading.Thread(target=spin)
     thread.start()
-    _rest(os.getpid())
+    _wait_for_rest(os.getpid())
     assert not thread.is_alive()
     thread.join()
     assert (_processor_time(os.getpid()) or 0) > 0
