@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from mambakernels import plots
 from mambakernels.bench import interleaving
-from mambakernels.bench.cases import Settings, put_together
+from mambakernels.bench.cases import Settings, all_cases
 from mambakernels.bench.measured import Measured
 from mambakernels.bench.pairs import pairs
 
@@ -27,15 +27,15 @@ KERNELS = "np-openblas,np-mkl,np-blis,np-netlib"
 SIZES = (32, 64, 128, 256, 512, 1024)
 CASES = tuple(
     dict.fromkeys(
-        put_together(["gemm"], SIZES, ["float64", "float32"])
-        + put_together(["gemv", "dot"], SIZES[1:], ["float64"])
-        + put_together(["cholesky", "solve"], SIZES[1:], ["float64"])
-        + put_together(["svd"], SIZES[1:4], ["float64"])
-        + put_together(["qr"], SIZES[3:5], ["float64"])
+        all_cases(["gemm"], SIZES, ["float64", "float32"])
+        + all_cases(["gemv", "dot"], SIZES[1:], ["float64"])
+        + all_cases(["cholesky", "solve"], SIZES[1:], ["float64"])
+        + all_cases(["svd"], SIZES[1:4], ["float64"])
+        + all_cases(["qr"], SIZES[3:5], ["float64"])
     )
 )
-ON_THREADS = put_together(["gemm", "solve"], [768], ["float64"])
-ON_PATHS = put_together(["gemm", "solve", "svd"], [512], ["float64"])
+ON_THREADS = all_cases(["gemm", "solve"], [768], ["float64"])
+ON_PATHS = all_cases(["gemm", "solve", "svd"], [512], ["float64"])
 
 
 def settings(asked: argparse.Namespace) -> Mapping[str, Settings]:

@@ -1,4 +1,4 @@
-"""Kernels kept alive side by side and measured in rounds, one working while the others idle.
+"""Kernels kept alive side by side and measured in rounds, one at work while the others idle.
 
-Nothing is imported here: `inside` runs in the kernels, which have NumPy and the standard library only.
+Nothing is imported here: `kernel_side` runs in the kernels, which may have only NumPy and the standard library.
 """

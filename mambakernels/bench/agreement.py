@@ -1,4 +1,4 @@
-"""Whether the controls, which no BLAS takes part in, agree across kernels: if not, nothing else can be compared."""
+"""The agreement of controls, in which no BLAS takes part: if they differ between kernels, nothing can be compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mambakernels.bench.summaries import KEY
 
 @dataclass(frozen=True)
 class ControlVerdict:
-    """Whether the controls agree across kernels, in one word and in words with figures.
+    """Whether the controls agree across kernels, in one word and in a text with figures.
 
     `spreads` has a row per control: `operation`, `dtype`, `size`, `fastest` and `slowest` (kernels) and `spread`
     (slowest over fastest, minus one; dimensionless).
@@ -25,15 +25,19 @@ class ControlVerdict:
 
 
 def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdict:
-    """Say whether the controls, which no BLAS takes part in, took equally long on every kernel.
+    """Return whether the controls took equally long on every kernel.
 
-    Their shortest samples are compared, as other load only ever adds time; `tolerance` is how much longer the
-    slowest kernel may take than the fastest (0.10: ten percent). If they differ by more, so did the machine or
-    NumPy, and the other differences cannot be put down to the BLAS.
+    Compares their shortest samples, as other load only adds time. `tolerance` is how much longer the slowest kernel may
+    take than the fastest (0.10: ten percent). If controls differ by more, so did the machine or NumPy, and other
+    differences are not the BLAS's.
     """
     spreads = _spreads(frame[frame["control"]])
     if spreads.empty:
-        return ControlVerdict("unknown", "No control ran on two kernels or more, so nothing can be said.", spreads)
+        return ControlVerdict(
+            "unknown",
+            "No control ran on two kernels or more, so it is not known whether they can be compared.",
+            spreads,
+        )
     worst = spreads.sort_values("spread").iloc[-1]
     figures = (
         f"{worst['spread']:.1%} at most ({worst['operation']}, {worst['dtype']}, n={worst['size']}: "
@@ -66,17 +70,15 @@ def _extremes(seconds: pd.Series[float]) -> tuple[str, str, float]:
 
 
 def check_pairs(paired: pd.DataFrame, tolerance: float = CONTROL_TOLERANCE) -> ControlVerdict:
-    """Say whether the controls agree in a frame of `pairs`, where each ratio has an interval.
+    """Return whether the controls agree in a frame of `pairs`, where each ratio has an interval.
 
     They differ if one is surely faster or slower by more than `tolerance`: then something other than the BLAS differs
-    between the kernels, and no comparison of the two can be trusted. If that may as well be noise, nothing is known.
+    between the kernels, and no comparison of the two can be trusted. If noise could explain it, the verdict is unknown.
     """
     controls = paired[paired["control"]]
     spreads = _control_ratios(controls)
     if spreads.empty:
-        return ControlVerdict(
-            "unknown", "No control ran on two kernels, so nothing vouches for the comparison.", spreads
-        )
+        return ControlVerdict("unknown", "No control ran on two kernels, so the comparison cannot be checked.", spreads)
     beyond = (spreads["spread"] > tolerance).to_numpy()
     sure = controls["verdict"].isin(["faster", "slower"]).to_numpy()
     if (beyond & sure).any():
@@ -87,7 +89,7 @@ def check_pairs(paired: pd.DataFrame, tolerance: float = CONTROL_TOLERANCE) -> C
         )
         return ControlVerdict("differ", text, spreads)
     if beyond.any():
-        text = f"Whether the controls agree cannot be told: {_worst(spreads)}, in this noise and so few rounds."
+        text = f"It is not known whether the controls agree: {_worst(spreads)}, but there is much noise or few rounds."
         return ControlVerdict("unknown", text, spreads)
     text = f"The controls, which no BLAS takes part in, agree within the noise: at most, {_worst(spreads)}."
     return ControlVerdict("agree", text, spreads)

@@ -1,4 +1,4 @@
-"""What is measured: operations, sizes and types of numbers, read from words and put together as cases."""
+"""Cases (operation, size and dtype) and settings of a comparison, read from words or numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.threads import is_thread_count
 
-CONTROL_SIZE = 64  # 32 kB: where larger arrays lie in the cache makes more of a difference than what is looked for
+CONTROL_SIZE = 64  # 32 kB: the place of larger arrays in the cache matters more than the differences looked for
 
 _RANGE = re.compile(r"(\d+):(\d+)(?::(log2|\d+))?")
 _MOST_SIZES = 200
@@ -18,7 +18,7 @@ _MOST_DOUBLINGS = 40
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """One operation at one size with one type of numbers; a control is one that no BLAS takes part in."""
+    """One operation at one size with one dtype; no BLAS takes part in a `control`."""
 
     operation: str
     dtype: str
@@ -32,11 +32,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a comparison was asked for; `threads` empty: each kernel as it is registered.
+    """The settings of a comparison; without `threads`, each kernel runs as it is registered.
 
-    `budget` is seconds for everything. At each visit, samples of at least `min_sample` seconds are taken for
-    `visit_seconds`, and where a call takes long, at least one, or up to `samples` if there is time; they are that short
-    because a busy machine interrupts every long one. `rounds` is how many there are at most.
+    `budget` is seconds for everything, `rounds` the most rounds. A visit takes samples of at least `min_sample` seconds
+    for `visit_seconds`; of a long call it takes one, or up to `samples` if there is time. Samples are short because a
+    busy machine interrupts every long one.
     """
 
     kernels: tuple[str, ...]
@@ -50,8 +50,8 @@ class Settings:
     rounds: int = 60
 
 
-def put_together(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequence[str]) -> tuple[Case, ...]:
-    """Return a case for each combination, and the controls; InvalidRequestError for what is not known."""
+def all_cases(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequence[str]) -> tuple[Case, ...]:
+    """Return a case for each combination, and the controls; InvalidRequestError for an unknown name."""
     from mambakernels.numeric import DTYPES, OPERATIONS
 
     _check("operation", operations, tuple(OPERATIONS))
@@ -67,17 +67,19 @@ def put_together(operations: Sequence[str], sizes: Sequence[int], dtypes: Sequen
 
 
 def read_sizes(given: str | Sequence[int]) -> tuple[int, ...]:
-    """Read `64,100`, `256:4096:log2` (doubling, to the last that fits) or `100:500:100` (in steps); or take numbers."""
+    """Read `64,100`, `256:4096:log2` (doubling), `100:500:100` (in steps), or numbers as they are."""
     parts = given.split(",") if isinstance(given, str) else ()
     sizes: Sequence[object] = [size for part in parts for size in _sizes(part.strip())] or list(given)
     numbers = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0]
     if not numbers or len(numbers) < len(sizes) or len(sizes) > _MOST_SIZES:
-        raise InvalidRequestError(f"{given!r} are no sizes.", next_step="Sizes look like 256,512 or 256:4096:log2.")
+        raise InvalidRequestError(
+            f"{given!r} is not a list of sizes.", next_step="Sizes look like 256,512 or 256:4096:log2."
+        )
     return tuple(dict.fromkeys(numbers))
 
 
 def read_counts(given: str | Sequence[int]) -> tuple[int, ...]:
-    """Read `1,2` as numbers of threads, or take them as numbers: see `numeric.threads`; none at all is allowed."""
+    """Read thread counts from `1,2` or from numbers; `numeric.threads` says what they mean. None at all is allowed."""
     words = [word.strip() for word in (given.split(",") if isinstance(given, str) else map(str, given))]
     counts = [int(word) if word.isdigit() else None for word in words if word]
     if not all(map(is_thread_count, counts)):
@@ -102,5 +104,5 @@ def _sizes(part: str) -> list[int]:
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     unknown = [name for name in given if name not in known]
     if unknown or not given:
-        named = f"{', '.join(unknown)} is no {what}." if unknown else f"No {what} was named."
-        raise InvalidRequestError(named, next_step=f"There are: {', '.join(known)}.")
+        problem = f"Unknown {what}: {', '.join(unknown)}." if unknown else f"No {what} was named."
+        raise InvalidRequestError(problem, next_step=f"Known: {', '.join(known)}.")

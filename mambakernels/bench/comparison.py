@@ -1,4 +1,4 @@
-"""Measuring kernels against each other, from names to verdicts: what `mambakernels bench` does, as one call."""
+"""Comparing kernels, from their names to verdicts: `mambakernels bench` as one call."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from mambakernels.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """The results of a comparison.
 
-    `measured` holds the raw measurements (`measured.frame`), `table` has the kernels side by side, `pairs` a verdict
-    for each of them against the first, `controls` whether that can be trusted, `gates` what was not passed, `diagnosis`
-    what explains it in words, `regression` the verdict against a saved comparison, `saved` where this one was saved.
+    `measured` holds the raw measurements (`measured.frame`), `table` the kernels side by side, `pairs` a verdict for
+    each of them against the first. `controls` says whether the verdicts can be trusted, `gates` which checks failed,
+    `diagnosis` explains the results in words. `regression` is the verdict against a saved comparison, `saved` the file
+    this one was saved to.
     """
 
     measured: Measured
@@ -92,7 +93,7 @@ def bench(
     force: bool = False,
     progress: Progress = silent,
 ) -> Comparison:
-    """Measure operations on kernels, alive side by side and in rounds, and say what differs.
+    """Measure operations on kernels, in turns and in rounds, and say what differs.
 
     Parameters
     ----------
@@ -101,18 +102,18 @@ def bench(
     operations, sizes, dtypes
         What to measure; the controls fft, exp and sort are added. Sizes may be a text such as `256:4096:log2`.
     threads
-        Thread counts, or a text such as `1,2`: each kernel gets a process for each, told before its libraries load.
-        Without any, they run as registered.
+        Thread counts, or a text such as `1,2`: each kernel gets a process for each count. Without any, kernels run as
+        registered.
     budget
         Seconds for everything, from starting kernels to ending them.
     seed
-        Of the numbers, of the order of measuring, and of where arrays lie.
+        Of the random numbers, the order of measuring, and the places of arrays in memory.
     save
         A `.parquet` or `.json` file for the measurements.
     against
         A file that was saved earlier, to compare with.
     force
-        Compare with `against` though machine, threads, NumPy, BLAS or code path are not the same.
+        Compare with `against` even if machine, threads, NumPy, BLAS or code path differ.
     progress
         Called in this thread.
 
@@ -121,19 +122,21 @@ def bench(
     NotFoundError
         There is no such kernel or file.
     InvalidRequestError
-        An operation, size or file is none, not even one round fits the budget, or `against` is not comparable, which is
-        found out before anything is measured.
+        An operation, size or file name is not valid, or `against` is not comparable (both are found before anything is
+        measured), or not even one round fits the budget.
     KernelError
         No kernel starts.
     """
     if budget <= 0:
-        raise InvalidRequestError(f"A budget of {budget:g} seconds is none.", next_step="Give a number above 0.")
+        raise InvalidRequestError(
+            f"The budget must be above 0 seconds, not {budget:g}.", next_step="Give a number of seconds, such as 60."
+        )
     if save is not None:
         COMPARISONS.check_target(save)
     then = None if against is None else Measured.load(against)
     settings = cases.Settings(
         kernels=(kernels,) if isinstance(kernels, str) else tuple(kernels),
-        cases=cases.put_together(operations, cases.read_sizes(sizes), dtypes),
+        cases=cases.all_cases(operations, cases.read_sizes(sizes), dtypes),
         threads=cases.read_counts(threads),
         budget=budget,
         seed=seed,
@@ -151,7 +154,7 @@ def bench(
 def compare(
     measured: Measured, *, against: Measured | None = None, force: bool = False, saved: Path | None = None
 ) -> Comparison:
-    """Say what measurements mean, whether just taken or loaded from a file; nothing is measured."""
+    """Compare kernels by measurements that were just taken or loaded from a file; nothing is measured."""
     paired = pairs(measured.frame, reference=_reference(measured))
     return Comparison(
         measured=measured,
@@ -166,7 +169,7 @@ def compare(
 
 
 def _reference(measured: Measured) -> str | None:
-    """Return the kernel that was listed first, of those that were measured."""
+    """Return the first listed kernel that was measured."""
     there = set(measured.frame["kernel"])
     return next((name for name in measured.settings.kernels if name in there), None)
 

@@ -1,7 +1,7 @@
-"""Whether processes are idle: how much processor time each has used, as the system counts it.
+"""Idle processes, by the processor time that the system counts for each.
 
-After a product, the threads of many libraries spin for a while, waiting for the next: MKL's for 200 ms. Whoever is
-measured meanwhile loses a core to them.
+After a product, the threads of many libraries spin for a while and wait for the next: MKL's for 200 ms. A kernel
+measured in that time loses a core to them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BUSY = 0.1  # of a core: a kernel that waits for messages uses less than a hund
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Return the processor time that a process' threads have used so far; None where the system does not tell.
+    """Return the processor time that a process' threads have used so far; None where the system does not say.
 
     Linux counts nanoseconds per thread if it was built so, and otherwise hundredths of a second.
     """
@@ -29,8 +29,8 @@ def cpu_seconds(pid: int) -> float | None:
         return None
 
 
-def known(pids: Iterable[int]) -> dict[int, float]:
-    """Return the processor time of those processes whose time can be known."""
+def known_seconds(pids: Iterable[int]) -> dict[int, float]:
+    """Return the processor time of each process for which the system reports it."""
     found = {pid: cpu_seconds(pid) for pid in pids}
     return {pid: seconds for pid, seconds in found.items() if seconds is not None}
 
@@ -43,14 +43,14 @@ def share(before: Mapping[int, float], after: Mapping[int, float], elapsed: floa
 async def until_idle(pids: Iterable[int], *, patience: float) -> bool | None:
     """Wait until none of the processes works, for at most `patience` seconds; None where that cannot be seen."""
     end, watched = time.monotonic() + patience, list(pids)
-    before, since = known(watched), time.monotonic()
+    before, since = known_seconds(watched), time.monotonic()
     if not before:
         return None if watched else True
     while time.monotonic() < end:
         await asyncio.sleep(_WINDOW)
-        after, now = known(watched), time.monotonic()
+        after, now = known_seconds(watched), time.monotonic()
         quiet = max(share(before, after, now - since).values(), default=0.0) < _BUSY
-        if quiet and not any(map(_is_runnable, watched)):  # on a busy machine, one that would work may have to wait
+        if quiet and not any(map(_is_runnable, watched)):  # on a busy machine, a thread may have to wait for a core
             return True
         before, since = after, now
     return False

@@ -1,4 +1,4 @@
-"""Measuring kernels in rounds: every case once on every kernel, in a shuffled order, one at a time."""
+"""Measuring kernels interleaved, in rounds: every case once on every kernel, in a shuffled order, one at a time."""
 
 from __future__ import annotations
 
@@ -32,18 +32,21 @@ _PATIENCE_SECONDS = 1.0  # for other kernels' threads to stop spinning
 _CANARY_REPEATS = 6
 
 
-def _anyone(_workers: Sequence[MeasuredKernel]) -> None:
-    """Accept whatever runs in the kernels."""
+def _accept_all(_workers: Sequence[MeasuredKernel]) -> None:
+    """Measure any kernels."""
 
 
 def measure_interleaved(
-    settings: Settings, *, accept: Callable[[Sequence[MeasuredKernel]], object] = _anyone, progress: Progress = silent
+    settings: Settings,
+    *,
+    accept: Callable[[Sequence[MeasuredKernel]], object] = _accept_all,
+    progress: Progress = silent,
 ) -> Measured:
     """Measure the cases on the kernels in rounds, within the budget; all kernels have ended when it returns.
 
-    `accept` is called once it is known what runs in them, and may raise to end it all. Interrupted (Ctrl-C), it
-    returns what was measured so far, marked `interrupted`, if that is anything. Raises NotFoundError, KernelError if no
-    kernel starts, InvalidRequestError if not even one round fits.
+    `accept` is called with the facts of all kernels before anything is measured, and may raise. Interrupted (Ctrl-C),
+    it returns the rows measured so far, if any, marked `interrupted`. Raises NotFoundError, KernelError if no kernel
+    starts, InvalidRequestError if not even one round fits.
     """
     kernels = find_kernels(settings.kernels)
     settings = replace(settings, kernels=tuple(kernel.name for kernel in kernels))
@@ -59,7 +62,7 @@ def measure_interleaved(
 
 @dataclass
 class _Record:
-    """What has been measured so far: whoever interrupts the measuring still has this."""
+    """The measurements so far, which remain if the measuring is interrupted."""
 
     settings: Settings
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +78,7 @@ class _Record:
         return time.monotonic() - self.begin
 
     def know(self, live: LiveKernel) -> MeasuredKernel:
-        """Take down what a kernel told of itself, and how it fares."""
+        """Note the facts of a kernel, and its failure if it has failed."""
         ours = live.kernel.ours or {}
         self.workers[live.key] = MeasuredKernel(
             kernel=live.kernel.name,
@@ -102,7 +105,7 @@ class _Record:
         )
 
     def _place(self, one: Mapping[str, Any]) -> tuple[int, ...]:
-        """Return where a row belongs in the order that was asked for: rounds were shuffled."""
+        """Return the place of a row in the order of the settings; rounds were shuffled."""
         cases = [(case.operation, case.dtype, case.size) for case in self.settings.cases]
         case = cases.index((one["operation"], one["dtype"], one["size"]))
         return case, one["asked"] or 0, self.settings.kernels.index(one["kernel"]), one["round"]
@@ -118,7 +121,7 @@ class _Visited:
 
 
 class _Bench:
-    """One comparison while it goes on."""
+    """One comparison while it runs."""
 
     def __init__(self, settings: Settings, record: _Record, report: Progress) -> None:
         self._settings = settings
@@ -128,7 +131,7 @@ class _Bench:
         self._lives: list[LiveKernel] = []
         self._loops: dict[tuple[Key, Case], int] = {}
         self._costs: dict[tuple[Key, Case], Visit] = {}
-        self._up = 0.0  # when the kernels were, in seconds from the start
+        self._up = 0.0  # when the kernels were ready, in seconds from the start
 
     @property
     def _left(self) -> float:
@@ -171,7 +174,7 @@ class _Bench:
             raise KernelError(f"No kernel can be measured: {reasons}")
 
     async def _warm_up(self) -> None:
-        """Visit every case once, the smallest first: it warms up, finds the loops, and tells what a round costs."""
+        """Visit every case once, the smallest first: this warms up, finds the loops, and shows the cost of a round."""
         sizes: dict[tuple[Key, str, str], dict[int, float]] = {}
         self._up = self._record.elapsed
         cases = sorted(self._settings.cases, key=lambda case: case.size)
@@ -189,7 +192,7 @@ class _Bench:
         self._check_alive()
 
     async def _check_hope(self, live: LiveKernel, case: Case, known: dict[int, float]) -> None:
-        """Refuse what cannot fit before it is begun, judging by a smaller size of the same."""
+        """Refuse a case that cannot fit before it begins, judging by a smaller size of it."""
         if not known and case.size > planning.PILOT_SIZE:
             small = Case(case.operation, case.dtype, planning.PILOT_SIZE)
             pilot = await self._visit(live, small, samples=1)
@@ -200,7 +203,7 @@ class _Bench:
             raise self._too_long(case, seconds)
 
     def _learn(self, live: LiveKernel, case: Case, visited: _Visited) -> None:
-        """Keep how many loops make a sample there, and what a visit costs."""
+        """Keep how many loops make a sample in a kernel, and the cost of a visit."""
         one = visited.measurement
         self._loops[live.key, case] = one.loops
         overhead = max(0.0, visited.seconds - one.loops * sum(one.samples))
@@ -216,7 +219,7 @@ class _Bench:
     def _plan(self) -> Schedule:
         alive = {live.key for live in self._alive}
         costs = {known: visit for known, visit in self._costs.items() if known[0] in alive}
-        return planning.plan(costs, self._settings, self._left)
+        return planning.schedule(costs, self._settings, self._left)
 
     async def _measure(self, schedule: Schedule) -> None:
         took = schedule.round_seconds
@@ -245,18 +248,18 @@ class _Bench:
                 self._record.rows.append(visit_row(self._record.workers[live.key], visited.measurement, when))
 
     def _turns(self) -> Iterator[tuple[LiveKernel, Case]]:
-        """Yield who measures what, in turn: those that are compared follow each other, in an order of its own."""
+        """Yield kernels and cases in turn: kernels that are compared follow each other, in a random order."""
         pairs = [(count, case) for count in self._settings.threads or (None,) for case in self._settings.cases]
         for count, case in self._random.sample(pairs, len(pairs)):
             takers = [live for live in self._alive if live.threads == count and (live.key, case) in self._costs]
             yield from ((live, case) for live in self._random.sample(takers, len(takers)))
 
     async def _visit(self, live: LiveKernel, case: Case, *, samples: int) -> _Visited | None:
-        """Have one kernel measure one case while the others idle; None if it cannot."""
+        """Let one kernel measure one case while the others idle; None if it cannot."""
         begin = time.monotonic()
         others = [other.pid for other in self._alive if other is not live and other.pid is not None]
         await idle.until_idle(others, patience=_PATIENCE_SECONDS)
-        before, since = idle.known(others), time.monotonic()
+        before, since = idle.known_seconds(others), time.monotonic()
         answer = await live.ask(
             "visit", case.operation, case.size, case.dtype,
             seed=self._settings.seed, place=self._random.randrange(2**32), loops=self._loops.get((live.key, case)),
@@ -271,7 +274,7 @@ class _Bench:
         if "refused" in answer:
             self._record.notes.append(f"{live.name} leaves {case} out: {answer['refused']}")
             return None
-        busy = idle.share(before, idle.known(others), now - since)
+        busy = idle.share(before, idle.known_seconds(others), now - since)
         return _Visited(
             measurement=Measurement.from_dict(answer["measurement"]),
             others=max(busy.values(), default=0.0 if not others else float("nan")),
@@ -279,7 +282,7 @@ class _Bench:
         )
 
     async def _sing(self) -> None:
-        """Let the canary tell how fast the machine is now."""
+        """Let the canary show how fast the machine is now."""
         if self._alive:
             live = self._alive[0]
             pids = [other.pid for other in self._alive if other.pid is not None]

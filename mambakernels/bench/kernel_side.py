@@ -49,11 +49,11 @@ def visit(
     seconds: float,
     min_sample: float,
 ) -> None:
-    """Set one case up anew, check its result, and publish samples: at least so many, and for at least `seconds`.
+    """Set one case up, check its result, and publish a measurement of at least `samples` samples and `seconds` seconds.
 
-    Each sample is `loops` calls, or as many as last `min_sample` seconds if that is None. The arrays lie at another
-    `place` in memory each time: where they lie makes a dot product up to a quarter faster or slower (measured), for as
-    long as a process keeps reusing the same pages.
+    Each sample is `loops` calls, or as many as last `min_sample` seconds if that is None. `place` moves the arrays in
+    memory: their place makes a dot product up to a quarter faster or slower (measured), as long as a process reuses the
+    same pages.
     """
     from mambakernels.numeric.timing import Sampling, Timing, stability
 
@@ -75,12 +75,12 @@ def visit(
 
 
 def canary(repeats: int) -> None:
-    """Publish the least seconds that a fixed piece of pure Python takes: it knows no BLAS and hardly any memory."""
+    """Publish the least seconds that a fixed piece of pure Python takes: it uses no BLAS and hardly any memory."""
     _publish({"seconds": min(_steps(CANARY_STEPS) for _ in range(repeats))})
 
 
 def _ballast(place: int) -> list[Any]:
-    """Return arrays of random sizes: while they are there, what is made next lies elsewhere than before."""
+    """Return arrays of random sizes: while they exist, later arrays lie in another place than before."""
     import numpy as np
 
     sizes = random.Random(place)  # noqa: S311 (a place, no secret)

@@ -17,7 +17,7 @@ from mambakernels.runs.records import Failure
 Json = dict[str, Any]
 
 _PACKAGE = Path(__file__).parents[1]
-# The kernels measure with this very code, whatever their environments hold: one code for all, and no version skew.
+# All kernels measure with this code, whatever version their environments hold.
 _PREPARE = """
 import importlib.util, sys
 sys.dont_write_bytecode = True
@@ -55,7 +55,7 @@ class LiveKernel:
         return self.facts.get("pid")
 
     async def start(self, folder: Path) -> None:
-        """Start it, without waiting until it is up."""
+        """Start the process, without waiting until it is ready."""
         try:
             self._session = await self._stack.enter_async_context(
                 session.start(with_threads(self.kernel, self.threads), folder)
@@ -64,7 +64,7 @@ class LiveKernel:
             self.failure = stopped.failure
 
     async def boot(self, timeout: float) -> None:
-        """Wait until it is up, and hand it our code."""
+        """Wait until the kernel is ready, and load our code there."""
         if self._session is None:
             return
         try:
@@ -91,11 +91,11 @@ class LiveKernel:
         return dict(answers[-1])
 
     async def stop(self) -> None:
-        """End its process."""
+        """End the process."""
         await self._stack.aclose()
 
     async def _fail(self, stopped: session.RunStoppedError) -> None:
-        """End its process at once: it is dead, hangs, or cannot do what is wanted."""
+        """End the process at once: it is dead, hangs, or raised an error."""
         self.failure = stopped.failure
         try:
             await self._stack.__aexit__(type(stopped), stopped, stopped.__traceback__)

@@ -49,8 +49,8 @@ def label(kernel: str, threads: int | None) -> str:
 class MeasuredKernel:
     """One kernel as it ran.
 
-    `asked` is the number of threads it was given (None: as registered), `facts` what it reported of itself, `failure`
-    why it failed, if it did. `blas` and `prefix` are those of the environment it was registered for; None for a kernel
+    `asked` is the number of threads it was given (None: as registered), `facts` its report, `failure` why it failed, if
+    it did. `blas` and `prefix` are those of the environment it was registered for; None for a kernel
     that mambakernels did not register.
     """
 
@@ -68,7 +68,7 @@ class MeasuredKernel:
 
     @property
     def probe(self) -> Mapping[str, Any]:
-        """What ran in it, and on what; empty if it never answered."""
+        """Its probe, as JSON; empty if it never answered."""
         found: Mapping[str, Any] = self.facts.get("probe", {})
         return found
 

@@ -1,10 +1,10 @@
-"""Two kernels at a time: paired ratios over the rounds, their interval, and what may be said of it.
+"""Pairs of kernels: ratios paired over the rounds, with an interval and a verdict.
 
 The unit is the round: in each, the kernels measured a case one right after the other, so that what slows the machine
-for a while slows both. Of what a kernel measured in a round the least counts, as other load only ever adds time. The
-ratio is the median of the rounds' ratios. Its interval lies between two of them (order statistics), so no distribution
-is assumed: heavy tails and outliers cost nothing but rounds. Where many pairs are looked at, each has to be surer
-(Bonferroni): the chance that any of them is called different by accident stays below `FAMILY_LEVEL`.
+for a while slows both. A kernel's least time in a round counts, as other load only adds time. The ratio is the median
+of the rounds' ratios. Its interval lies between two of them (order statistics), so no distribution is assumed: heavy
+tails and outliers cost rounds, nothing else. With many pairs, each has to be surer (Bonferroni): the chance that any
+pair is called different by accident stays below `FAMILY_LEVEL`.
 
 The same library in two processes differs by a little all the time they live (where its pages and buffers lie), which
 no number of rounds averages out: by `PER_PROCESS`, measured, and the interval is that much wider at either end. A
@@ -33,8 +33,8 @@ FAMILY_LEVEL = 0.05
 LEAST_MARGIN = 0.03
 CONTROL_TOLERANCE = 0.05
 PER_PROCESS = 0.01  # 20 pairs of equal kernels, each in new processes, had ratios with a standard deviation of 0.8 %
-PLAIN = 1.25  # a ratio that is believed of any number of rounds from two on, if all of them show it
-BLIND = 2.0  # where an interval reaches so far, nothing can be called equal
+PLAIN = 1.25  # a ratio that counts from two rounds on, if all of them show it
+BLIND = 2.0  # with an interval that reaches so far, no verdict is `equal`
 
 _TWICE = 2.0
 _GROUP = ("asked", *KEY)
@@ -42,10 +42,10 @@ _GROUP = ("asked", *KEY)
 
 @dataclass(frozen=True)
 class Pair:
-    """What is known of one kernel against another in one case.
+    """One kernel compared with another in one case.
 
     `ratio` is its time over the reference's (above 1: slower), between `low` and `high` with probability `coverage`;
-    `margin` is what a ratio has to differ from 1 by to count.
+    a ratio has to differ from 1 by `margin` to count.
     """
 
     kernel: str
@@ -69,10 +69,10 @@ COLUMNS = tuple(Pair.__dataclass_fields__)
 
 
 def pairs(frame: pd.DataFrame, *, reference: str | None = None, everyone: bool = False) -> pd.DataFrame:
-    """Compare each kernel with the reference (by default the first in the frame), or everyone with everyone.
+    """Compare each kernel with the reference (by default the first in the frame), or all with each other.
 
     Returns a row per pair, number of threads asked for, operation, dtype and size, with the fields of `Pair`; controls
-    come last and do not count among what is looked at many times.
+    come last and do not count among the pairs.
     """
     against = _sides(list(dict.fromkeys(frame["kernel"])), reference, everyone=everyone)
     logs = dict(_log_ratios(frame, against))
@@ -111,14 +111,14 @@ def _log_ratios(frame: pd.DataFrame, against: Sequence[tuple[str, str]]) -> Iter
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of pandas' as one of Python's, and None for what is missing."""
+    """Return a pandas number as a Python one, and None for a missing value."""
     if pd.isna(value):
         return None
     return int(value) if isinstance(value, np.integer) else value
 
 
 def _margins(logs: Mapping[_Key, Sequence[float]]) -> dict[tuple[str, str, int | None], float]:
-    """Return what the controls of two kernels surely differ by, where that is more than the least margin."""
+    """Return by how much the controls of two kernels surely differ, if that is more than the least margin."""
     found: dict[tuple[str, str, int | None], float] = {}
     for (kernel, other, threads, *_, control), ratios in logs.items():
         interval = median_interval(ratios, 1 - FAMILY_LEVEL)
@@ -157,11 +157,10 @@ def _pair(key: _Key, logs: Sequence[float], *, margin: float, family: int, bad: 
 
 
 def judge(ratio: float, low: float, high: float, *, sure: bool, rounds: int, margin: float) -> Verdict:
-    """Say what a ratio with its interval amounts to; `sure`: the interval covers it as surely as it has to.
+    """Return the verdict on a ratio with its interval; `sure`: the interval has the coverage it needs.
 
-    What is too near to 1 to be called different is equal, unless the interval is too wide to say anything.
-
-    Few rounds cannot make it so: then only a ratio that is plain in all of them is believed.
+    A ratio too near to 1 to be called different is `equal`, unless the interval is too wide for any verdict. Few rounds
+    cannot reach the coverage: then only a ratio that is plain in all of them counts.
     """
     near, far = 1 + margin / 2, 1 + margin
     if (low <= near and high >= 1 / near) or 1 / far <= ratio <= far:
@@ -184,7 +183,7 @@ def _in_words(verdict: Verdict, ratio: float, low: float, high: float, *, margin
         return f"equal within the noise ({between}; differences below {hidden:.1%} could not be seen)"
     if hidden >= BLIND - 1:
         return f"undecided: the noise hides differences below {hidden:.0%} ({between})"
-    return f"undecided: these are too few rounds for so many comparisons ({between})"
+    return f"undecided: too few rounds for so many comparisons ({between})"
 
 
 def _hidden(low: float, high: float) -> float:

@@ -1,4 +1,4 @@
-"""How long measuring takes and what of it fits into a budget: pure functions of what visits took so far."""
+"""The schedule of rounds that fits into a budget: pure functions of the costs of visits so far."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from mambakernels.errors import InvalidRequestError
 Key = tuple[str, int | None]
 
 PILOT_SIZE = 128
-ENOUGH_ROUNDS = 15  # with as many, an interval of 99.9 % leaves out the most extreme rounds
+ENOUGH_ROUNDS = 15  # with so many, an interval of 99.9 % leaves out the most extreme rounds
 _CALLS_PER_VISIT = 4
-_FAR_TOO_LONG = 4  # a guess from a smaller size is too high, as larger products run at a higher rate; not by as much
+_FAR_TOO_LONG = (
+    4  # a guess from a smaller size is too high, as larger products run at a higher rate, but less than this
+)
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What one visit of a kernel costs beside its sampling, and what one sample does; seconds."""
+    """The cost of a visit, in seconds: the overhead, and each sample."""
 
     overhead: float
     sample: float
 
     def with_samples(self, count: int, least: float) -> float:
-        """Return what a visit costs that takes at least so many samples, for at least so many seconds."""
+        """Return the cost of a visit with at least `count` samples and at least `least` seconds of sampling."""
         return self.overhead + max(count * self.sample, least)
 
 
@@ -34,7 +36,7 @@ Costs = Mapping[tuple[Key, Case], Visit]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many rounds there are to be, and how many samples are to be taken at each visit."""
+    """The number of rounds, and of samples at each visit."""
 
     rounds: int
     samples: int
@@ -42,9 +44,9 @@ class Schedule:
 
 
 def guess(known: Mapping[int, float], n: int) -> float:
-    """Guess what a visit at size n costs from the calls at smaller sizes, as if all of it grew like n³; 0 without any.
+    """Guess the cost of a visit at size n from calls at smaller sizes, as if all of it grew like n³; 0 without any.
 
-    Setting up, warming up, checking and one sample are as long as some calls.
+    Set-up, warm-up, check and one sample take as long as a few calls.
     """
     smaller = [size for size in known if size <= n]
     nearest = max(smaller, default=None)
@@ -52,12 +54,12 @@ def guess(known: Mapping[int, float], n: int) -> float:
 
 
 def hopeless(seconds: float, left: float) -> bool:
-    """Whether what is guessed to take so long cannot fit into what is left."""
+    """Whether a visit that is guessed to take so many seconds cannot fit into those left."""
     return seconds > _FAR_TOO_LONG * left
 
 
-def plan(costs: Costs, settings: Settings, left: float) -> Schedule:
-    """Divide the seconds that are left: many rounds before many samples; InvalidRequestError if no round fits."""
+def schedule(costs: Costs, settings: Settings, left: float) -> Schedule:
+    """Divide the seconds left: many rounds before many samples; InvalidRequestError if no round fits."""
     lengths = {count: _round_seconds(costs, settings, count) for count in range(1, settings.samples + 1)}
     good = [count for count, seconds in lengths.items() if left / seconds >= min(ENOUGH_ROUNDS, settings.rounds)]
     samples = max(good, default=1)
@@ -68,7 +70,7 @@ def plan(costs: Costs, settings: Settings, left: float) -> Schedule:
 
 
 def by_case(costs: Costs, settings: Settings) -> dict[Case, float]:
-    """Return what each case costs in a round, over all kernels, with one sample each."""
+    """Return the cost of each case in a round, over all kernels, with one sample each."""
     total: dict[Case, float] = {}
     for (_, case), visit in costs.items():
         total[case] = total.get(case, 0.0) + visit.with_samples(1, settings.visit_seconds)
@@ -78,7 +80,7 @@ def by_case(costs: Costs, settings: Settings) -> dict[Case, float]:
 def too_long(
     costs: Mapping[Case, float], *, left: float, budget: float, room: float | None = None
 ) -> InvalidRequestError:
-    """Say that not even one round fits, and which cases to drop so that one takes no longer than `room` (or `left`)."""
+    """Return the error that not even one round fits; it names cases to drop for one of at most `room` seconds."""
     whole = sum(costs.values())
     dropped = ", ".join(f"{case} ({costs[case]:.1f} s)" for case in to_drop(costs, left if room is None else room))
     wanted = math.ceil(budget - left + whole * ENOUGH_ROUNDS)
@@ -86,12 +88,12 @@ def too_long(
         f"Not even one round fits into {budget:g} seconds: a round takes about {whole:.1f} s, and "
         f"{max(left, 0):.1f} s are left after starting and warming up.",
         where=f"--budget {budget:g}",
-        next_step=(f"Drop {dropped}, or give" if dropped else "Give") + f" a budget of {wanted} seconds or so.",
+        next_step=(f"Drop {dropped}, or give" if dropped else "Give") + f" a budget of about {wanted} seconds.",
     )
 
 
 def with_larger(costs: Mapping[Case, float], cases: Iterable[Case]) -> dict[Case, float]:
-    """Add what cases that were not reached will cost, where a smaller size of the same was."""
+    """Add the costs of cases that were not reached, guessed from a smaller size of the same."""
     found = dict(costs)
     for case in cases:
         smaller = [known for known in costs if (known.operation, known.dtype) == (case.operation, case.dtype)]
@@ -102,7 +104,7 @@ def with_larger(costs: Mapping[Case, float], cases: Iterable[Case]) -> dict[Case
 
 
 def to_drop(costs: Mapping[Case, float], left: float) -> list[Case]:
-    """Return the most expensive cases without which a round fits; never the controls, and none if that is no help."""
+    """Return the most expensive cases without which a round fits, never controls."""
     dropped: list[Case] = []
     whole = sum(costs.values())
     for case in sorted((case for case in costs if not case.control), key=lambda case: -costs[case]):

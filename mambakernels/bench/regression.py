@@ -1,7 +1,7 @@
-"""Now against then: a comparison and one that was saved, kernel by kernel, with a verdict per operation.
+"""A comparison and one that was saved earlier, kernel by kernel, with a verdict per operation.
 
-They were not measured in the same rounds, so ratios are not paired: each has the interval that the medians' own
-intervals leave open, and the margin is wider, as the machine itself is seldom quite what it was.
+They were not measured in the same rounds, so ratios are not paired: each interval follows from those of both medians,
+and the margin is wider, as the machine is seldom quite the same.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _GROUP = ["kernel", "asked", *KEY, "control"]
 
 @dataclass(frozen=True)
 class Regression:
-    """What became of each operation since a comparison was saved.
+    """The change of each operation since a comparison was saved.
 
     `frame` has a row per kernel, `asked` threads, operation, dtype and size that both measured: `before` and `now`
     (seconds), `ratio` (now over before; above 1: slower), `low`, `high`, `margin`, `verdict` (`faster`, `slower`,
-    `equal`, `undecided` or `wrong`) and `control`. `differences` says what is not the same and was let pass; `trusted`
-    and `text` whether the controls vouch for the rest.
+    `equal`, `undecided` or `wrong`) and `control`. `differences` names what is not the same but was
+    forced; `trusted` and `text` say whether the controls are as they were.
     """
 
     frame: pd.DataFrame
@@ -46,13 +46,13 @@ class Regression:
 
 
 def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) -> Regression:
-    """Compare with what was saved; InvalidRequestError names what makes that senseless, unless `force`."""
+    """Compare with a saved comparison; InvalidRequestError names what makes them incomparable, unless `force`."""
     differences = check_comparable(now.workers, then.workers, force=force)
     frame = _frame(now, then)
     if frame.empty:
         raise InvalidRequestError(
-            "Nothing was measured both now and then: no kernel, operation, size and thread count is the same.",
-            next_step="Give the same --kernels, --operations, --sizes and --threads as when the base was saved.",
+            "Nothing was measured both now and then: no kernel has an operation, size and thread count in common.",
+            next_step="Give the same --kernels, --operations, --sizes and --threads as for the saved comparison.",
         )
     trusted, text = _trust(frame)
     return Regression(frame, differences, trusted, text)
@@ -61,12 +61,12 @@ def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) ->
 def check_comparable(
     now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel], *, force: bool = False
 ) -> tuple[str, ...]:
-    """Return what is not the same of kernels now and then; InvalidRequestError if that is anything, unless `force`."""
+    """Return the differences between kernels now and then; with any, InvalidRequestError, unless `force`."""
     differences = tuple(dict.fromkeys(_differences(now, then)))
     if differences and not force:
         raise InvalidRequestError(
-            "This is not comparable with what was saved: " + "; ".join(differences) + ".",
-            next_step="Measure a new base on this machine, or compare all the same with --force.",
+            "This is not comparable with the saved comparison: " + "; ".join(differences) + ".",
+            next_step="Save a new comparison on this machine, or compare anyway with --force.",
         )
     return differences
 
@@ -84,7 +84,7 @@ def _differences(now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel]) 
 
 
 def _fields(worker: MeasuredKernel, then: MeasuredKernel) -> Iterator[tuple[str, Any, Any]]:
-    """Yield what must be the same: its name, what it is, what it was."""
+    """Yield each fact that must be the same: its name, its value now, its value then."""
     for key, name in (("cpu", "the processor"), ("cores", "cores"), ("instruction_sets", "instruction sets")):
         yield name, _shown(worker.machine.get(key)), _shown(then.machine.get(key))
     yield f"NumPy in {worker.kernel}", worker.probe.get("numpy"), then.probe.get("numpy")
@@ -150,10 +150,10 @@ def _verdict(row: Mapping[Any, Any]) -> str:
 def _trust(frame: pd.DataFrame) -> tuple[bool, str]:
     controls = frame[frame["control"]]
     if controls.empty:
-        return True, "No control was measured both now and then, so nothing vouches for the machine."
+        return True, "No control was measured both now and then, so it is not known whether the machine is the same."
     change = controls["ratio"].where(controls["ratio"] >= 1, 1 / controls["ratio"]) - 1
     worst = controls.iloc[int(change.to_numpy().argmax())]
     words = f"{worst['operation']} in {worst['kernel']} takes {worst['ratio']:.2f} times as long as then"
     if change.max() <= CONTROL_TOLERANCE:
         return True, f"The controls are as they were: at most, {words}."
-    return False, f"The machine is not as it was: {words}, and no BLAS takes part in that."
+    return False, f"The machine is not as it was: {words}, in which no BLAS takes part."

@@ -25,8 +25,8 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
     and `high` (its interval, 95 % if there are rounds enough), `gflops`, `of_peak` (share of the theoretical peak of
     the threads used; NaN where no peak is known), `of_best` (share of the best rate that any kernel reached with this
     dtype and as many threads; NaN for controls), `residual` (the worst), `eps` (the same in units of the dtype's
-    rounding), `error` (of a few entries against exact arithmetic, the worst, relative to the sum of the absolute
-    products and in the same units; NaN where entries are no sums of products), `correct`, `fingerprint` (of the
+    rounding), `error` (the worst of a few entries against exact arithmetic, relative to the sum of the absolute
+    products and in the same units; NaN where entries are not sums of products), `correct`, `fingerprint` (of the
     result's bits; the first), `reproducible` (the same bits in all rounds; None for one round), `same_bits` (as the
     kernel listed first).
     """

@@ -1,4 +1,4 @@
-"""Kernels side by side: pure functions from the frame that `collect` returns to smaller ones."""
+"""Summaries of the frame that `collect` returns: each kernel's times, rates and libraries."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def wide(frame: pd.DataFrame, value: Literal["ratio", "seconds", "gflops"] = "ra
 def libraries(frame: pd.DataFrame) -> pd.DataFrame:
     """Return what really ran, one row per kernel: BLAS, version, code path, threads, file, LAPACK, NumPy, Python.
 
-    A kernel has several rows only if it ran differently from run to run, which is worth seeing.
+    A kernel has more than one row only if it ran differently from run to run.
     """
     return frame[list(_LIBRARY)].drop_duplicates().reset_index(drop=True)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from mambakernels.bench.cases import Case, Settings, put_together, read_counts, read_sizes
+from mambakernels.bench.cases import Case, Settings, all_cases, read_counts, read_sizes
 from mambakernels.errors import InvalidRequestError
 
 
@@ -27,7 +27,7 @@ def test_sizes_are_read(text: str, sizes: tuple[int, ...]) -> None:
     "text", ["", "big", "256:log2", "0", "-4", "512:256:log2", "1:1000000:1", "1:9:0", "0:64:log2"]
 )
 def test_what_are_no_sizes_is_said(text: str) -> None:
-    with pytest.raises(InvalidRequestError, match="are no sizes"):
+    with pytest.raises(InvalidRequestError, match="is not a list of sizes"):
         read_sizes(text)
 
 
@@ -49,7 +49,7 @@ def test_what_are_no_numbers_of_threads_is_said(text: str) -> None:
 
 
 def test_controls_join_what_was_asked_for() -> None:
-    cases = put_together(["gemm", "fft"], [64, 128], ["float64", "float32"])
+    cases = all_cases(["gemm", "fft"], [64, 128], ["float64", "float32"])
     assert [case for case in cases if case.operation == "gemm"][:2] == [
         Case("gemm", "float64", 64),
         Case("gemm", "float64", 128),
@@ -60,14 +60,14 @@ def test_controls_join_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("operations", "dtypes", "words"),
-    [(["gem"], ["float64"], "gem is no operation"), ([], ["float64"], "No operation"), (["gemm"], ["int8"], "int8")],
+    [(["gem"], ["float64"], "Unknown operation: gem"), ([], ["float64"], "No operation"), (["gemm"], ["int8"], "int8")],
 )
 def test_what_is_not_known_is_said(operations: list[str], dtypes: list[str], words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words) as caught:
-        put_together(operations, [64], dtypes)
+        all_cases(operations, [64], dtypes)
     assert caught.value.next_step
 
 
 def test_settings_survive_being_written_down() -> None:
-    settings = Settings(("a", "b"), put_together(["svd"], [64], ["float64"]), (1, 2), budget=3.5, seed=9)
+    settings = Settings(("a", "b"), all_cases(["svd"], [64], ["float64"]), (1, 2), budget=3.5, seed=9)
     assert msgspec.convert(msgspec.to_builtins(settings), Settings) == settings

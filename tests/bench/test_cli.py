@@ -106,8 +106,8 @@ def test_what_makes_no_sense_is_said_before_anything_starts(install: Install, cl
     install("one")
     words = ["bench", "--kernels", "one", "--budget", "600"]
     for more, reason in (
-        (["--sizes", "big"], "are no sizes"),
-        (["--operations", "gem"], "gem is no operation"),
+        (["--sizes", "big"], "is not a list of sizes"),
+        (["--operations", "gem"], "Unknown operation: gem"),
         (["--save", "base.csv"], ".parquet or .json"),
         (["--against", str(tmp_path / "none.json")], "no such comparison"),
     ):

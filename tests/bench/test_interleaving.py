@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mambakernels.bench.cases import Settings, put_together
+from mambakernels.bench.cases import Settings, all_cases
 from mambakernels.bench.comparison import bench, compare
 from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import Measured
@@ -31,7 +31,7 @@ several_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two thread
 
 
 def settings(*kernels: str, operations: tuple[str, ...] = ("gemm",), **changes: object) -> Settings:
-    cases = put_together(operations, [32], ["float64"])
+    cases = all_cases(operations, [32], ["float64"])
     quick = {"threads": (1,), "budget": BUDGET, "rounds": 2, "samples": 1, "visit_seconds": 0.0, "min_sample": 1e-4}
     return Settings(kernels, cases, **{**quick, **changes})  # type: ignore[arg-type]
 
@@ -194,7 +194,7 @@ def test_interrupted_before_anything_was_measured_it_is_just_interrupted(install
 
 def test_a_budget_that_not_even_one_round_fits_says_what_to_drop(install: Install) -> None:
     install("one")
-    cases = put_together(["gemm", "svd"], [32], ["float64"]) + put_together(["svd"], [20000], ["float64"])[:1]
+    cases = all_cases(["gemm", "svd"], [32], ["float64"]) + all_cases(["svd"], [20000], ["float64"])[:1]
     with pytest.raises(InvalidRequestError, match="Not even one round fits") as caught:
         measure_interleaved(Settings(("one",), cases, (1,), budget=20.0))
     assert "svd n=20000" in str(caught.value.next_step)

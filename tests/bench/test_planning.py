@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mambakernels.bench.cases import Case, Settings
-from mambakernels.bench.planning import Visit, guess, hopeless, plan, to_drop, too_long, with_larger
+from mambakernels.bench.planning import Visit, guess, hopeless, schedule, to_drop, too_long, with_larger
 from mambakernels.errors import InvalidRequestError
 
 SMALL, LARGE, CONTROL = (
@@ -28,15 +28,15 @@ def test_a_visit_costs_its_samples_or_its_least_time() -> None:
 
 
 def test_many_rounds_come_before_many_samples() -> None:
-    assert plan(costs(), SETTINGS, 1000).samples == 3
-    assert plan(costs(), SETTINGS, 30).samples == 1
-    assert plan(costs(), SETTINGS, 30).rounds == 18
-    assert plan(costs(0.01), SETTINGS, 1000).rounds == SETTINGS.rounds
+    assert schedule(costs(), SETTINGS, 1000).samples == 3
+    assert schedule(costs(), SETTINGS, 30).samples == 1
+    assert schedule(costs(), SETTINGS, 30).rounds == 18
+    assert schedule(costs(0.01), SETTINGS, 1000).rounds == SETTINGS.rounds
 
 
 def test_where_no_round_fits_the_error_names_what_to_drop() -> None:
     with pytest.raises(InvalidRequestError, match="Not even one round fits into 30 seconds") as caught:
-        plan(costs(100.0), SETTINGS, 20)
+        schedule(costs(100.0), SETTINGS, 20)
     assert "Drop svd n=4096 (100.5 s)" in str(caught.value.next_step)
     assert "gemm" not in str(caught.value.next_step)
 
