@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -74,7 +74,7 @@ class FrameFiles:
         if self.kind and head.get("schema") != self.schema:
             raise ValueError(f"its schema is {head.get('schema')!r}, and this version reads {self.schema}")
 
-    def _format(self, file: Path) -> type[_Format]:
+    def _format(self, file: Path) -> type[_Csv | _Parquet | _Json]:
         suffix = file.suffix.lower()
         first, second = self.suffixes
         if suffix not in self.suffixes:
@@ -86,16 +86,6 @@ class FrameFiles:
         if suffix == ".parquet":
             _require_pyarrow(instead=second if first == suffix else first)
         return _FORMATS[suffix]
-
-
-class _Format(Protocol):
-    """How a frame and its head are written and read."""
-
-    @staticmethod
-    def write(frame: pd.DataFrame, head: Json) -> bytes: ...
-
-    @staticmethod
-    def read(file: Path, types: Types) -> tuple[pd.DataFrame, Json]: ...
 
 
 class _Csv:
@@ -152,7 +142,7 @@ class _Json:
         return pd.DataFrame.from_records(content.get("rows", []), columns=list(types)), content
 
 
-_FORMATS: Mapping[str, type[_Format]] = {".csv": _Csv, ".json": _Json, ".parquet": _Parquet}
+_FORMATS: Mapping[str, type[_Csv | _Parquet | _Json]] = {".csv": _Csv, ".json": _Json, ".parquet": _Parquet}
 
 
 def _require_pyarrow(*, instead: str) -> None:

@@ -1,1 +1,1 @@
-"""Notebooks executed headlessly: parameters in, executed notebooks and tidy measurements out."""
+"""Notebooks executed headlessly: parameters in, executed notebooks and their records out. Nothing here knows BLAS."""

@@ -1,4 +1,4 @@
-"""Execute one notebook on several kernels, one after another, and leave each run's record on disk."""
+"""Executing one notebook on kernels, one after another; each run leaves its executed notebook on disk."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import contextlib
 import datetime as dt
 import json
 import os
+import platform
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
+
+import msgspec
 
 from mambakernels.errors import NotFoundError, RunError
 from mambakernels.paths import storage_errors
@@ -23,17 +27,26 @@ from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, prepare_nbformat, read_notebook, source_of
 from mambakernels.runs.parameters import inject, read_parameters
-from mambakernels.runs.records import METADATA_KEY, Failure, Identity, Run, describe, is_current, read_run, record_path
+from mambakernels.runs.records import (
+    METADATA_KEY,
+    Failure,
+    Identity,
+    Record,
+    RecordedKernel,
+    RecordedNotebook,
+    Run,
+    is_current,
+    read_run,
+    record_path,
+)
 from mambakernels.system.files import writable_folder, write_atomically
-
-__all__ = ["Failure", "Identity", "Run", "is_current", "read_run", "run"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """One run that is to be: everything decided, nothing started."""
+    """One run before it starts."""
 
     notebook: Notebook
     content: Json
@@ -43,16 +56,6 @@ class _Plan:
     folder: Path
     timeout: float | None
     startup_timeout: float
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What executing gave: the notebook as far as it got."""
-
-    executed: Any
-    started: str
-    seconds: float
-    error: Failure | None
 
 
 @storage_errors
@@ -81,22 +84,22 @@ def run(
     parameters
         Values for names that the notebook's `parameters` cell assigns.
     output
-        The folder for the executed notebooks, `<notebook>.<kernel>.ipynb`; by default the present one.
+        The folder for the executed notebooks, `<notebook>.<kernel>.ipynb`; by default the current one.
     timeout
-        How long one cell may take, in seconds; by default as long as it likes.
+        The most seconds for one cell; by default there is no limit.
     startup_timeout
-        How long a kernel may take until it answers, in seconds.
+        The most seconds until a kernel answers.
     folder
         The kernels' working directory; by default the notebook's folder.
     resume
-        Leave out each run whose record in `output` is current (`is_current`) and return what that says.
+        Do not repeat a run whose record in `output` is current (`records.is_current`), but return it.
     progress
         Called in this thread, with `done` and `total` counting the cells of all runs.
 
     Raises
     ------
     NotFoundError
-        There is no such notebook, kernel or folder. Raised, like the others, before any cell is executed.
+        There is no such notebook, kernel or folder. This and the next two are raised before any cell is executed.
     InvalidRequestError
         A parameter is not known, or its value does not fit.
     RunError
@@ -107,7 +110,7 @@ def run(
     source = read_notebook(notebook)
     values = read_parameters(source).resolve(parameters or {})
     content = inject(source.content, {name: values[name] for name in parameters or {}})
-    recorded = json.loads(json.dumps(values))  # as the record will hold it: tuples are lists there
+    recorded = json.loads(json.dumps(values))  # as the record holds them: tuples become lists
     chosen = find_kernels([kernels] if isinstance(kernels, str) else kernels)
     target = writable_folder(Path(output or ".").expanduser().absolute())
     working = _existing_folder(Path(folder).expanduser().absolute() if folder else source.path.parent)
@@ -155,24 +158,8 @@ async def _execute_all(plans: Sequence[_Plan], *, resume: bool, report: Progress
 
 
 async def _execute_one(plan: _Plan, meter: _Meter) -> Run:
-    outcome = await _execute(plan, meter)
-    result = Run(
-        notebook=plan.notebook.path,
-        kernel=plan.kernel.name,
-        parameters=plan.identity.parameters,
-        path=plan.path,
-        status="failed" if outcome.error else "ok",
-        seconds=outcome.seconds,
-        started=outcome.started,
-        error=outcome.error,
-    )
-    _write(result, plan, outcome.executed)
-    return result
-
-
-async def _execute(plan: _Plan, meter: _Meter) -> _Outcome:
-    started, begin = _now(), time.perf_counter()
-    clock = _Clock(begin)
+    started, begin = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds"), time.perf_counter()
+    end: float | None = None  # of the last cell
     executed: Any = None
     error: Failure | None = None
     try:
@@ -182,25 +169,33 @@ async def _execute(plan: _Plan, meter: _Meter) -> _Outcome:
             kernel.attach(executed)
             info = await kernel.ready(plan.startup_timeout)
             executed.metadata["language_info"] = info.get("language_info", {})
-            await _execute_cells(kernel, plan, meter, clock)
+            try:
+                for number, index in enumerate(_code_cells(plan.content)):
+                    meter.cell(number, index)
+                    await kernel.execute(index, plan.timeout)
+            finally:
+                end = time.perf_counter()
             kernel.keep_widgets()
     except session.RunStoppedError as failed:
         error = failed.failure
-        clock.stop()
-    return _Outcome(_load(plan) if executed is None else executed, started, clock.seconds, error)
-
-
-async def _execute_cells(kernel: session.Session, plan: _Plan, meter: _Meter, clock: _Clock) -> None:
-    try:
-        for number, index in enumerate(_code_cells(plan.content)):
-            meter.cell(number, index)
-            await kernel.execute(index, plan.timeout)
-    finally:
-        clock.stop()
+    kernelspec = plan.kernel
+    record = Record(
+        notebook=RecordedNotebook(str(plan.notebook.path), plan.identity.notebook_sha256),
+        kernel=RecordedKernel(kernelspec.name, kernelspec.fingerprint, kernelspec.display_name, kernelspec.ours),
+        parameters=plan.identity.parameters,
+        started=started,
+        seconds=round((end or time.perf_counter()) - begin, 3),
+        status="failed" if error else "ok",
+        error=error,
+        version=version("mambakernels"),
+        host=platform.node(),
+    )
+    _write(record, plan, _load(plan) if executed is None else executed)
+    return record.run(plan.path)
 
 
 def _load(plan: _Plan) -> Any:
-    """Return the notebook as nbclient wants it: valid, every text joined, every cell with an id, no old outputs."""
+    """Return the notebook as nbclient needs it: valid, every text joined, every cell with an id, no old outputs."""
     prepare_nbformat()
     import nbformat
 
@@ -216,7 +211,7 @@ def _load(plan: _Plan) -> Any:
 
 
 def _validate_leniently(content: Json, path: Path) -> None:
-    """Let a notebook pass that only has fields of its own; tried second, as each way compiles a schema."""
+    """Accept a notebook with unknown fields, else raise RunError. Tried second, as each way compiles a schema."""
     import nbformat
 
     try:
@@ -227,7 +222,7 @@ def _validate_leniently(content: Json, path: Path) -> None:
 
 
 def _with_ids(content: Json) -> Json:
-    """Return the notebook with an id of its own for each cell, where its format has ids."""
+    """Return the notebook with a unique id for each cell, where its format has ids."""
     if content.get("nbformat_minor", 0) < FIRST_MINOR_WITH_IDS:
         return content
     seen: set[str] = set()
@@ -248,10 +243,7 @@ def _forget_outputs(cell: Any) -> None:
         cell.metadata.pop("execution", None)
 
 
-def _write(result: Run, plan: _Plan, executed: Any) -> None:
-    import platform
-    from importlib.metadata import version
-
+def _write(record: Record, plan: _Plan, executed: Any) -> None:
     import nbformat
 
     kernel = plan.kernel
@@ -260,14 +252,9 @@ def _write(result: Run, plan: _Plan, executed: Any) -> None:
         "display_name": kernel.display_name,
         "language": kernel.language,
     }
-    executed.metadata[METADATA_KEY] = describe(
-        result,
-        identity=plan.identity,
-        kernel={"display_name": kernel.display_name, "metadata": kernel.ours},
-        surroundings={"version": version("mambakernels"), "host": platform.node()},
-    )
+    executed.metadata[METADATA_KEY] = msgspec.to_builtins(record)
     text: str = nbformat.writes(executed)  # type: ignore[no-untyped-call]
-    write_atomically(plan.path, f"{text}\n")
+    write_atomically(plan.path, f"{text}\n".encode())
 
 
 def _code_cells(content: Json) -> list[int]:
@@ -275,28 +262,9 @@ def _code_cells(content: Json) -> list[int]:
     return [index for index, cell in cells if cell["cell_type"] == "code" and source_of(cell).strip()]
 
 
-def _now() -> str:
-    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
-
-
-class _Clock:
-    """Counts the seconds from `begin` to the first time it is stopped."""
-
-    def __init__(self, begin: float) -> None:
-        self._begin = begin
-        self._end: float | None = None
-
-    def stop(self) -> None:
-        self._end = self._end or time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return round((self._end or time.perf_counter()) - self._begin, 3)
-
-
 @dataclass(frozen=True)
 class _Meter:
-    """Reports how far one run is, as part of all of them."""
+    """Reports the progress of one run, as part of all of them."""
 
     report: Progress
     name: str
@@ -309,7 +277,7 @@ class _Meter:
         self._say("starting", 0)
 
     def cell(self, number: int, index: int) -> None:
-        """Say that code cell `number` begins; in words it has its place among all cells, as it has in errors."""
+        """Report that code cell `number` begins; the text counts all cells, as errors do."""
         self._say(f"cell {index + 1} of {self.in_notebook}", number)
 
     def finished(self, how: str) -> None:
@@ -320,9 +288,9 @@ class _Meter:
 
 
 def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
-    """Run a coroutine on a loop in a thread of its own (a notebook's thread has a loop already).
+    """Run a coroutine on a loop in another thread (a notebook's thread has a loop already).
 
-    Its events are handed to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits
+    Its events go to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits
     until it has cleaned up.
     """
     events: SimpleQueue[Event | None] = SimpleQueue()

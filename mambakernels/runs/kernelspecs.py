@@ -1,4 +1,4 @@
-"""Which kernels there are: the kernelspecs on disk, as Jupyter finds them."""
+"""The kernelspecs on disk, as Jupyter finds them, and those that a run names."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class Kernel:
 
     @property
     def ours(self) -> dict[str, Any] | None:
-        """What mambakernels wrote into the kernelspec's metadata when it registered it."""
+        """The metadata that mambakernels wrote when it registered the kernelspec."""
         metadata: dict[str, Any] | None = self.spec.metadata.get(MARK)
         return metadata
 
     @property
     def is_ipykernel(self) -> bool:
-        """Whether its command starts ipykernel, so that ipykernel's options are understood."""
+        """Whether its command starts ipykernel, which then accepts ipykernel's options."""
         return any(word.startswith("ipykernel") for word in self.spec.argv)
 
 
 def find_kernels(names: Iterable[str]) -> list[Kernel]:
-    """Return the named kernelspecs, each once, in the order given; `NotFoundError` lists those there are."""
+    """Return the named kernelspecs, each once, in the order given; `NotFoundError` lists the known ones."""
     there = _folders()
     wanted = list(dict.fromkeys(names))
     if not wanted:

@@ -35,7 +35,7 @@ class Notebook:
 
     @property
     def is_python(self) -> bool:
-        """Whether its cells are Python; so they are unless its metadata names another language."""
+        """Whether its cells are Python: unless its metadata names another language."""
         metadata = self.content.get("metadata", {})
         named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
         return str(named or "python").lower() == "python"
@@ -135,12 +135,11 @@ def _looks_like_a_notebook(content: object) -> bool:
 
 
 def prepare_nbformat() -> None:
-    """Make the first import of nbformat quick where JupyterLab is installed too; elsewhere it is already.
+    """Make the first import of nbformat quick where JupyterLab is installed too; elsewhere it already is.
 
-    nbformat imports jsonschema, which imports rfc3987_syntax if it can (jupyter-events asks for it), and that one
-    compiles a grammar for international addresses while it is imported: two seconds, measured, of a run's three.
-    A stand-in that is there during this import only puts that off until an address is really checked. So nothing
-    changes in what jsonschema can do.
+    nbformat imports jsonschema, which imports rfc3987_syntax if it is installed (jupyter-events needs it), and that
+    compiles a grammar for international addresses on import: two seconds, measured, of a run's three. A stand-in during
+    this import puts that off until an address is checked, so jsonschema loses nothing.
     """
     if "jsonschema" in sys.modules or _GRAMMAR in sys.modules or find_spec(_GRAMMAR) is None:
         return
@@ -152,7 +151,7 @@ def prepare_nbformat() -> None:
 
 
 class _StandIn(ModuleType):
-    """What jsonschema takes from rfc3987_syntax: one function, which imports the real one when it is called."""
+    """The one function that jsonschema takes from rfc3987_syntax; it imports the real one when it is called."""
 
     @staticmethod
     def is_valid_syntax(rule: str, text: str) -> Any:

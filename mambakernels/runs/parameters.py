@@ -21,7 +21,7 @@ INJECTED_TAG = "injected-parameters"
 
 @dataclass(frozen=True)
 class Parameter:
-    """One name that the `parameters` cell assigns, with its default: a literal, which also says the type."""
+    """One name that the `parameters` cell assigns, with its default: a literal, which also sets the type."""
 
     name: str
     default: Any
@@ -37,7 +37,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All parameters of one notebook, in the order in which its cell names them."""
+    """All parameters of one notebook, in the order of its cell."""
 
     notebook: str
     known: Mapping[str, Parameter]
@@ -60,7 +60,7 @@ class Parameters:
             raise self._refused(reason) from error
 
     def get(self, name: str) -> Parameter:
-        """Return the parameter of that name, or say which there are."""
+        """Return the parameter of that name; `InvalidRequestError` lists all of them."""
         try:
             return self.known[name]
         except KeyError:
@@ -75,7 +75,7 @@ class Parameters:
 def read_parameters(notebook: Notebook) -> Parameters:
     """Read the one cell tagged `parameters`; a notebook without it, or not in Python, has no parameters.
 
-    Raises `InvalidRequestError` if there are several such cells, or one holds more than `name = literal` lines.
+    Raises `InvalidRequestError` for more than one such cell, or for other lines than `name = literal`.
     """
     where = str(notebook.path)
     cells = [index for index, cell in enumerate(notebook.content["cells"]) if DECLARED_TAG in tags_of(cell)]
@@ -83,7 +83,7 @@ def read_parameters(notebook: Notebook) -> Parameters:
         return Parameters(where, {})
     if len(cells) > 1:
         raise InvalidRequestError(
-            f"Cells {', '.join(map(str, cells))} are all tagged `parameters`; one cell may be.", where=where
+            f"Cells {', '.join(map(str, cells))} are all tagged `parameters`; only one may be.", where=where
         )
     source = source_of(notebook.content["cells"][cells[0]])
     return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, where)})
@@ -156,7 +156,7 @@ def _assignment(statement: ast.stmt, where: str) -> tuple[str, Any]:
         return name, _conform(default, default)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(
-            f"The `parameters` cell may hold only lines like `name = literal`; `{ast.unparse(statement)}` is none.",
+            f"The `parameters` cell may hold only lines like `name = literal`, not `{ast.unparse(statement)}`.",
             where=where,
         ) from error
 

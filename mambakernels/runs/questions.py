@@ -1,4 +1,4 @@
-"""Kernels that are started to be asked one thing: whether they answer, and what a piece of code displays in them."""
+"""Questions to kernels that are started for this only: whether they answer, and what a piece of code displays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mambakernels.runs.records import Failure
 
 @dataclass(frozen=True)
 class Question:
-    """A kernelspec, by its folder and what its `kernel.json` says, and the code to execute; None for none."""
+    """A kernelspec, by its folder and the content of its `kernel.json`, and the code to execute, if any."""
 
     name: str
     folder: Path
@@ -71,7 +71,7 @@ async def _ask(question: Question, timeout: float) -> Answer:
                 displayed = await kernel.run(question.code, timeout)
     except session.RunStoppedError as stopped:
         return Answer(info, displayed, stopped.failure)
-    except (TypeError, TraitError) as error:  # what somebody wrote into kernel.json, and Jupyter cannot use
+    except (TypeError, TraitError) as error:  # a value in kernel.json that Jupyter cannot use
         return Answer(info, failure=Failure(cell=None, ename=type(error).__name__, evalue=str(error)))
     return Answer(info, displayed)
 

@@ -1,4 +1,4 @@
-"""What is known of a run afterwards; it lives in the metadata of the executed notebook, and nowhere else."""
+"""Runs, and their records: the metadata of executed notebooks, which is the only store of runs."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from mambakernels.errors import MambakernelsError, RunError
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
 
 METADATA_KEY = "mambakernels"
-SCHEMA = 1
 
 Status = Literal["ok", "failed"]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed; `cell` is None when the kernel never got to a cell.
+    """Why a run failed.
 
-    `cell` is its index in the notebook, from 0, text cells included; in words it is counted from 1.
-
-    `source` is the head of that cell, `stderr` what the kernel's process wrote itself and then what the cell wrote to
-    its standard error: the first lines and the last, if they are many.
+    `cell` is the cell's index in the notebook, from 0, text cells included (messages count from 1); None if the kernel
+    never got to a cell. `source` is the head of that cell. `stderr` is what the kernel's process wrote to its standard
+    error, and then what the cell wrote: the first lines and the last, if there are many.
     """
 
     ename: str
@@ -78,39 +78,73 @@ class Identity:
     kernel_fingerprint: str
 
 
-def describe(run: Run, *, identity: Identity, kernel: Json, surroundings: Json) -> Json:
-    """Return the provenance that goes into the executed notebook's metadata."""
-    return {
-        "schema": SCHEMA,
-        "notebook": {"path": str(run.notebook), "sha256": identity.notebook_sha256},
-        "kernel": {**kernel, "name": run.kernel, "fingerprint": identity.kernel_fingerprint},
-        "parameters": dict(run.parameters),
-        "started": run.started,
-        "seconds": run.seconds,
-        "status": run.status,
-        "error": asdict(run.error) if run.error else None,
-        **surroundings,
-    }
+@dataclass(frozen=True)
+class RecordedNotebook:
+    """The notebook that was run."""
+
+    path: str
+    sha256: str
 
 
-def read_record(path: Path) -> Json | None:
-    """Return the provenance of an executed notebook, or None if the file is not one (or not there)."""
+@dataclass(frozen=True)
+class RecordedKernel:
+    """The kernelspec that ran it; `metadata` is what mambakernels registered with it, if it did."""
+
+    name: str
+    fingerprint: str
+    display_name: str
+    metadata: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The provenance of an executed notebook, in its metadata under `METADATA_KEY`."""
+
+    schema: Literal[1] = 1
+    notebook: RecordedNotebook
+    kernel: RecordedKernel
+    parameters: Mapping[str, Any]
+    started: str
+    seconds: float
+    status: Status
+    error: Failure | None
+    version: str
+    host: str
+
+    @property
+    def identity(self) -> Identity:
+        """The identity of its run."""
+        return Identity(self.notebook.sha256, self.parameters, self.kernel.fingerprint)
+
+    def run(self, path: Path) -> Run:
+        """Return the run whose executed notebook is at `path`."""
+        return Run(
+            notebook=Path(self.notebook.path),
+            kernel=self.kernel.name,
+            parameters=self.parameters,
+            path=path,
+            status=self.status,
+            seconds=self.seconds,
+            started=self.started,
+            error=self.error,
+        )
+
+
+def read_record(path: Path) -> Record | None:
+    """Return the record of an executed notebook, or None if the file is not one (or not there)."""
     try:
-        metadata = read_notebook(path).content.get("metadata", {})
-    except MambakernelsError:
+        return msgspec.convert(read_notebook(path).content["metadata"][METADATA_KEY], Record)
+    except (MambakernelsError, msgspec.ValidationError, KeyError, TypeError):
         return None
-    record = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
-    """Read a run back from its executed notebook; `RunError` if the file is none."""
+    """Return the run of an executed notebook; `RunError` if the file is not one."""
     file = Path(path).absolute()
     record = read_record(file)
-    try:
-        return _revive(record or {}, file)
-    except (KeyError, TypeError) as error:
-        raise RunError("This notebook does not say how it was run by mambakernels.", where=str(file)) from error
+    if record is None:
+        raise RunError("This notebook has no record of a run by mambakernels.", where=str(file))
+    return record.run(file)
 
 
 def provenance(notebook: Notebook) -> Json:
@@ -134,48 +168,21 @@ def provenance(notebook: Notebook) -> Json:
 
 
 def is_current(path: str | os.PathLike[str], identity: Identity) -> bool:
-    """Tell whether the executed notebook at `path` is the record of this very run, and the run went well."""
+    """Return whether the executed notebook at `path` is the record of this run, and the run went well."""
     record = read_record(Path(path))
-    return record is not None and record.get("status") == "ok" and _identity_of(record) == identity
+    return record is not None and record.status == "ok" and record.identity == identity
 
 
 def record_path(folder: Path, *, notebook: Path, kernel: str, parameters: Mapping[str, Any]) -> Path:
-    """Return where a run's executed notebook goes: `<notebook>.<kernel>.ipynb`.
+    """Return the path of a run's executed notebook: `<notebook>.<kernel>.ipynb`.
 
-    If a file of that name is not the record of the same notebook file, kernel and parameters, a short hash of
-    these is added, so that no other run's record and no file of the user's is ever replaced.
+    A short hash is added if a file of that name is not the record of the same notebook file, kernel and parameters, so
+    that no other run's record and no file of the user's is ever replaced.
     """
     plain = folder / f"{notebook.stem}.{kernel}.ipynb"
     record = read_record(plain)
-    if not plain.exists() or (record and _subject_of(record) == (str(notebook), kernel, dict(parameters))):
+    same = record and (record.notebook.path, record.kernel.name) == (str(notebook), kernel)
+    if not plain.exists() or (record and same and record.parameters == parameters):
         return plain
     subject = json.dumps([str(notebook), dict(parameters)], sort_keys=True)
     return folder / f"{notebook.stem}.{kernel}.{hashlib.sha256(subject.encode()).hexdigest()[:8]}.ipynb"
-
-
-def _revive(record: Json, file: Path) -> Run:
-    error = record["error"]
-    return Run(
-        notebook=Path(record["notebook"]["path"]),
-        kernel=record["kernel"]["name"],
-        parameters=record["parameters"],
-        path=file,
-        status=record["status"],
-        seconds=record["seconds"],
-        started=record["started"],
-        error=Failure(**error) if error else None,
-    )
-
-
-def _identity_of(record: Json) -> Identity | None:
-    try:
-        return Identity(record["notebook"]["sha256"], record["parameters"], record["kernel"]["fingerprint"])
-    except (KeyError, TypeError):
-        return None
-
-
-def _subject_of(record: Json) -> tuple[Any, Any, Any] | None:
-    try:
-        return record["notebook"]["path"], record["kernel"]["name"], record["parameters"]
-    except (KeyError, TypeError):
-        return None

@@ -1,4 +1,4 @@
-"""One kernel process from its start to its end, and the cells it executes in between."""
+"""One kernel process, from its start to its end, and the cells it executes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class RunStoppedError(Exception):
-    """The run cannot go on; `failure` says why. Internal to runs: it ends in the record, never at the user."""
+    """The run cannot continue; `failure` says why. It ends up in the record and never reaches the user."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
@@ -50,7 +50,7 @@ class RunStoppedError(Exception):
 
 
 class CellRaisedError(RunStoppedError):
-    """A cell raised an exception; its kernel is well."""
+    """A cell raised an exception; its kernel still works."""
 
 
 class _Manager(AsyncKernelManager):
@@ -66,7 +66,7 @@ class _Manager(AsyncKernelManager):
 
 
 class Session:
-    """A kernel that was started: wait until it is ready, then give it cells."""
+    """A kernel that was started: wait until it is ready, then execute cells in it."""
 
     def __init__(self, manager: AsyncKernelManager, log: Path) -> None:
         self._manager = manager
@@ -80,19 +80,19 @@ class Session:
         deadline = time.monotonic() + timeout
         while True:
             reply = await self._kernel_info(deadline, timeout)
-            with contextlib.suppress(Empty):  # not subscribed to its outputs yet: ask again, which makes some
+            with contextlib.suppress(Empty):  # not subscribed to its outputs yet: ask again, which causes some
                 await self._client.iopub_channel.get_msg(timeout=_POLL_SECONDS)
                 return reply
 
     def attach(self, notebook: Any) -> None:
-        """Prepare to execute the cells of this notebook, which takes up their outputs."""
+        """Prepare to execute the cells of this notebook, which receives their outputs."""
         from nbclient import NotebookClient
 
         self._nbclient = NotebookClient(
             notebook,
             km=self._manager,
             iopub_timeout=_OUTPUT_SECONDS,
-            raise_on_iopub_timeout=True,  # nbclient would otherwise go on without what is missing
+            raise_on_iopub_timeout=True,  # nbclient would otherwise continue without them
             coalesce_streams=True,
         )
         self._nbclient.kc = self._client
@@ -114,9 +114,9 @@ class Session:
             await _cancelled(task)
 
     async def run(self, code: str, timeout: float | None = None) -> list[Json]:
-        """Execute a code text that is in no notebook; return the MIME bundles it displayed, in their order.
+        """Execute code that is not in a notebook; return the MIME bundles it displayed, in their order.
 
-        `RunStoppedError` as from `execute`. What it prints is not kept, nor is it in the kernel's history.
+        `RunStoppedError` as from `execute`. Printed text is not kept, and the code is not in the kernel's history.
         """
         request = self._client.execute(code, store_history=False, allow_stdin=False)
         end = math.inf if timeout is None else time.monotonic() + timeout
@@ -133,7 +133,7 @@ class Session:
         return displayed
 
     def keep_widgets(self) -> None:
-        """Store the state of the widgets that the cells made in the notebook's metadata."""
+        """Store the state of the cells' widgets in the notebook's metadata."""
         assert self._nbclient is not None
         self._nbclient.set_widgets_metadata()
 
@@ -142,7 +142,7 @@ class Session:
         self._client.stop_channels()
 
     def stderr(self) -> str:
-        """Return what the kernel's process wrote itself, past what ipykernel puts into cells; shortened."""
+        """Return the output of the kernel's process that ipykernel does not put into cells; shortened."""
         return _excerpt(self._log.read_bytes().decode(errors="replace"))
 
     async def _output(self, request: str, end: float, timeout: float | None) -> Json:
@@ -193,7 +193,7 @@ class Session:
 async def start(kernel: Kernel, folder: Path) -> AsyncIterator[Session]:
     """Start a kernel in `folder` and yield its session at once, while it is still booting.
 
-    On the way out it is shut down: in its own time after success or a failing cell, at once after anything else.
+    At the end it is shut down: with time to exit after success or a failing cell, at once after anything else.
     """
     with _scratch() as scratch:
         manager = _manager(kernel, scratch)
@@ -225,7 +225,7 @@ def _manager(kernel: Kernel, scratch: Path) -> AsyncKernelManager:
     context = zmq.asyncio.Context()
     context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)
     if kernel.is_ipykernel and _sockets_fit(scratch):
-        # No port to race for with other kernels that start now, and nobody else on this machine can listen.
+        # No race for a port with other kernels that start now, and no other user of this machine can listen.
         traits |= {"transport": "ipc", "ip": str(scratch / "s")}
     return _Manager(kernel.spec, context=context, **traits)
 
@@ -248,7 +248,7 @@ async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, 
 
 
 async def _stop(manager: AsyncKernelManager) -> None:
-    """Ask the kernel to leave, so that its exit handlers run; it is made to after the manager's patience."""
+    """Ask the kernel to exit, so that its exit handlers run; the manager ends it if that takes too long."""
     await manager.request_shutdown()
     await manager.finish_shutdown(pollinterval=_EXIT_POLL_SECONDS)
 
@@ -291,7 +291,7 @@ def _traceback_of(cell: Mapping[str, Any]) -> str:
 
 
 def _excerpt(text: str) -> str:
-    """Return the first lines, where a crash says what it is, and the last; without terminal colours."""
+    """Return the first lines, which name a crash, and the last; without terminal colours."""
     lines = _ANSI.sub("", text).strip().splitlines()
     if len(lines) > _FIRST_LINES + _LAST_LINES:
         lines[_FIRST_LINES:-_LAST_LINES] = ["…"]
