@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.running_kernels import exists
 
 from mambakernels.bench.cases import Settings, all_cases
 from mambakernels.bench.comparison import bench, compare
@@ -40,14 +41,6 @@ def pids(found: Measured) -> list[int]:
     return [worker.facts["pid"] for worker in found.workers if "pid" in worker.facts]
 
 
-def has_ended(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def test_every_kernel_measures_every_case_in_every_round(install: Install) -> None:
     install("one")
     install("two")
@@ -61,7 +54,7 @@ def test_every_kernel_measures_every_case_in_every_round(install: Install) -> No
     assert found.frame["correct"].all()
     assert found.settings.seed == 7
     assert len(set(pids(found))) == 2
-    assert all(has_ended(pid) for pid in pids(found))
+    assert not any(exists(pid) for pid in pids(found))
     assert any("round 2 of 2: two, gemm n=32" in event.detail.replace(" (1 thread)", "") for event in events)
     assert found.seconds < BUDGET
 
@@ -178,7 +171,7 @@ def test_interrupted_it_gives_what_was_measured_and_leaves_nothing_running(insta
     found = measure_interleaved(settings("one", rounds=50), progress=interrupt)
     assert found.interrupted
     assert 1 <= found.rounds <= 3
-    assert all(has_ended(pid) for pid in pids(found))
+    assert not any(exists(pid) for pid in pids(found))
 
 
 def test_interrupted_before_anything_was_measured_it_is_just_interrupted(install: Install) -> None:

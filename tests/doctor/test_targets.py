@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.examination import change, examine, left_alone, only, repaired, site, snapshot
+from support.examination import change, examine, left_alone, only, repaired, site
+from support.files import snapshot
 from support.world import World
 
 from mambakernels import kernels

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.examination import examine, left_alone, only, snapshot
+from support.examination import examine, left_alone, only
+from support.files import snapshot
 from support.world import World
 
 from mambakernels import kernels

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
-from support.examination import snapshot
+from support.files import snapshot
 from support.kernelspecs import SHIPPED, Make
 from support.running_kernels import started
 

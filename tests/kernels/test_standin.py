@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from support.running_kernels import started
+from support.running_kernels import alive, seconds_until, started
 
 import mambakernels
 from mambakernels.errors import KernelError
@@ -157,20 +156,6 @@ def shown(made: Made, **options: Any) -> str:
     assert content["evalue"] in content["traceback"][0]
     assert outputs[0]["content"]["traceback"] == content["traceback"]
     return "\n".join(content["traceback"])
-
-
-def end(pid: int) -> bool:
-    """Wait until a process that is not ours is gone; False if it stays."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.1)
-    return False
 
 
 ODD = {
@@ -457,7 +442,7 @@ def test_it_can_be_interrupted_and_a_restart_after_mending_gives_the_real_kernel
         assert run(kernel.client)[0]["ename"] == "KernelError"
         pid = manager.provisioner.pid
         manager.shutdown_kernel()
-        assert end(pid)
+        seconds_until(lambda: not alive([pid]), at_most=WAIT_SECONDS)
 
 
 @pytest.mark.parametrize("healthy", [True, False])
@@ -472,7 +457,7 @@ def test_it_leaves_with_its_parent(made: Made, *, healthy: bool) -> None:
         pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert end(pid)
+    seconds_until(lambda: not alive([pid]), at_most=WAIT_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from support.running_kernels import alive
 
 from mambakernels.environments import Environment
 from mambakernels.lessons import ElsewhereError, blas_kernels, elsewhere, on_kernels
@@ -90,7 +91,7 @@ def test_kernels_take_turns_and_stay_the_same_processes(environments: dict[str, 
     turns = [ran[name][index] for index in range(3) for name in (first, second)]
     times = [moment for _, start, end in turns for moment in (start, end)]
     assert times == sorted(times)
-    assert not [pid for pid, _, _ in turns if _is_running(pid)]
+    assert not alive(pid for pid, _, _ in turns)
 
 
 def test_threads_are_the_same_on_every_kernel(environments: dict[str, Environment]) -> None:
@@ -140,7 +141,7 @@ def test_an_error_on_a_kernel_names_it_and_ends_all(environments: dict[str, Envi
         on_kernels(code, [first, second])
     started = [int(file.name) for file in tmp_path.iterdir()]
     assert len(started) == 2
-    assert not any(map(_is_running, started))
+    assert not alive(started)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +190,3 @@ def test_a_lesson_drives_other_kernels_from_its_own(inside: Any, environments: d
 
 def test_a_lesson_can_be_interrupted(inside: Any) -> None:
     assert inside.cells[2].outputs[0].text == "interrupted\n"
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.is_file() and state.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from support.running_kernels import exists, seconds_until
 
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError, RunError, StorageError
 from mambakernels.progress import Event
@@ -267,7 +266,8 @@ def test_an_exception_while_running_shuts_the_kernel_down(
 
     with pytest.raises(KeyboardInterrupt):
         run(notebook, kernels="known", output=output, progress=stop)
-    assert_gone(int(pid.read_text()))
+    kernel = int(pid.read_text())
+    seconds_until(lambda: not exists(kernel), at_most=60)
     assert list(output.glob("*")) == []
 
 
@@ -279,12 +279,13 @@ def test_ctrl_c_shuts_the_kernel_down(install: Any, write: Any, output: Path, tm
         "import sys; from mambakernels.runs.execute import run; run(sys.argv[1], kernels='known', output=sys.argv[2])"
     )
     with subprocess.Popen([sys.executable, "-c", code, notebook, output], stderr=subprocess.PIPE, text=True) as child:
-        wait_until(lambda: pid.exists() and pid.read_text() != "")
+        seconds_until(lambda: pid.exists() and pid.read_text() != "", at_most=60)
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=60)
     assert said.rstrip().endswith("KeyboardInterrupt")
     assert child.returncode != 0
-    assert_gone(int(pid.read_text()))
+    kernel = int(pid.read_text())
+    seconds_until(lambda: not exists(kernel), at_most=60)
     assert list(output.glob("*")) == []
 
 
@@ -385,25 +386,6 @@ def test_a_notebook_of_format_3_is_run(install: Any, output: Path, tmp_path: Pat
     (tmp_path / "old.ipynb").write_text(json.dumps(old), encoding="utf-8")
     [done] = run(tmp_path / "old.ipynb", kernels="known", output=output)
     assert read(done.path).cells[0].outputs[0].text == "old\n"
-
-
-def assert_gone(pid: int) -> None:
-    wait_until(lambda: not is_running(pid))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_run_can_be_asked_to_raise(install: Any, write: Any, output: Path) -> None:

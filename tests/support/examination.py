@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from support.files import snapshot
 from support.world import World
 
 from mambakernels.doctor import Examination, Finding, doctor
@@ -64,14 +64,3 @@ def change(folder: Path, how: Callable[[dict[str, Any]], object]) -> None:
 
 def site(prefix: Path) -> Path:
     return next(prefix.glob("lib/python3*/site-packages"))
-
-
-def snapshot(folder: Path) -> dict[str, Any]:
-    """Return everything there is in a folder, by path, with content, rights and times."""
-    found: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else None
-        link = str(path.readlink()) if path.is_symlink() else None
-        found[str(path.relative_to(folder))] = (content, link, status.st_mode, status.st_mtime_ns, status.st_ino)
-    return found

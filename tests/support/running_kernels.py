@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -194,6 +195,15 @@ def family(pid: int) -> set[int]:
 def alive(pids: Iterable[int]) -> set[int]:
     """Return those of the processes that still do something."""
     return {process.pid for process in processes()} & set(pids)
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of that number, even one that is dead and only not yet reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def seconds_until(done: Callable[[], bool], *, at_most: float) -> float:
