@@ -99,7 +99,14 @@ def test_what_micromamba_says_is_judged_by_the_space_that_is_left(
     """The free space is a fake, asked for in one place."""
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
     monkeypatch.setattr(micromamba.shutil, "disk_usage", lambda _place: usage)
-    error = micromamba._failure(said, tmp_path / "root" / "pkgs")
+
+    @paths.storage_errors
+    def failing(root: Path) -> None:
+        raise micromamba._failure(said, root / "pkgs")
+
+    with pytest.raises(kind) as caught:
+        failing(tmp_path / "root")
+    error = caught.value
     assert type(error) is kind
     if kind is errors.StorageError:
         assert error.where == str(tmp_path / "root")
