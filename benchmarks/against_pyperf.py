@@ -109,7 +109,7 @@ def in_a_process(contest: Contest) -> float:
 
 
 def by_pyperf_timeit(contest: Contest) -> float:
-    """Measure with `pyperf timeit`, which makes processes of its own; seconds per call."""
+    """Measure with `pyperf timeit`, which starts new processes; seconds per call."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
         settings = {"processes": 1, "values": SAMPLES, "warmups": 1, "min-time": MIN_SAMPLE, "output": file}

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def create(root: Root, engine: str, rounds: int) -> None:
-    """Our `create`, whole process, against micromamba's on the same channel, each with a warm cache of its own.
+    """Our `create`, whole process, against micromamba's on the same channel, each with its own warm cache.
 
     Ours on micromamba as well registers the kernel: what is measured then is all that we add.
     """

@@ -2,7 +2,7 @@
 
     MAMBA_EXE=micromamba python benchmarks/create_four.py --channel FOLDER_OR_URL [--rounds 7]
 
-Three ways, alternating, each with a package cache of its own that the first round fills: `mambakernels sync` on the
+Three ways, alternating, each with its own package cache, which the first round fills: `mambakernels sync` on the
 embedded engine, the same on micromamba (MAMBA_EXE), and four `micromamba create` one after the other. Figures are
 medians of wall-clock seconds of whole processes; compare the ratios, which are taken round by round.
 """

@@ -1,11 +1,11 @@
-"""Example pictures of every figure, drawn from measurements made here and now.
+"""Examples of every figure, drawn from new measurements.
 
     python benchmarks/gallery.py FOLDER [--kernels np-openblas,np-mkl,np-blis,np-netlib] [--budget 240] [--keep]
         [--variants np-openblas-prescott,np-openblas-haswell] [--peak 83.2]
 
-Measures three times, and keeps what it measured beside the pictures: the kernels on one thread, the kernels on one
+Measures three times and keeps the measurements next to the figures: the kernels on one thread, the kernels on one
 thread and more, and the variants of one library (`mambakernels register NAME --variant … --env …`). `--keep` draws
-again what is already there. `--peak` is the processor's, in GFLOP/s per core for float64, where it is known.
+the measurements that are already there. `--peak` is the processor's, in GFLOP/s per core for float64.
 """
 
 from __future__ import annotations

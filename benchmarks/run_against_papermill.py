@@ -2,7 +2,7 @@
 
     python benchmarks/run_against_papermill.py [--rounds 11] [--kernel python3] [--limit 0.7]
 
-Needs papermill beside mambakernels. Prints each program's median and quartiles and the ratio of the medians;
+Needs papermill in the same environment. Prints each program's median and quartiles and the ratio of the medians;
 exits with 1 if the ratio is above the limit.
 """
 

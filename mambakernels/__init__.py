@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mambakernels.environments.environment import get as get
     from mambakernels.environments.exports import export as export
     from mambakernels.environments.exports import lock as lock
-    from mambakernels.environments.surroundings import info as info
+    from mambakernels.environments.information import info as info
     from mambakernels.environments.verification import verify as verify
     from mambakernels.kernels.lifecycle import clone as clone
     from mambakernels.kernels.lifecycle import create as create
@@ -92,7 +92,7 @@ _HOMES = {
     # where packages and programs come from
     "bootstrap": "bootstrap",  # install, check, remove
     "channel": "channels.channel",  # build, list, clean
-    "info": "environments.surroundings:info",
+    "info": "environments.information:info",
     "errors": "errors",
 }
 _SHADOWING = {"exec", "list"}  # builtins: for attribute access, not for a star import

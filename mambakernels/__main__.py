@@ -1,4 +1,4 @@
-"""Where the command line begins: signals, exit codes, and errors put into words instead of tracebacks."""
+"""The entry point: signals, exit codes, and errors as sentences instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mambakernels import errors
 
 
 class Interrupted(SystemExit):
-    """Somebody asked the program to end."""
+    """A signal asked the program to end."""
 
 
 def main() -> None:
-    """Run the command line; exit 0, 1 for an error that is explained, 2 for wrong usage, 130 if interrupted."""
+    """Run the command line; exit with 0, 1 for an explained error, 2 for wrong usage, 130 if interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as for a background job of a script
+        if signal.getsignal(number) is not signal.SIG_IGN:  # a script's background job ignores SIGINT
             signal.signal(number, _stop)
-    end = 1 + _count_own(sys.argv[1:])
+    end = 1 + _own_words(sys.argv[1:])
     debug = "--debug" in sys.argv[:end]
-    sys.argv = [*(word for word in sys.argv[:end] if word != "--debug"), *sys.argv[end:]]  # wherever it stands
+    sys.argv = [*(word for word in sys.argv[:end] if word != "--debug"), *sys.argv[end:]]  # accepted anywhere
     from mambakernels import cli
 
     try:
@@ -36,22 +36,22 @@ def main() -> None:
         raise
 
 
-def _count_own(words: Sequence[str]) -> int:
-    """Return how many words are ours: those after `--`, or after the environment of `exec`, are another program's."""
+def _own_words(words: Sequence[str]) -> int:
+    """Return the number of words that are ours; those after `--` or after the environment of `exec` are not."""
     end = words.index("--") if "--" in words else len(words)
     command = next((index for index, word in enumerate(words) if not word.startswith("-")), end)
     if words[command : command + 1] != ["exec"]:
         return end
     name = command + 1
     while name < end and words[name].startswith("-"):
-        name += 2 if words[name] == "--root" else 1
+        name += 2 if words[name] in {"--root", "-r"} else 1
     return min(name + 1, end)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Treat Ctrl-C and a request to end alike: children are stopped, and what is half-made is removed, on the way out.
+    """End on SIGINT and SIGTERM alike: on the way out, children are stopped and half-made things removed.
 
-    The command-line library would turn a KeyboardInterrupt into words of its own.
+    Not a KeyboardInterrupt, for which the command-line library has a message.
     """
     raise Interrupted(130)
 

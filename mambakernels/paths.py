@@ -71,12 +71,12 @@ class Root:
 
     @property
     def jupyter_folders(self) -> Path:
-        """Which folders, other than those Jupyter looks at, hold kernels of these environments."""
+        """The list of folders that hold kernels of these environments and that Jupyter does not search."""
         return self.path / "jupyter-folders"
 
     @property
     def trash(self) -> Path:
-        """Where folders go at once when they are removed, before their files are deleted."""
+        """Removed folders, until their files are deleted."""
         return self.path / ".trash"
 
 
@@ -124,7 +124,7 @@ def jupyter_data() -> Path:
 
 
 def notebooks() -> Path:
-    """Return the folder of the lessons: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the lessons: in the installed package, or next to it in a checkout."""
     package = Path(__file__).parent
     installed = package / "notebooks"
     return installed if installed.is_dir() else package.parent / "notebooks"
@@ -143,7 +143,7 @@ def _data_folder() -> Path:
 
 
 def subdir() -> str:
-    """Return conda's name for the platform this Python runs on, such as `linux-64`: what environments are made for."""
+    """Return conda's name for the platform of this Python and of environments, such as `linux-64`."""
     import platform
 
     return name_subdir(sys.platform, platform.machine(), bits=_pointer_bits())
@@ -159,7 +159,7 @@ def machine_subdir() -> str:
 def name_subdir(system: str, machine: str, *, bits: int = 64, translated: bool = False) -> str:
     """Name a platform as conda does, from `sys.platform`, `platform.machine()`, the pointer's size and Rosetta's flag.
 
-    A 32-bit Python on Windows runs beside 64-bit programs, so the machine counts; on Linux it mostly means that
+    A 32-bit Python on Windows can run next to 64-bit programs, so the machine counts; on Linux it mostly means that
     nothing but the kernel has 64 bits, and no 64-bit environment would start.
     """
     family = {"linux": "linux", "darwin": "osx", "win32": "win"}.get(system, system)

@@ -1,4 +1,4 @@
-"""What long work says while it goes on: the one event type that engines, channels and runs report."""
+"""Progress: the one event type that engines, channels and runs report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Event:
-    """One step forward: `step` names the stage, `detail` its present object, `done` of `total` in its own unit."""
+    """One step: `step` names the stage, `detail` its current object, `done` of `total` the amount in any unit."""
 
     step: str
     detail: str = ""
@@ -20,4 +20,4 @@ Progress = Callable[[Event], None]
 
 
 def silent(_event: Event) -> None:
-    """Report to nobody."""
+    """Ignore the event."""

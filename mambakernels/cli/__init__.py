@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls the public functions, renders what they return. No logic of its own."""
+"""The command line: reads arguments, calls the public functions, renders what they return, and has no logic."""
 
 from mambakernels.cli import (  # noqa: F401 (each adds its commands)
     activation,

@@ -75,8 +75,8 @@ def install(
 ) -> Change:
     """Add match specs to an environment with as few other changes as possible, and register its kernels again.
 
-    `channel` is by default the one that the environment came from. Raises as `create` does; after an error or an
-    interruption, the environment is as it was before.
+    `channel` is searched before the channels that the environment came from. Raises as `create` does; after an error or
+    an interruption, the environment is as it was before.
     """
     return _changed(name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress)
 

@@ -596,7 +596,7 @@ def test_the_command_line_fetches_checks_and_removes(cli: Cli, empty_root: Root,
     assert "0" * 64 in wrong.stderr
     assert "Traceback" not in wrong.stderr
     assert "Removed" in cli("bootstrap", "--remove", *here).stdout
-    assert "no micromamba of ours" in cli("bootstrap", "--remove", *here).stdout
+    assert "not installed a micromamba" in cli("bootstrap", "--remove", *here).stdout
     assert cli("bootstrap", "--check", "--remove", *here).returncode == 2
 
 

@@ -49,7 +49,7 @@ def test_a_registration_that_fails_says_that_the_environment_is_there(
         patch.setenv("JUPYTER_DATA_DIR", str(world.path / "a file" / "jupyter"))
         with pytest.raises(errors.StorageError) as caught:
             world.create()
-        assert "The environment is there" in str(caught.value)
+        assert "The environment exists" in str(caught.value)
         assert "mambakernels register one" in str(caught.value)
         mambakernels.get("one", root=world.root)
         mambakernels.remove("one", root=world.root)  # which needs nothing of Jupyter
@@ -67,11 +67,11 @@ def test_a_lockfile_that_cannot_be_written_is_one_line_with_its_place(world: Wor
 
 def test_an_explicit_file_says_what_it_cannot_hold(world: World) -> None:
     world.create("one", "python", "grown")
-    assert "not in this list" not in mambakernels.export("one", form="explicit", root=world.root)
+    assert "not in this list" not in mambakernels.export("one", format="explicit", root=world.root)
     folder = next((world.read("one").prefix / "lib").glob("python*")) / "site-packages" / "added-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Name: added\nVersion: 1.0\n")
-    text = mambakernels.export("one", form="explicit", root=world.root)
+    text = mambakernels.export("one", format="explicit", root=world.root)
     assert "# not in this list, by pip: added" in text.splitlines()
     file = world.path / "explicit.txt"
     file.write_text(text)
@@ -157,9 +157,9 @@ def test_exec_says_first_that_its_options_come_first(world: World, cli: Cli) -> 
 def test_what_is_no_lockfile_is_never_solved_in_its_place(world: World, name: str, content: str) -> None:
     file = world.path / name
     file.write_text(content)
-    with pytest.raises(errors.InvalidRequestError, match="no lockfile") as caught:
+    with pytest.raises(errors.InvalidRequestError, match="not a lockfile") as caught:
         mambakernels.create("one", locked=file, channel=world.url, **world.options)
     assert caught.value.where == str(file)
-    with pytest.raises(errors.InvalidRequestError, match="no lockfile"):
+    with pytest.raises(errors.InvalidRequestError, match="not a lockfile"):
         mambakernels.solve(locked=file, channel=world.url, **world.options)
     assert mambakernels.list(root=world.root) == []

@@ -29,7 +29,7 @@ others = pytest.mark.parametrize("other", ENGINES)
 def test_what_is_exported_can_be_made_again(world: World, form: str, tmp_path: Path) -> None:
     made = world.create("one", "python", "grown")
     file = tmp_path / ("environment.yml" if form != "explicit" else "explicit.txt")
-    file.write_text(mambakernels.export("one", form=form, root=world.root))  # type: ignore[arg-type]
+    file.write_text(mambakernels.export("one", format=form, root=world.root))  # type: ignore[arg-type]
     again = mambakernels.create("two", file=file, **world.options)
     assert again.packages == made.packages
     if form == "specs":
@@ -60,7 +60,7 @@ def test_a_lock_of_one_engine_links_with_the_other(world: World, other: str) -> 
     specs = ["python", "grown", "native", "ipykernel"]
     mambakernels.lock("s", specs, output=solved, channel=world.url, **world.options)
     assert lock.read_text() == solved.read_text()
-    assert mambakernels.export("one", form="lock", root=world.root) == lock.read_text()
+    assert mambakernels.export("one", format="lock", root=world.root) == lock.read_text()
     for name, file in (("two", lock), ("three", solved)):
         again = mambakernels.create(name, locked=file, engine=other, root=world.root)  # type: ignore[arg-type]
         assert again.packages == made.packages
@@ -154,7 +154,7 @@ def test_a_wrong_hash_in_a_file_is_fatal(world: World, hashed: str, scheme: str,
         url = world.url if scheme == "file" else site.url("channel")
         mambakernels.create("one", ["python", "stem"], channel=url, **world.options)
         file = world.path / "explicit.txt"
-        lines = mambakernels.export("one", form="explicit", root=world.root).splitlines()
+        lines = mambakernels.export("one", format="explicit", root=world.root).splitlines()
         file.write_text("\n".join(re.sub("#.*", f"#{hashed}", line) if "/stem-" in line else line for line in lines))
         if not warm:
             mambakernels.clean(root=world.root)
@@ -168,7 +168,7 @@ def test_a_wrong_hash_in_a_file_is_fatal(world: World, hashed: str, scheme: str,
 @pytest.mark.parametrize("marks", ["sha256", "md5", "none"])
 def test_every_kind_of_explicit_file_is_made(world: World, marks: str) -> None:
     made = world.create("one", "python", "stem")
-    text = mambakernels.export("one", form="explicit", root=world.root)
+    text = mambakernels.export("one", format="explicit", root=world.root)
     known = {item.url: json.loads(_record(made.prefix, item.name).read_text())["md5"] for item in made.packages}
     if marks == "md5":
         text = re.sub(r"(.*)#sha256:.*", lambda match: f"{match[1]}#{known[match[1]]}", text)
@@ -186,7 +186,7 @@ def test_an_explicit_file_is_not_solved(world: World) -> None:
     """The archive of `patched` depends on what does not exist; its channel's index was corrected."""
     made = world.create("one", "python", "patched")
     file = world.path / "explicit.txt"
-    file.write_text(mambakernels.export("one", form="explicit", root=world.root))
+    file.write_text(mambakernels.export("one", format="explicit", root=world.root))
     again = mambakernels.create("two", file=file, **world.options)
     assert names(again.packages) == names(made.packages)
     lock = world.path / "one.lock"

@@ -1,4 +1,4 @@
-"""Facts about this machine as mambakernels sees it: places, engine, channels, and the BLAS libraries to be had."""
+"""Facts about this installation: folders, engine, channels, available BLAS libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mambakernels.system.credentials import public
 
 @storage_errors
 def info(*, root: PathLike | None = None) -> dict[str, Any]:
-    """Return what mambakernels would use here: places, engine, channels, and which BLAS can be had."""
+    """Return what mambakernels uses here: folders, engine, channels, and which BLAS libraries are available."""
     import importlib.metadata
 
     from mambakernels.channels import blas_libraries, wheels
@@ -36,7 +36,7 @@ def info(*, root: PathLike | None = None) -> dict[str, Any]:
 
 
 def _engine_in_words(root: Root) -> str:
-    """Say which engine would be used, or why none can be."""
+    """Return the engine that would be used, or the reason why there is none."""
     try:
         engine, why = engines.choose(root=root, fetch=False)
     except errors.EngineError as error:
