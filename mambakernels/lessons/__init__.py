@@ -2,17 +2,13 @@
 
     from mambakernels.lessons import bars, expect, on_kernels
 
-As in `numeric`, nothing is loaded before it is used, and only NumPy and the standard library are needed.
+Only NumPy and the standard library are needed, and NumPy is not loaded before it is used: a lesson sets its thread
+count first.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mambakernels.lessons.charts import Chart, bars, lines
-    from mambakernels.lessons.expecting import LESSON_MIME_TYPE, Expectations, Shape, expect
-    from mambakernels.lessons.processes import ElsewhereError, blas_kernels, elsewhere, on_kernels
+from mambakernels.lessons.charts import Chart, bars, lines
+from mambakernels.lessons.expecting import LESSON_MIME_TYPE, Expectations, Shape, expect
+from mambakernels.lessons.processes import ElsewhereError, blas_kernels, elsewhere, on_kernels
 
 __all__ = [
     "LESSON_MIME_TYPE",
@@ -27,24 +23,3 @@ __all__ = [
     "lines",
     "on_kernels",
 ]
-
-_HOMES = {
-    "charts": ("Chart", "bars", "lines"),
-    "expecting": ("LESSON_MIME_TYPE", "Expectations", "Shape", "expect"),
-    "processes": ("ElsewhereError", "blas_kernels", "elsewhere", "on_kernels"),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,8 @@ def test_a_better_chart_changes_the_package_and_not_the_code_that_measured(
         file.write("\n# better\n")
     assert numeric_package.source_hash() != package, "the build string begins with it"
     assert (source.code_hash() != code) is measures
+
+
+def test_lessons_leave_numpy_unloaded_until_a_lesson_has_set_its_threads() -> None:
+    code = "import sys, mambakernels.lessons; sys.exit('numpy' in sys.modules or 'jupyter_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
