@@ -115,7 +115,7 @@ def _run(
 ) -> None:
     clean = {name: value for name, value in environ.items() if not _steers(name)}
     try:
-        ended = process.capture(argv, env=clean, timeout=timeout)
+        ended = process.read_output(argv, env=clean, timeout=timeout)
     except process.TimeoutExpired:
         raise _failure(scripts, notes, f"did not finish within {timeout:g} seconds") from None
     if len(notes.finished()) < len(scripts):
@@ -151,7 +151,7 @@ def _check_syntax(bash: Path, scripts: Sequence[Path], notes: _Notes) -> None:
     for script, status in zip(scripts, notes.finished(), strict=True):
         if status == "0":
             continue
-        parsed = process.capture([bash, "-O", "extglob", "-n", script])  # extglob: a script may have switched it on
+        parsed = process.read_output([bash, "-O", "extglob", "-n", script])  # extglob: a script may have switched it on
         if parsed.returncode:
             said = parsed.stderr.decode("utf-8", errors="replace").strip()
             raise _script_error(script, "is not valid bash", said)

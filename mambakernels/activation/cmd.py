@@ -32,7 +32,7 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
         file.write_bytes(driver(scripts, folder).encode("utf-8"))
         # /d: no commands from the registry; /u: what `set` writes is UTF-16
         try:
-            process.capture(["cmd.exe", "/d", "/u", "/c", file], env=environ, timeout=timeout)
+            process.read_output(["cmd.exe", "/d", "/u", "/c", file], env=environ, timeout=timeout)
         except process.TimeoutExpired:
             raise _failure(scripts, folder, f"did not finish within {timeout:g} seconds") from None
         if not (folder / "after").exists():

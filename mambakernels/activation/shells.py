@@ -82,7 +82,7 @@ def _parent() -> str:
         return status.read_text("utf-8", errors="replace").strip().lstrip("-")
     if os.name == "nt" or process.which("ps") is None:
         return ""
-    said = process.capture(["ps", "-o", "comm=", "-p", str(os.getppid())]).stdout
+    said = process.read_output(["ps", "-o", "comm=", "-p", str(os.getppid())]).stdout
     return Path(os.fsdecode(said).strip()).name.lstrip("-")
 
 

@@ -15,7 +15,7 @@ _ANSWER_SHOWN = 80  # characters
 def printed_version(executable: Path) -> str:
     """Return what `--version` prints; ValueError, with the answer in a few words, if that is not a version."""
     try:
-        answer = process.capture([executable, "--version"], timeout=_STARTS_WITHIN)
+        answer = process.read_output([executable, "--version"], timeout=_STARTS_WITHIN)
     except process.TimeoutExpired as error:
         raise ValueError(f"nothing within {_STARTS_WITHIN:.0f} s") from error
     except OSError as error:

@@ -129,14 +129,15 @@ class Micromamba:
         """Do nothing: no process is kept between calls."""
 
     def _run(self, words: Sequence[str], variables: Mapping[str, str], links: _Links, progress: Progress) -> None:
-        completed = process.stream([self.executable, *words], env=variables, on_line=_Lines(progress))
+        report = functools.partial(_report, progress=progress)
+        completed = process.stream([self.executable, *words], env=variables, on_line=report)
         if completed.returncode != 0:
             said = [line for line in completed.lines if not line.startswith("info ")]
             raise _failure(links.original("\n".join(said)), Path(variables[_CACHE]))
 
     def _json(self, words: Sequence[str], wanted: Sequence[str], variables: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the records of the packages it would link."""
-        completed = process.capture([self.executable, *words, *wanted], env=variables)
+        completed = process.read_output([self.executable, *words, *wanted], env=variables)
         try:
             answer: dict[str, Any] = json.loads(completed.stdout)
         except json.JSONDecodeError:
@@ -258,17 +259,12 @@ def _settled(
     return by_name(map(Package.from_record, records))
 
 
-class _Lines:
-    """Turns micromamba's lines into progress events."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def __call__(self, line: str) -> None:
-        if match := _LINKING.match(line):
-            self._progress(Event("link", match[1]))
-        elif match := _DOWNLOADED.match(line):
-            self._progress(Event("download", match[1]))
+def _report(line: str, progress: Progress) -> None:
+    """Report one of micromamba's lines as a progress event, if it is about progress."""
+    if match := _LINKING.match(line):
+        progress(Event("link", match[1]))
+    elif match := _DOWNLOADED.match(line):
+        progress(Event("download", match[1]))
 
 
 def _failure(said: str, cache: Path) -> errors.MambakernelsError:

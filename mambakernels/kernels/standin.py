@@ -23,7 +23,7 @@ from mambakernels.errors import KernelError
 from mambakernels.kernels import command_lines, specs
 from mambakernels.kernels.specs import KernelSpec
 from mambakernels.paths import Root
-from mambakernels.system.process import TimeoutExpired, capture
+from mambakernels.system.process import TimeoutExpired, read_output
 
 _PLACEHOLDER = "{connection_file}"
 _LAST_LINES = 20
@@ -137,7 +137,7 @@ def _why_not(program: Path) -> str:
     if not program.stat().st_size:
         return "the file is empty"
     try:
-        capture([program, "--version"], timeout=_PROBE_SECONDS)
+        read_output([program, "--version"], timeout=_PROBE_SECONDS)
     except OSError as error:
         return error.strerror or str(error)
     except TimeoutExpired:

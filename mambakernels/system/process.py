@@ -39,7 +39,7 @@ _RUN = _ALONE + "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__mai
 
 Json = dict[str, Any]
 _TEXT: Json = {"text": True, "encoding": "utf-8", "errors": "replace"}
-TimeoutExpired = subprocess.TimeoutExpired  # for callers of capture()
+TimeoutExpired = subprocess.TimeoutExpired  # for callers of read_output()
 
 
 class Stopped(SystemExit):
@@ -146,7 +146,7 @@ def stream(
     return Completed(tuple(words), returncode, tuple(kept))
 
 
-def capture(
+def read_output(
     argv: Sequence[str | os.PathLike[str]],
     *,
     env: Mapping[str, str] | None = None,

@@ -330,7 +330,7 @@ def test_a_group_that_was_stopped_starts_nothing_more() -> None:
     with group.joined(), pytest.raises(process.Stopped):
         process.stream([sys.executable, "-c", "import time; time.sleep(60)"])
     with group.joined(), pytest.raises(process.Stopped):
-        process.capture([sys.executable, "-c", "import time; time.sleep(60)"])
+        process.read_output([sys.executable, "-c", "import time; time.sleep(60)"])
     assert process.stream([sys.executable, "-c", "print(1)"]).lines == ("1",)
 
 
