@@ -6,7 +6,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from mambakernels.errors import ActivationError
@@ -36,23 +36,18 @@ class Changes:
 class _Notes:
     """The files that the shell writes to; not pipes, which a process that a script leaves running would keep open."""
 
-    folder: Path
+    said: Path
+    statuses: Path
+    before: Path
+    after: Path
 
-    @property
-    def said(self) -> Path:
-        return self.folder / "said"
-
-    @property
-    def statuses(self) -> Path:
-        return self.folder / "statuses"
-
-    @property
-    def before(self) -> Path:
-        return self.folder / "before"
-
-    @property
-    def after(self) -> Path:
-        return self.folder / "after"
+    @classmethod
+    def made_in(cls, folder: Path) -> _Notes:
+        """Return the files, empty as yet: a script may change the umask."""
+        notes = cls(*(folder / item.name for item in fields(cls)))
+        for file in vars(notes).values():
+            file.touch()
+        return notes
 
     def finished(self) -> list[str]:
         """Return the status of each script that let the shell go on."""
@@ -75,9 +70,7 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
         return Changes()
     bash = _tool("bash", scripts[0])
     with tempfile.TemporaryDirectory(prefix="mambakernels-shell-") as folder:
-        notes = _Notes(Path(folder))
-        for file in (notes.said, notes.statuses, notes.before, notes.after):
-            file.touch()  # a script may change the umask
+        notes = _Notes.made_in(Path(folder))
         text = _driver(scripts, notes, printer=_tool("env", scripts[0]))
         _run([bash, "--noprofile", "--norc", "-c", text], environ, scripts, notes, timeout=timeout)
         _check_syntax(bash, scripts, notes)

@@ -143,7 +143,7 @@ def _find(root: Root) -> Path:
     found = micromamba.find(root=root)
     if found is None:
         raise NotFoundError(
-            "Shells are initialised by micromamba, and there is none.",
+            "There is no micromamba, which initialises shells.",
             next_step="Get it: mambakernels bootstrap\nWithout it, open an activated shell: mambakernels shell NAME",
         )
     if found.path.resolve().stem not in _HOOK_NAMES:

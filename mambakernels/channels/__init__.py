@@ -106,7 +106,7 @@ def what_wheels_offer() -> str:
     from mambakernels.channels import interpreter
 
     return (
-        f"The wheels channel has Python {interpreter.version()}, which mambakernels runs on, and packages with wheels "
+        f"The wheels channel has Python {interpreter.VERSION}, which mambakernels runs on, and packages with wheels "
         "for it; conda-forge has more: --channel conda-forge."
     )
 

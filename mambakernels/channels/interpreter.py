@@ -18,29 +18,12 @@ _LEFT_OUT = ("__pycache__", "site-packages", "dist-packages", "test", "tests", "
 _LEFT_OUT_FILES = ("*.pyc", "*.a", "EXTERNALLY-MANAGED")
 
 
-def version() -> str:
-    """Return the interpreter's version without local parts, such as `3.11.7`."""
-    return ".".join(str(part) for part in sys.version_info[:3])
-
-
-def minor() -> str:
-    """Return the interpreter's minor version, such as `3.11`."""
-    return f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def tag() -> str:
-    """Return the short Python tag of build strings, such as `py311`."""
-    return f"py{sys.version_info[0]}{sys.version_info[1]}"
-
-
-def library() -> Path:
-    """Return the folder of Python's own library inside any of our environments, relative to the prefix."""
-    return Path("lib") / f"python{minor()}"
-
-
-def site_packages() -> Path:
-    """Return the site-packages folder inside any of our environments, relative to the prefix."""
-    return library() / "site-packages"
+VERSION = ".".join(map(str, sys.version_info[:3]))
+MINOR = ".".join(map(str, sys.version_info[:2]))
+TAG = f"py{MINOR.replace('.', '')}"  # of build strings
+# Relative to the prefix of any environment.
+LIBRARY = Path("lib") / f"python{MINOR}"
+SITE_PACKAGES = LIBRARY / "site-packages"
 
 
 def fingerprint() -> str:
@@ -55,10 +38,10 @@ def recipe(subdir: str) -> Recipe:
     """Describe the `python` package; as on conda-forge, it constrains `python_abi` and depends on pip."""
     return Recipe(
         name="python",
-        version=version(),
+        version=VERSION,
         subdir=subdir,
         depends=("pip",),
-        constrains=(f"python_abi {minor()}.*",),
+        constrains=(f"python_abi {MINOR}.*",),
         license="PSF-2.0",
         license_files=_licence(),
         summary=f"The {platform.python_implementation()} that runs mambakernels, from this machine",
@@ -70,11 +53,11 @@ def recipe(subdir: str) -> Recipe:
 def stage(prefix: Path) -> None:
     """Copy the interpreter into `prefix`: its executable, standard library and shared libraries."""
     (prefix / "bin").mkdir(parents=True)
-    executable = prefix / "bin" / f"python{minor()}"
+    executable = prefix / "bin" / f"python{MINOR}"
     shutil.copy2(_executable(), executable)
     for alias in ("python", "python3"):
         (prefix / "bin" / alias).symlink_to(executable.name)
-    library_folder = prefix / library()
+    library_folder = prefix / LIBRARY
     _copy_library(Path(sysconfig.get_path("platstdlib", vars=_base())), library_folder)
     _copy_library(Path(sysconfig.get_path("stdlib", vars=_base())), library_folder)
     _copy_headers(prefix)
@@ -104,7 +87,7 @@ def _copy_headers(prefix: Path) -> None:
     """Copy the headers, so that a compiler inside the environment finds `Python.h`."""
     source = Path(sysconfig.get_path("include", vars=_base()))
     if source.is_dir():
-        shutil.copytree(source, prefix / "include" / f"python{minor()}", dirs_exist_ok=True)
+        shutil.copytree(source, prefix / "include" / f"python{MINOR}", dirs_exist_ok=True)
 
 
 def _bundle_libraries(prefix: Path, executable: Path) -> None:
@@ -114,7 +97,7 @@ def _bundle_libraries(prefix: Path, executable: Path) -> None:
     """
     origin = [Path(sys.base_prefix) / "lib", Path(sysconfig.get_config_var("LIBDIR") or sys.base_prefix)]
     own = [folder for folder in origin if folder.is_dir() and not elf.is_system_folder(folder)]
-    pending = [executable, *(prefix / library() / "lib-dynload").glob("*.so")]
+    pending = [executable, *(prefix / LIBRARY / "lib-dynload").glob("*.so")]
     while pending:
         for name in elf.needed(pending.pop()):
             found = next((folder / name for folder in own if (folder / name).exists()), None)
@@ -124,7 +107,7 @@ def _bundle_libraries(prefix: Path, executable: Path) -> None:
                 pending.append(target)
                 elf.edit(target, rpath="$ORIGIN")
     elf.edit(executable, rpath="$ORIGIN/../lib")
-    for module in (prefix / library() / "lib-dynload").glob("*.so"):
+    for module in (prefix / LIBRARY / "lib-dynload").glob("*.so"):
         if any((prefix / "lib" / name).exists() for name in elf.needed(module)):
             elf.edit(module, rpath="$ORIGIN/../..")
 
@@ -133,12 +116,12 @@ def _reach_site_packages(prefix: Path) -> None:
     """Link `lib/python3/dist-packages`, where Debian's patched Python looks, to `site-packages`."""
     if "deb_system" in sysconfig.get_scheme_names():
         (prefix / "lib" / "python3").mkdir()
-        (prefix / "lib" / "python3" / "dist-packages").symlink_to(os.path.relpath(site_packages(), "lib/python3"))
+        (prefix / "lib" / "python3" / "dist-packages").symlink_to(os.path.relpath(SITE_PACKAGES, "lib/python3"))
 
 
 def _licence() -> tuple[Path, ...]:
     candidates = (
         Path(sysconfig.get_path("stdlib", vars=_base())) / "LICENSE.txt",
-        Path("/usr/share/doc") / f"python{minor()}" / "copyright",
+        Path("/usr/share/doc") / f"python{MINOR}" / "copyright",
     )
     return tuple(path for path in candidates if path.is_file())

@@ -70,7 +70,7 @@ def _relink_module(
 
 
 def _modules(prefix: Path) -> list[Path]:
-    return sorted((prefix / interpreter.site_packages() / "numpy").rglob("*.so"))
+    return sorted((prefix / interpreter.SITE_PACKAGES / "numpy").rglob("*.so"))
 
 
 def _calls(module: Path) -> list[str]:
@@ -88,7 +88,7 @@ def _resolve(pattern: str, given: dict[str, Path]) -> str:
 
 def _drop_unneeded(prefix: Path) -> None:
     """Remove the wheel's libraries, which nothing loads any more, and their lines in RECORD."""
-    site = prefix / interpreter.site_packages()
+    site = prefix / interpreter.SITE_PACKAGES
     for library in (site / "numpy.libs").glob("*.so*"):
         library.unlink()
     loaded = {name for module in _modules(prefix) for name in elf.needed(module)}

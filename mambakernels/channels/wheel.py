@@ -66,7 +66,7 @@ def recipe(wheel: Wheel, others: Mapping[str, Wheel], subdir: str) -> Recipe:
 
     Every package is built for one Python, also those that are pure: it brings its bytecode.
     """
-    depends = {f"python {interpreter.minor()}.*": None}
+    depends = {f"python {interpreter.MINOR}.*": None}
     for requirement in _requirements(wheel, frozenset(), others):
         depends[_match_spec(requirement)] = None
     metadata = wheel.metadata
@@ -78,7 +78,7 @@ def recipe(wheel: Wheel, others: Mapping[str, Wheel], subdir: str) -> Recipe:
         license=licence(metadata),
         summary=metadata.summary,
         homepage=metadata.home_page,
-        build_prefix=interpreter.tag(),
+        build_prefix=interpreter.TAG,
     )
 
 
@@ -88,13 +88,13 @@ def stage(wheel: Wheel, prefix: Path) -> None:
     from installer.destinations import SchemeDictionaryDestination
     from installer.sources import WheelFile
 
-    site = prefix / interpreter.site_packages()
+    site = prefix / interpreter.SITE_PACKAGES
     scheme = {
         "purelib": site,
         "platlib": site,
         "scripts": prefix / "bin",
         "data": prefix,
-        "headers": prefix / "include" / f"python{interpreter.minor()}" / wheel.name,
+        "headers": prefix / "include" / f"python{interpreter.MINOR}" / wheel.name,
     }
     destination = SchemeDictionaryDestination(
         {key: str(path) for key, path in scheme.items()}, interpreter="/PREFIX/bin/python", script_kind="posix"

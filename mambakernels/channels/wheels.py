@@ -75,7 +75,7 @@ class WheelsRequest:
 
 def folder(root: Root) -> Path:
     """Return the folder of the channel for this interpreter."""
-    return root.channels / f"wheels-{interpreter.minor()}"
+    return root.channels / f"wheels-{interpreter.MINOR}"
 
 
 def scratch(root: Root) -> Path:

@@ -40,16 +40,8 @@ class SyncStep:
 
 
 @dataclass(frozen=True)
-class SyncPlan:
-    """The steps in their order; `prunable` are those that remove former declarations, without `prune`."""
-
-    steps: tuple[SyncStep, ...]
-    prunable: tuple[SyncStep, ...]
-
-
-@dataclass(frozen=True)
 class Synced:
-    """The steps done for a project's file (after a dry run: to do), and those that `prune` would do in addition."""
+    """The steps for a project's file in their order, and those that `prune` would add: former declarations go."""
 
     file: Path
     root: Path
@@ -85,10 +77,9 @@ def sync(
     project = kernels_toml.read(Path(file))
     root = Root.find(root or project.root)
     if dry_run:
-        planned = decide(project, take_inventory(project, root), prune=prune)
-        return Synced(project.file, root.path, planned.steps, planned.prunable)
+        return _plan(project, root, prune=prune)
     with locked(root, "sync", progress=progress):
-        planned = decide(project, take_inventory(project, root), prune=prune)
+        planned = _plan(project, root, prune=prune)
         try:
             _perform(planned.steps, project, root, progress)
         except errors.MambakernelsError as error:
@@ -98,10 +89,10 @@ def sync(
             failure = errors.from_os_error(error)
             failure.next_step = _account(failure, planned, project, root)
             raise failure from error
-    return Synced(project.file, root.path, planned.steps, planned.prunable)
+    return planned
 
 
-def take_inventory(project: Project, root: Root) -> Inventory:
+def _inventory(project: Project, root: Root) -> Inventory:
     """Return the present state; nothing is changed."""
     there = {environment.name: environment for environment in environments.list_environments(root)}
     names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
@@ -117,13 +108,15 @@ def take_inventory(project: Project, root: Root) -> Inventory:
     )
 
 
-def decide(project: Project, there: Inventory, *, prune: bool) -> SyncPlan:
+def _plan(project: Project, root: Root, *, prune: bool) -> Synced:
     """Return the steps from the present state to the declarations; InvalidRequestError if a name is taken."""
+    there = _inventory(project, root)
     made = [step for spec in project.environments if (step := _for_environment(spec, there))]
     made.sort(key=lambda step: step.kind == "install")
     registered = [step for kernel in project.kernels if (step := _for_kernel(kernel, project, there, made))]
     prunable = (*_undeclared_kernels(project, there), *_undeclared_environments(project, there))
-    return SyncPlan((*made, *registered, *(prunable if prune else ())), () if prune else prunable)
+    steps = (*made, *registered, *(prunable if prune else ()))
+    return Synced(project.file, root.path, steps, () if prune else prunable)
 
 
 def _for_environment(spec: EnvironmentSpec, there: Inventory) -> SyncStep | None:
@@ -305,9 +298,9 @@ def _prune_environment(step: SyncStep, project: Project, root: Root, progress: P
             environments.discard_environment(environment)
 
 
-def _account(error: errors.MambakernelsError, planned: SyncPlan, project: Project, root: Root) -> str:
+def _account(error: errors.MambakernelsError, planned: Synced, project: Project, root: Root) -> str:
     """Return the error's advice, with the steps that were done and those that are left."""
-    now = decide(project, take_inventory(project, root), prune=True)
+    now = _plan(project, root, prune=True)
     waiting = {(step.kind, step.name) for step in now.steps}
     parts: dict[str, list[str]] = {"Done": [], "Left": []}
     for step in planned.steps:

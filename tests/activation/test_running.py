@@ -203,7 +203,7 @@ def test_a_script_that_cannot_start_says_why(prefix: Path, cli: Cli) -> None:
         (prefix / "bin" / name).write_text(first)
         (prefix / "bin" / name).chmod(0o755)
     assert "names an interpreter that does not exist" in cli("exec", prefix, "gone").stderr
-    assert "has to name its interpreter" in cli("exec", prefix, "plain").stderr
+    assert "must name its interpreter" in cli("exec", prefix, "plain").stderr
 
 
 def test_a_path_may_be_of_any_name(tmp_path: Path, cli: Cli) -> None:

@@ -208,7 +208,7 @@ def test_a_micromamba_of_another_name_is_refused(cli: Cli, user_home: Path, plac
 def test_without_micromamba_it_says_so(cli: Cli, user_home: Path, place: Path) -> None:
     answer = cli("shell-init", "bash", "--root", place, **WITHOUT_MICROMAMBA)
     assert answer.returncode == 1
-    assert "Shells are initialised by micromamba, and there is none" in answer.stderr
+    assert "There is no micromamba, which initialises shells" in answer.stderr
     assert "mambakernels bootstrap" in answer.stderr
     assert "mambakernels shell NAME" in answer.stderr
     assert tree(user_home) == {}

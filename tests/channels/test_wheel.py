@@ -57,23 +57,23 @@ def test_requirements_become_match_specs(tmp_path: Path) -> None:
     )
     recipe = wheel.recipe(item, {"other": other}, "linux-64")
     assert recipe.depends == (
-        f"python {interpreter.minor()}.*",
+        f"python {interpreter.MINOR}.*",
         "numpy !=2.0.*,>=1.26",
         "python-dateutil ==2.9.0",
         "pytorch ~=2.1",
         "other",
         "inner >=2",
     )
-    assert (recipe.version, recipe.license, recipe.build_prefix) == ("1.2.3_local.1", "MIT", interpreter.tag())
+    assert (recipe.version, recipe.license, recipe.build_prefix) == ("1.2.3_local.1", "MIT", interpreter.TAG)
 
 
 def test_files_go_where_a_prefix_has_them_and_scripts_run_wherever_it_is(tmp_path: Path) -> None:
     prefix = tmp_path / "prefix with späces"
     wheel.stage(make(tmp_path, "item"), prefix)
-    assert (prefix / interpreter.site_packages() / "item.py").exists()
+    assert (prefix / interpreter.SITE_PACKAGES / "item.py").exists()
     assert (prefix / "share" / "item" / "data.txt").read_text() == "data\n"
     python = prefix / "bin" / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH="{prefix / interpreter.site_packages()}" exec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{prefix / interpreter.SITE_PACKAGES}" exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     moved = tmp_path / "another place"
     said = subprocess.run([prefix / "bin" / "say-hello"], capture_output=True, text=True, check=True)
