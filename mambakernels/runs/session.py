@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import os
@@ -11,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from mambakernels.runs.notebooks import Json, source_of
 from mambakernels.runs.records import Failure
 
 if TYPE_CHECKING:
-    from nbclient import NotebookClient
+    from mambakernels.runs.recorder import Recorder
 
 _POLL_SECONDS = 0.1
 _EXIT_POLL_SECONDS = 0.01
@@ -72,7 +71,7 @@ class Session:
         self._manager = manager
         self._log = log
         self._client = manager.client(context=manager.context)
-        self._nbclient: NotebookClient | None = None
+        self._recorder: Recorder | None = None
 
     async def ready(self, timeout: float) -> Json:
         """Wait until the kernel answers and its outputs reach us; return its `kernel_info_reply`."""
@@ -82,36 +81,27 @@ class Session:
             reply = await self._kernel_info(deadline, timeout)
             with contextlib.suppress(Empty):  # not subscribed to its outputs yet: ask again, which causes some
                 await self._client.iopub_channel.get_msg(timeout=_POLL_SECONDS)
-                return reply
+                break
+        if self._recorder is not None:
+            self._recorder.listen()
+        return reply
 
     def attach(self, notebook: Any) -> None:
-        """Prepare to execute the cells of this notebook, which receives their outputs."""
-        from nbclient import NotebookClient
+        """Prepare to execute the cells of this notebook, which takes up their outputs."""
+        from mambakernels.runs.recorder import Recorder
 
-        self._nbclient = NotebookClient(
-            notebook,
-            km=self._manager,
-            iopub_timeout=_OUTPUT_SECONDS,
-            raise_on_iopub_timeout=True,  # nbclient would otherwise continue without them
-            coalesce_streams=True,
-        )
-        self._nbclient.kc = self._client
+        self._recorder = Recorder(notebook, self._client, self._death)
 
     async def execute(self, index: int, timeout: float | None) -> None:
         """Execute one cell; `RunStoppedError` if it raises, takes longer than `timeout` or the kernel dies."""
-        assert self._nbclient is not None
-        cell = self._nbclient.nb.cells[index]
-        count = self._nbclient.code_cells_executed + 1
-        task = asyncio.ensure_future(self._nbclient.async_execute_cell(cell, index, execution_count=count))
+        assert self._recorder is not None
+        cell = self._recorder.nb.cells[index]
         try:
-            await asyncio.wait({task}, timeout=timeout)
-            await self._outcome(task, cell, timeout)
+            await self._recorder.execute_at(index, timeout)
         except RunStoppedError as error:
             head = _head(source_of(cell))
             error.failure = replace(error.failure, cell=index, source=head, stderr=_stderr_of(cell))
             raise
-        finally:
-            await _cancelled(task)
 
     async def run(self, code: str, timeout: float | None = None) -> list[Json]:
         """Execute code that is not in a notebook; return the MIME bundles it displayed, in their order.
@@ -133,12 +123,14 @@ class Session:
         return displayed
 
     def keep_widgets(self) -> None:
-        """Store the state of the cells' widgets in the notebook's metadata."""
-        assert self._nbclient is not None
-        self._nbclient.set_widgets_metadata()
+        """Store the state of the widgets that the cells made in the notebook's metadata."""
+        assert self._recorder is not None
+        self._recorder.set_widgets_metadata()
 
-    def stop_listening(self) -> None:
+    async def stop_listening(self) -> None:
         """Close our side of the kernel's channels."""
+        if self._recorder is not None:
+            await self._recorder.stop()
         self._client.stop_channels()
 
     def stderr(self) -> str:
@@ -154,7 +146,7 @@ class Session:
                     return message
                 continue
             if not await self._manager.is_alive():
-                raise RunStoppedError(await self._death())
+                raise RunStoppedError(await self._exit())
         raise RunStoppedError(Failure("TimeoutError", f"The code took longer than {timeout:g} seconds."))
 
     async def _kernel_info(self, deadline: float, timeout: float) -> Json:
@@ -166,25 +158,13 @@ class Session:
                     content: Json = reply["content"]
                     return content
             if not await self._manager.is_alive():
-                raise RunStoppedError(await self._death())
+                raise RunStoppedError(await self._exit())
         raise RunStoppedError(Failure("KernelNotReady", f"The kernel did not answer within {timeout:g} seconds."))
 
-    async def _outcome(self, task: asyncio.Future[Any], cell: Any, timeout: float | None) -> None:
-        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    async def _death(self) -> Failure | None:
+        return None if await self._manager.is_alive() else await self._exit()
 
-        if not task.done():
-            raise RunStoppedError(Failure("TimeoutError", f"The cell took longer than {timeout:g} seconds."))
-        try:
-            await task
-        except CellExecutionError as error:
-            raise CellRaisedError(Failure(error.ename, error.evalue, traceback=_traceback_of(cell))) from error
-        except CellTimeoutError as error:
-            late = f"Outputs were still missing {_OUTPUT_SECONDS} seconds after the cell had ended."
-            raise RunStoppedError(Failure("TimeoutError", late)) from error
-        except DeadKernelError as error:
-            raise RunStoppedError(await self._death()) from error
-
-    async def _death(self) -> Failure:
+    async def _exit(self) -> Failure:
         assert self._manager.provisioner is not None
         return Failure("KernelDied", f"The kernel ended with {_exit_in_words(await self._manager.provisioner.poll())}.")
 
@@ -209,7 +189,7 @@ async def start(kernel: Kernel, folder: Path) -> AsyncIterator[Session]:
             raise
         finally:
             await _kill(manager)
-            session.stop_listening()
+            await session.stop_listening()
             await _forget(manager)
 
 
@@ -224,6 +204,7 @@ def _manager(kernel: Kernel, scratch: Path) -> AsyncKernelManager:
     traits: Json = {"kernel_name": kernel.name, "connection_file": str(scratch / "kernel.json")}
     context = zmq.asyncio.Context()
     context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)
+    context.setsockopt(zmq.RCVHWM, 0)  # by default, what comes while 1,000 messages wait to be read is lost
     if kernel.is_ipykernel and _sockets_fit(scratch):
         # No race for a port with other kernels that start now, and no other user of this machine can listen.
         traits |= {"transport": "ipc", "ip": str(scratch / "s")}
@@ -240,7 +221,7 @@ async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, 
     try:
         with log.open("wb") as written:
             await manager.start_kernel(extra_arguments=options, cwd=str(folder), stdout=written, stderr=written)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: a number among the words or variables
         await _forget(manager)
         reason = getattr(error, "strerror", None) or error
         failure = Failure("KernelNotStarted", f"{kernel.spec.argv[0]} cannot be started: {reason}.")
@@ -263,17 +244,12 @@ async def _forget(manager: AsyncKernelManager) -> None:
     manager.context.destroy(linger=0)
 
 
-async def _cancelled(task: asyncio.Future[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 def _is_idle(message: Json) -> bool:
     return bool(message["content"]["execution_state"] == "idle")
 
 
 def _raised(content: Json) -> Failure:
-    return Failure(content["ename"], content["evalue"], traceback=_ANSI.sub("", "\n".join(content["traceback"])))
+    return Failure(content["ename"], content["evalue"], traceback=without_colours("\n".join(content["traceback"])))
 
 
 def _with_stderr(failure: Failure, process: str) -> Failure:
@@ -285,14 +261,14 @@ def _stderr_of(cell: Any) -> str:
     return _excerpt("".join(output.text for output in streams))
 
 
-def _traceback_of(cell: Mapping[str, Any]) -> str:
-    errors = [output for output in cell["outputs"] if output["output_type"] == "error"]
-    return _ANSI.sub("", "\n".join(errors[-1]["traceback"])) if errors else ""
+def without_colours(text: str) -> str:
+    """Return a text without a terminal's colours."""
+    return _ANSI.sub("", text)
 
 
 def _excerpt(text: str) -> str:
-    """Return the first lines, which name a crash, and the last; without terminal colours."""
-    lines = _ANSI.sub("", text).strip().splitlines()
+    """Return the first lines, where a crash says what it is, and the last; without terminal colours."""
+    lines = without_colours(text).strip().splitlines()
     if len(lines) > _FIRST_LINES + _LAST_LINES:
         lines[_FIRST_LINES:-_LAST_LINES] = ["…"]
     return "\n".join(lines)

@@ -1,0 +1,202 @@
+"""Cells executed and recorded: what a kernel sends becomes the outputs of its cells, in the order a reader saw."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionComplete
+
+from mambakernels.runs.notebooks import Json, source_of, tags_of
+from mambakernels.runs.records import Failure
+from mambakernels.runs.session import CellRaisedError, RunStoppedError, without_colours
+
+ALLOWED_TO_RAISE = "raises-exception"
+
+_POLL_SECONDS = 0.1
+_OUTPUT_SECONDS = 60.0  # how long outputs may stay away after the reply to a cell
+_GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
+_CERTAIN = 1000  # the kernel's send queue drops nothing below this (zmq's default high-water mark)
+# What a terminal writes over: all of a line before a carriage return, unless the line ends there.
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n\r])")
+_NUMBERED = re.compile(r"(.+_\d+)_(\d+)")  # ipykernel's message ids: session, process, and a count
+
+
+class Recorder(NotebookClient):
+    """Executes the cells of one notebook on one kernel and takes up what the kernel sends, whenever it comes.
+
+    An output goes to the cell that caused it, also when that cell has ended. Text of one stream is joined only where
+    nothing came in between. `client` is the kernel's; `death` returns None while the kernel
+    lives, and else why it died.
+    """
+
+    def __init__(self, notebook: Any, client: Any, death: Callable[[], Awaitable[Failure | None]]) -> None:
+        super().__init__(notebook)
+        self.clear_before_next_output = False
+        self._client = client
+        self._death = death
+        self._cells: dict[str, int] = {}
+        self._replies: dict[str, asyncio.Future[Json]] = {}
+        self._idle: dict[str, asyncio.Event] = {}
+        self._numbers = _Numbers()
+        self._last = time.monotonic()
+        self._readers: list[asyncio.Task[None]] = []
+
+    def listen(self) -> None:
+        """Begin to read the kernel's messages; its channels are open."""
+        self._readers = [asyncio.create_task(self._read_outputs()), asyncio.create_task(self._read_replies())]
+
+    async def execute_at(self, index: int, timeout: float | None) -> None:
+        """Execute one cell; `RunStoppedError` if it raises or takes longer than `timeout`, or the kernel dies."""
+        cell = self.nb.cells[index]
+        cell.metadata["execution"] = {}  # nbclient puts the times of the messages there
+        may_raise = ALLOWED_TO_RAISE in tags_of(cell)
+        request = self._client.execute(
+            source_of(cell), store_history=True, allow_stdin=False, stop_on_error=not may_raise
+        )
+        self._cells[request] = index
+        self._replies[request] = asyncio.get_running_loop().create_future()
+        self._idle[request] = asyncio.Event()
+        self._numbers.begin()
+        try:
+            reply = await self._completed(request, timeout)
+            await self._all_received()
+        finally:
+            _settle(cell)
+        if reply["status"] == "error" and not may_raise:
+            raise CellRaisedError(_raised(reply, cell))
+
+    async def stop(self) -> None:
+        """Stop reading the kernel's messages."""
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        for cell in self.nb.cells:
+            _settle(cell)
+
+    def output(self, outs: list[Any], msg: Json, display_id: str | None, cell_index: int) -> Any:
+        """Take up one output; text that continues the last output is added to it."""
+        content = msg["content"]
+        last = outs[-1] if outs and not self.clear_before_next_output else None
+        hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if msg["msg_type"] == "stream" and last and not hooked and last.get("name") == content["name"]:
+            if isinstance(last["text"], str):
+                last["text"] = [last["text"]]  # a list while it grows: joining each time would take quadratic time
+            last["text"].append(content["text"])
+            return last
+        return super().output(outs, msg, display_id, cell_index)
+
+    async def _completed(self, request: str, timeout: float | None) -> Json:
+        """Wait for the reply and for the outputs before it."""
+        reply, idle = self._replies[request], self._idle[request]
+        both = asyncio.gather(asyncio.shield(reply), idle.wait())
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not both.done():
+                left = _POLL_SECONDS if end is None else max(0.0, min(_POLL_SECONDS, end - time.monotonic()))
+                await asyncio.wait({both}, timeout=left)
+                if both.done():
+                    break
+                await self._check(reply, end, timeout)
+        finally:
+            both.cancel()
+            await asyncio.gather(both, return_exceptions=True)
+        return reply.result()
+
+    async def _check(self, reply: asyncio.Future[Json], end: float | None, timeout: float | None) -> None:
+        for reader in self._readers:
+            if reader.done():
+                reader.result()  # raises what stopped it
+        if end is not None and time.monotonic() >= end and not reply.done():
+            raise RunStoppedError(Failure("TimeoutError", f"The cell took longer than {timeout:g} seconds."))
+        if reply.done() and time.monotonic() - self._last > _OUTPUT_SECONDS:
+            late = f"Outputs were still missing {_OUTPUT_SECONDS:g} seconds after the cell had ended."
+            raise RunStoppedError(Failure("TimeoutError", late))
+        if death := await self._death():
+            await asyncio.sleep(_POLL_SECONDS)  # what it sent before is still to be read
+            raise RunStoppedError(death)
+
+    async def _all_received(self) -> None:
+        """Make sure that no message of a long cell was lost on the way."""
+        end = time.monotonic() + _GAP_SECONDS
+        while missing := self._numbers.missing():
+            if time.monotonic() > end:
+                lost = f"{missing} messages of the kernel were lost: it sent more than could be queued."
+                raise RunStoppedError(Failure("OutputLost", lost))
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _read_outputs(self) -> None:
+        while True:
+            message = await self._client.iopub_channel.get_msg(timeout=None)
+            self._last = time.monotonic()
+            self._numbers.saw(message)
+            self._take(message)
+
+    async def _read_replies(self) -> None:
+        while True:
+            message = await self._client.shell_channel.get_msg(timeout=None)
+            self._numbers.saw(message)
+            waiting = self._replies.get(message["parent_header"].get("msg_id"))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message["content"])
+
+    def _take(self, message: Json) -> None:
+        request = message["parent_header"].get("msg_id")
+        index = self._cells.get(request)
+        if index is None:
+            return
+        try:
+            self.process_message(message, self.nb.cells[index], index)
+        except CellExecutionComplete:
+            self._idle[request].set()
+
+
+class _Numbers:
+    """The numbers that ipykernel gives its messages: a gap in a long cell is a message that was lost.
+
+    Other kernels number differently, and say nothing.
+    """
+
+    def __init__(self) -> None:
+        self._session = ""
+        self._first = self._highest = -1
+        self._count = 0
+
+    def begin(self) -> None:
+        """Count from here on."""
+        self._first, self._count = self._highest, 0
+
+    def saw(self, message: Json) -> None:
+        """Take note of a message."""
+        match = _NUMBERED.fullmatch(message["header"]["msg_id"])
+        if match is None:
+            return
+        if match[1] != self._session:
+            self._session, self._first, self._highest, self._count = match[1], int(match[2]) - 1, -1, 0
+        self._highest = max(self._highest, int(match[2]))
+        self._count += 1
+
+    def missing(self) -> int:
+        """Return how many messages since `begin` did not arrive; 0 where so few were sent that none can be lost."""
+        sent = self._highest - self._first
+        return max(0, sent - self._count) if sent >= _CERTAIN else 0
+
+
+def _settle(cell: Any) -> None:
+    for output in cell.get("outputs", ()):
+        if output["output_type"] == "stream":
+            text = output["text"]
+            output["text"] = _OVERWRITTEN.sub("", text if isinstance(text, str) else "".join(text))
+
+
+def _raised(reply: Json, cell: Any) -> Failure:
+    """Return the failure that a reply describes; the traceback is the one that the reader sees, where there is one."""
+    shown = [output["traceback"] for output in cell.outputs if output["output_type"] == "error"]
+    lines = shown[-1] if shown else reply.get("traceback", ())
+    return Failure(
+        str(reply.get("ename", "Error")), str(reply.get("evalue", "")), traceback=without_colours("\n".join(lines))
+    )
