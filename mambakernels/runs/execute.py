@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import json
 import os
 import platform
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,12 +22,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mambakernels.errors import NotFoundError, RunError
+from mambakernels.errors import NotFoundError
 from mambakernels.paths import storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
-from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, prepare_nbformat, read_notebook, source_of
+from mambakernels.runs.notebooks import (
+    FIRST_MINOR_WITH_IDS,
+    Json,
+    Notebook,
+    prepare_nbformat,
+    read_notebook,
+    source_of,
+    tags_of,
+)
 from mambakernels.runs.parameters import inject, read_parameters
 from mambakernels.runs.records import (
     METADATA_KEY,
@@ -35,6 +45,7 @@ from mambakernels.runs.records import (
     RecordedKernel,
     RecordedNotebook,
     Run,
+    Status,
     is_current,
     read_run,
     record_path,
@@ -42,6 +53,11 @@ from mambakernels.runs.records import (
 from mambakernels.system.files import writable_folder, write_atomically
 
 T = TypeVar("T")
+
+_WRITE_SECONDS = 2.0
+_WRITE_SHARE = 20  # a record that takes long to write is written so much less often
+SKIPPED = "skip-execution"
+"""The tag of cells that are not executed; their outputs stay."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,53 @@ class _Plan:
     folder: Path
     timeout: float | None
     startup_timeout: float
+
+
+class _Attempt:
+    """One run while it goes on: its notebook as far as it got, its time, and its record on disk."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self.plan = plan
+        self._started = _now()
+        self._begin = time.perf_counter()
+        self._end: float | None = None
+
+    @functools.cached_property
+    def notebook(self) -> Any:
+        """The notebook that takes up the outputs."""
+        return _load(self.plan)
+
+    def stop_clock(self) -> None:
+        """Count no further time; only the first call counts."""
+        self._end = self._end or time.perf_counter()
+
+    async def keep_writing(self) -> None:
+        """Write the record every few seconds, so that little is lost if this process is killed."""
+        pause = 0.0
+        while True:
+            await asyncio.sleep(max(_WRITE_SECONDS, pause))
+            begin = time.perf_counter()
+            self.write("running")
+            pause = _WRITE_SHARE * (time.perf_counter() - begin)
+
+    def write(self, status: Status, error: Failure | None = None) -> Run:
+        """Write the record with this status and return the run that it describes."""
+        plan = self.plan
+        record = Record(
+            notebook=RecordedNotebook(str(plan.notebook.path), plan.identity.notebook_sha256),
+            kernel=RecordedKernel(
+                plan.kernel.name, plan.kernel.fingerprint, plan.kernel.display_name, plan.kernel.ours
+            ),
+            parameters=plan.identity.parameters,
+            started=self._started,
+            seconds=round((self._end or time.perf_counter()) - self._begin, 3),
+            status=status,
+            error=error,
+            version=version("mambakernels"),
+            host=platform.node(),
+        )
+        _write(record, plan, self.notebook)
+        return record.run(plan.path)
 
 
 @storage_errors
@@ -108,9 +171,11 @@ def run(
         Nothing can be written to the output folder, or it became full.
     """
     source = read_notebook(notebook)
-    values = read_parameters(source).resolve(parameters or {})
-    content = inject(source.content, {name: values[name] for name in parameters or {}})
-    recorded = json.loads(json.dumps(values))  # as the record holds them: tuples become lists
+    known = read_parameters(source)
+    values = known.resolve(parameters or {})
+    changed = {name: values[name] for name in (known.get(given).name for given in parameters or {})}
+    content = inject(source.content, changed, source.language)
+    recorded = json.loads(json.dumps(values))  # as the record will hold it: tuples are lists there
     chosen = find_kernels([kernels] if isinstance(kernels, str) else kernels)
     target = writable_folder(Path(output or ".").expanduser().absolute())
     working = _existing_folder(Path(folder).expanduser().absolute() if folder else source.path.parent)
@@ -158,94 +223,79 @@ async def _execute_all(plans: Sequence[_Plan], *, resume: bool, report: Progress
 
 
 async def _execute_one(plan: _Plan, meter: _Meter) -> Run:
-    started, begin = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds"), time.perf_counter()
-    end: float | None = None  # of the last cell
-    executed: Any = None
+    """Execute one run; whatever happens, its record is written, and the other runs go on."""
+    attempt = _Attempt(plan)
     error: Failure | None = None
     try:
-        meter.starting()
+        await _execute(attempt, meter)
+    except session.RunStoppedError as stopped:
+        error = stopped.failure
+    except asyncio.CancelledError:
+        attempt.write("interrupted", Failure("Interrupted", "The run was interrupted."))
+        raise
+    except Exception as unforeseen:  # noqa: BLE001 (whatever it is, it is this run's failure alone)
+        said = "".join(traceback.format_exception(unforeseen))
+        error = Failure(type(unforeseen).__name__, str(unforeseen), traceback=said)
+    return attempt.write("failed" if error else "ok", error)
+
+
+async def _execute(attempt: _Attempt, meter: _Meter) -> None:
+    plan = attempt.plan
+    meter.starting()
+    try:
         async with session.start(plan.kernel, plan.folder) as kernel:
-            executed = _load(plan)  # while the kernel boots: importing nbformat and nbclient takes as long
-            kernel.attach(executed)
+            notebook = attempt.notebook  # while the kernel boots: importing nbformat and nbclient takes as long
+            kernel.attach(notebook)
             info = await kernel.ready(plan.startup_timeout)
-            executed.metadata["language_info"] = info.get("language_info", {})
+            notebook.metadata["language_info"] = info.get("language_info", {})
+            keeping = asyncio.create_task(attempt.keep_writing())
             try:
-                for number, index in enumerate(_code_cells(plan.content)):
-                    meter.cell(number, index)
-                    await kernel.execute(index, plan.timeout)
+                await _execute_cells(kernel, plan, meter, attempt)
             finally:
-                end = time.perf_counter()
+                keeping.cancel()
             kernel.keep_widgets()
-    except session.RunStoppedError as failed:
-        error = failed.failure
-    kernelspec = plan.kernel
-    record = Record(
-        notebook=RecordedNotebook(str(plan.notebook.path), plan.identity.notebook_sha256),
-        kernel=RecordedKernel(kernelspec.name, kernelspec.fingerprint, kernelspec.display_name, kernelspec.ours),
-        parameters=plan.identity.parameters,
-        started=started,
-        seconds=round((end or time.perf_counter()) - begin, 3),
-        status="failed" if error else "ok",
-        error=error,
-        version=version("mambakernels"),
-        host=platform.node(),
-    )
-    _write(record, plan, _load(plan) if executed is None else executed)
-    return record.run(plan.path)
+    finally:
+        attempt.stop_clock()
+
+
+async def _execute_cells(kernel: session.Session, plan: _Plan, meter: _Meter, attempt: _Attempt) -> None:
+    try:
+        for number, index in enumerate(_code_cells(plan.content)):
+            meter.cell(number, index)
+            await kernel.execute(index, plan.timeout)
+    finally:
+        attempt.stop_clock()
 
 
 def _load(plan: _Plan) -> Any:
-    """Return the notebook as nbclient needs it: valid, every text joined, every cell with an id, no old outputs."""
+    """Return the notebook as nbclient wants it: texts joined, every cell with an id, no output of an earlier run."""
     prepare_nbformat()
     import nbformat
 
-    content = _with_ids(plan.content)
-    try:
-        nbformat.validate(content)
-    except nbformat.ValidationError:
-        _validate_leniently(content, plan.notebook.path)
-    notebook = nbformat.v4.reads(json.dumps(content))  # type: ignore[no-untyped-call]
-    for cell in notebook.cells:
-        _forget_outputs(cell)
-    return notebook
-
-
-def _validate_leniently(content: Json, path: Path) -> None:
-    """Accept a notebook with unknown fields, else raise RunError. Tried second, as each way compiles a schema."""
-    import nbformat
-
-    try:
-        nbformat.validate(content, relax_add_props=True)
-    except nbformat.ValidationError as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise RunError(f"This notebook is not valid: {reason}.", where=str(path)) from error
-
-
-def _with_ids(content: Json) -> Json:
-    """Return the notebook with a unique id for each cell, where its format has ids."""
-    if content.get("nbformat_minor", 0) < FIRST_MINOR_WITH_IDS:
-        return content
     seen: set[str] = set()
-    return {**content, "cells": [_with_id(cell, seen) for cell in content["cells"]]}
+    cells = [_fresh(cell, plan.content["nbformat_minor"], seen) for cell in plan.content["cells"]]
+    return nbformat.from_dict({**plan.content, "cells": cells})  # type: ignore[no-untyped-call]
 
 
-def _with_id(cell: Json, seen: set[str]) -> Json:
-    known = cell.get("id")
-    fresh = known if known and known not in seen else uuid.uuid4().hex[:8]
-    seen.add(fresh)
-    return {**cell, "id": fresh}
+def _fresh(cell: Json, minor: int, seen: set[str]) -> Json:
+    fresh: Json = {**cell, "source": source_of(cell)}
+    if minor >= FIRST_MINOR_WITH_IDS:
+        known = cell.get("id")
+        fresh["id"] = known if isinstance(known, str) and known and known not in seen else uuid.uuid4().hex[:8]
+        seen.add(fresh["id"])
+    if cell["cell_type"] == "code":
+        fresh.setdefault("execution_count", None)
+        if not _is_skipped(cell):
+            metadata = {name: value for name, value in cell["metadata"].items() if name != "execution"}
+            fresh |= {"outputs": [], "execution_count": None, "metadata": metadata}
+    return fresh
 
 
-def _forget_outputs(cell: Any) -> None:
-    if cell.cell_type == "code":
-        cell.outputs = []
-        cell.execution_count = None
-        cell.metadata.pop("execution", None)
+def _is_skipped(cell: Json) -> bool:
+    return SKIPPED in tags_of(cell)
 
 
 def _write(record: Record, plan: _Plan, executed: Any) -> None:
-    import nbformat
-
     kernel = plan.kernel
     executed.metadata["kernelspec"] = {
         "name": kernel.name,
@@ -253,13 +303,33 @@ def _write(record: Record, plan: _Plan, executed: Any) -> None:
         "language": kernel.language,
     }
     executed.metadata[METADATA_KEY] = msgspec.to_builtins(record)
-    text: str = nbformat.writes(executed)  # type: ignore[no-untyped-call]
-    write_atomically(plan.path, f"{text}\n".encode())
+    write_atomically(plan.path, _as_text(executed))
+
+
+def _as_text(executed: Any) -> str:
+    """Return a notebook as its file; where a text holds half a character, all that is not ASCII is escaped."""
+    import nbformat
+
+    text: str = nbformat.v4.writes(executed)  # type: ignore[no-untyped-call]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = nbformat.v4.writes(executed, ensure_ascii=True)  # type: ignore[no-untyped-call]
+    return f"{text}\n"
 
 
 def _code_cells(content: Json) -> list[int]:
+    """Return the indices of the cells that are executed."""
     cells = enumerate(content["cells"])
-    return [index for index, cell in cells if cell["cell_type"] == "code" and source_of(cell).strip()]
+    return [
+        index
+        for index, cell in cells
+        if cell["cell_type"] == "code" and source_of(cell).strip() and not _is_skipped(cell)
+    ]
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)

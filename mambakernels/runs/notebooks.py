@@ -13,7 +13,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from mambakernels.errors import NotFoundError, RunError, from_os_error
 
@@ -34,11 +36,11 @@ class Notebook:
     content: Json
 
     @property
-    def is_python(self) -> bool:
-        """Whether its cells are Python: unless its metadata names another language."""
-        metadata = self.content.get("metadata", {})
-        named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
-        return str(named or "python").lower() == "python"
+    def language(self) -> str:
+        """The language of its cells, in lower case: what its metadata names, else Python."""
+        metadata = self.content["metadata"]
+        kernelspec, language_info = metadata.get("kernelspec") or {}, metadata.get("language_info") or {}
+        return str(kernelspec.get("language") or language_info.get("name") or "python").lower()
 
 
 def read_notebook(path: str | os.PathLike[str]) -> Notebook:
@@ -62,14 +64,14 @@ def source_of(cell: Mapping[str, Any]) -> str:
 
 def tags_of(cell: Mapping[str, Any]) -> frozenset[str]:
     """Return a cell's tags."""
-    return frozenset(cell.get("metadata", {}).get("tags", ()))
+    return frozenset(cell["metadata"].get("tags", ()))
 
 
 def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Iterate over every output of a notebook with the index of its cell."""
     for index, cell in enumerate(content["cells"]):
-        for output in cell.get("outputs", ()):
-            yield index, output
+        outputs = cell.get("outputs", ())
+        yield from ((index, output) for output in outputs if isinstance(output, dict))
 
 
 def _matching(path: str | os.PathLike[str]) -> list[Path]:
@@ -103,17 +105,61 @@ def _read(file: Path) -> bytes:
         raise from_os_error(error) from error
 
 
+class _CellMetadata(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+class _Cell(msgspec.Struct):
+    cell_type: Literal["code", "markdown", "raw"]
+    source: str | list[str]
+    metadata: _CellMetadata | None = None
+
+
+class _Metadata(msgspec.Struct):
+    kernelspec: dict[str, Any] | None = None
+    language_info: dict[str, Any] | None = None
+
+
+class _Content(msgspec.Struct):
+    """What must be true of a notebook in format 4 so that it can be run; more is allowed."""
+
+    nbformat: Literal[4]
+    cells: list[_Cell]
+    nbformat_minor: int | None = None
+    metadata: _Metadata | None = None
+
+
 def _decode(raw: bytes, file: Path) -> Json:
     try:
         content = json.loads(raw)
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
         raise RunError(f"This file is not a notebook: {error}.", where=str(file)) from error
     if isinstance(content, dict) and isinstance(content.get("nbformat"), int) and content["nbformat"] != _FORMAT:
         content = _converted(raw.decode(), file)
-    if not _looks_like_a_notebook(content):
-        raise RunError("This file is JSON, but not a notebook.", where=str(file))
-    notebook: Json = content
-    return notebook
+    try:
+        msgspec.convert(content, _Content)
+    except msgspec.ValidationError as error:
+        raise RunError(f"This file is JSON, but not a notebook: {error}.", where=str(file)) from error
+    return _without_nulls(content)
+
+
+def _without_nulls(content: Json) -> Json:
+    """Return a notebook in which what may be left out is there, and never null."""
+    cells = [{**cell, "metadata": _present(cell.get("metadata") or {})} for cell in content["cells"]]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = cell.get("outputs") or []
+    minor = content.get("nbformat_minor")
+    return {
+        **content,
+        "nbformat_minor": FIRST_MINOR_WITH_IDS if minor is None else minor,
+        "metadata": _present(content.get("metadata") or {}),
+        "cells": cells,
+    }
+
+
+def _present(metadata: Json) -> Json:
+    return {name: value for name, value in metadata.items() if value is not None}
 
 
 def _converted(text: str, file: Path) -> Json:
@@ -125,13 +171,6 @@ def _converted(text: str, file: Path) -> Json:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RunError(f"This notebook's format cannot be read: {error}.", where=str(file)) from error
     return converted
-
-
-def _looks_like_a_notebook(content: object) -> bool:
-    if not isinstance(content, dict) or content.get("nbformat") != _FORMAT:
-        return False
-    cells = content.get("cells")
-    return isinstance(cells, list) and all(isinstance(cell, dict) and "cell_type" in cell for cell in cells)
 
 
 def prepare_nbformat() -> None:

@@ -7,12 +7,14 @@ import contextlib
 import copy
 import math
 import numbers
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, storage_errors
+from mambakernels.runs.languages import LANGUAGES, NOT_LITERAL, Language
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of, tags_of
 
 DECLARED_TAG = "parameters"
@@ -47,8 +49,9 @@ class Parameters:
 
         Raises `InvalidRequestError` for a name that is not known or a value whose type does not fit.
         """
-        checked = {name: self.check(name, value) for name, value in given.items()}
-        return {name: checked.get(name, parameter.default) for name, parameter in self.known.items()}
+        checked = {self.get(name).name: self.check(name, value) for name, value in given.items()}
+        defaults = {name: item.default for name, item in self.known.items() if item.default is not NOT_LITERAL}
+        return {**defaults, **checked}
 
     def check(self, name: str, value: Any) -> Any:
         """Return one value in the type of its parameter's default (an int becomes a float where one is due)."""
@@ -60,33 +63,38 @@ class Parameters:
             raise self._refused(reason) from error
 
     def get(self, name: str) -> Parameter:
-        """Return the parameter of that name; `InvalidRequestError` lists all of them."""
-        try:
-            return self.known[name]
-        except KeyError:
-            raise self._refused(f"This notebook has no parameter '{name}'.") from None
+        """Return the parameter of that name; `InvalidRequestError` lists those that can be set."""
+        parameter = self.known.get(unicodedata.normalize("NFKC", name))  # as Python compares names
+        if parameter is None:
+            raise self._refused(f"This notebook has no parameter '{name}'.")
+        if parameter.default is NOT_LITERAL:
+            raise self._refused(f"The parameter '{name}' cannot be set: its default is not a literal.")
+        return parameter
 
     def _refused(self, reason: str) -> InvalidRequestError:
-        names = ", ".join(str(parameter) for parameter in self.known.values())
+        settable = (parameter for parameter in self.known.values() if parameter.default is not NOT_LITERAL)
+        names = ", ".join(map(str, settable))
         advice = f"Its parameters: {names}." if names else "It has none: no cell of it is tagged `parameters`."
         return InvalidRequestError(reason, where=self.notebook, next_step=advice)
 
 
 def read_parameters(notebook: Notebook) -> Parameters:
-    """Read the one cell tagged `parameters`; a notebook without it, or not in Python, has no parameters.
+    """Read the one cell tagged `parameters`; a notebook without it has no parameters.
 
-    Raises `InvalidRequestError` for more than one such cell, or for other lines than `name = literal`.
+    Lines of it that do not assign a literal are passed over: their names cannot be set. Raises `InvalidRequestError`
+    if there are several such cells, or the cell cannot be parsed.
     """
     where = str(notebook.path)
     cells = [index for index, cell in enumerate(notebook.content["cells"]) if DECLARED_TAG in tags_of(cell)]
-    if not cells or not notebook.is_python:
+    if not cells:
         return Parameters(where, {})
     if len(cells) > 1:
         raise InvalidRequestError(
-            f"Cells {', '.join(map(str, cells))} are all tagged `parameters`; only one may be.", where=where
+            f"Cells {', '.join(str(index + 1) for index in cells)} are all tagged `parameters`; only one may be.",
+            where=where,
         )
     source = source_of(notebook.content["cells"][cells[0]])
-    return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, where)})
+    return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, notebook)})
 
 
 @storage_errors
@@ -101,18 +109,18 @@ def parse_parameters(notebook: PathLike, assignments: Sequence[str]) -> dict[str
 def parse_assignment(text: str, parameters: Parameters) -> tuple[str, Any]:
     """Split `name=value` as typed on a command line and return the name and the checked value.
 
-    A parameter whose default is a text takes the value as it stands; any other is read as a Python literal
+    A parameter whose default is a text takes the value exactly as it was typed; any other is read as a Python literal
     (`[256, 512]`, `1e-3`, `True`) or else as YAML (`[a, b]`, `true`, `null`).
     """
     name, sign, value = text.partition("=")
     if not sign:
         raise InvalidRequestError(f"'{text}' is not of the form name=value.", where=parameters.notebook)
     parameter = parameters.get(name.strip())
-    read = _read_text if isinstance(parameter.default, str) else _read_value
-    return parameter.name, parameters.check(parameter.name, read(value.strip()))
+    typed = value if isinstance(parameter.default, str) else _read_value(value.strip())
+    return parameter.name, parameters.check(parameter.name, typed)
 
 
-def inject(content: Mapping[str, Any], values: Mapping[str, Any]) -> Json:
+def inject(content: Mapping[str, Any], values: Mapping[str, Any], language: str = "python") -> Json:
     """Return a copy of a notebook with a cell that assigns `values`, right after its `parameters` cell.
 
     An earlier injected cell is replaced, or with no values removed; everything else stays as it was.
@@ -121,63 +129,36 @@ def inject(content: Mapping[str, Any], values: Mapping[str, Any]) -> Json:
     copied["cells"] = [cell for cell in copied["cells"] if INJECTED_TAG not in tags_of(cell)]
     if values:
         position = next(i for i, cell in enumerate(copied["cells"]) if DECLARED_TAG in tags_of(cell))
-        copied["cells"].insert(position + 1, _injected_cell(values, copied))
+        copied["cells"].insert(position + 1, _injected_cell(values, copied, LANGUAGES[language]))
     return copied
 
 
-def _injected_cell(values: Mapping[str, Any], content: Json) -> Json:
-    lines = ["# Parameters", *(f"{name} = {value!r}" for name, value in values.items())]
+def _injected_cell(values: Mapping[str, Any], content: Json, language: Language) -> Json:
     cell: Json = {
         "cell_type": "code",
         "execution_count": None,
         "metadata": {"tags": [INJECTED_TAG]},
         "outputs": [],
-        "source": "\n".join(lines),
+        "source": language.cell(values),
     }
     return {"id": INJECTED_TAG, **cell} if content.get("nbformat_minor", 0) >= FIRST_MINOR_WITH_IDS else cell
 
 
-def _assignments(source: str, where: str) -> Iterator[tuple[str, Any]]:
+def _assignments(source: str, notebook: Notebook) -> Iterator[tuple[str, Any]]:
+    language = LANGUAGES.get(notebook.language)
+    if language is None:
+        return
     try:
-        statements = ast.parse(source).body
+        assigned = list(language.assignments(source))
     except SyntaxError as error:
         raise InvalidRequestError(
-            f"The `parameters` cell is not Python: {error.msg} in its line {error.lineno}.", where=where
+            f"The `parameters` cell is not Python: {error.msg} in its line {error.lineno}.", where=str(notebook.path)
         ) from error
-    for statement in statements:
-        if not _is_docstring(statement):
-            yield _assignment(statement, where)
-
-
-def _assignment(statement: ast.stmt, where: str) -> tuple[str, Any]:
-    try:
-        name, value = _name_and_value(statement)
-        default = ast.literal_eval(value)
-        return name, _conform(default, default)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequestError(
-            f"The `parameters` cell may hold only lines like `name = literal`, not `{ast.unparse(statement)}`.",
-            where=where,
-        ) from error
-
-
-def _name_and_value(statement: ast.stmt) -> tuple[str, ast.expr]:
-    match statement:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            return name, value
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-            return name, value
-    raise TypeError("not an assignment of one name")
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _read_text(text: str) -> str:
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    value = _read_value(text) if quoted else text
-    return value if isinstance(value, str) else text
+    for name, default in assigned:
+        try:
+            yield name, _conform(default, default)
+        except (TypeError, ValueError):
+            yield name, NOT_LITERAL
 
 
 def _read_value(text: str) -> Any:

@@ -17,7 +17,7 @@ from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_noteboo
 
 METADATA_KEY = "mambakernels"
 
-Status = Literal["ok", "failed"]
+Status = Literal["ok", "failed", "running", "interrupted"]
 
 
 @dataclass(frozen=True)

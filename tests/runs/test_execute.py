@@ -268,7 +268,9 @@ def test_an_exception_while_running_shuts_the_kernel_down(
         run(notebook, kernels="known", output=output, progress=stop)
     kernel = int(pid.read_text())
     seconds_until(lambda: not exists(kernel), at_most=60)
-    assert list(output.glob("*")) == []
+    [record] = output.glob("*")
+    kept = read_run(record)
+    assert (kept.status, str(kept.error)) == ("interrupted", "Interrupted: The run was interrupted.")
 
 
 def test_ctrl_c_shuts_the_kernel_down(install: Any, write: Any, output: Path, tmp_path: Path) -> None:
@@ -286,7 +288,9 @@ def test_ctrl_c_shuts_the_kernel_down(install: Any, write: Any, output: Path, tm
     assert child.returncode != 0
     kernel = int(pid.read_text())
     seconds_until(lambda: not exists(kernel), at_most=60)
-    assert list(output.glob("*")) == []
+    [record] = output.glob("*")
+    kept = read_run(record)
+    assert (kept.status, str(kept.error)) == ("interrupted", "Interrupted: The run was interrupted.")
 
 
 def test_resuming_leaves_out_what_is_current(install: Any, write: Any, output: Path) -> None:

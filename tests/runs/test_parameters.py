@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from mambakernels.errors import InvalidRequestError
+from mambakernels.runs.languages import LANGUAGES
 from mambakernels.runs.notebooks import Notebook, read_notebook
 from mambakernels.runs.parameters import Parameters, inject, parse_assignment, read_parameters
 
@@ -110,8 +112,9 @@ def test_resolving_fills_in_the_defaults(parameters: Parameters) -> None:
     ("text", "value"),
     [
         ("n=4", 4), ("n = 4 ", 4), ("x=1e-3", 0.001), ("x=2", 2.0), ("deep=false", False), ("deep=True", True),
-        ("name=abc", "abc"), ("name=yes", "yes"), ("name=1", "1"), ("name='q r'", "q r"), ("name=a=b", "a=b"),
-        ("name=", ""), ("sizes=[256, 512]", [256, 512]), ("sizes=[256,512,]", [256, 512]), ("mixed=[a, 1]", ["a", 1]),
+        ("name=abc", "abc"), ("name=yes", "yes"), ("name=1", "1"), ("name='q r'", "'q r'"), ("name=a=b", "a=b"),
+        ("name=", ""), ("name= ", " "), ("name=\t", "\t"), ("name=NO", "NO"), ("n=010", 10), ("anything=NO", "NO"),
+        ("sizes=[256, 512]", [256, 512]), ("sizes=[256,512,]", [256, 512]), ("mixed=[a, 1]", ["a", 1]),
         ("anything=null", None), ("anything=~", None),
         ("anything=plain words", "plain words"), ("table={a: 1}", {"a": 1}), ("shift=-2", -2),
     ],
@@ -159,28 +162,87 @@ def test_a_notebook_without_the_cell_has_no_parameters(write: Any) -> None:
         parameters.resolve({"n": 1})
 
 
-def test_a_notebook_in_another_language_has_no_parameters(write: Any) -> None:
-    notebook = read_notebook(write(parameters="n <- 1"))
-    notebook.content["metadata"]["kernelspec"]["language"] = "R"
-    assert read_parameters(notebook).known == {}
+@pytest.mark.parametrize(
+    ("language", "source", "known"),
+    [
+        (
+            "R",
+            "n <- 1 # how many\nname = 'x'\nbig = 10L\non <- TRUE\nfile <- NULL\nxs <- c(1, 2)",
+            "n name big on file xs",
+        ),
+        ("julia", 'n = 1\nname = "x"\non = true\nfile = nothing\nxs = [1, 2]', "n name on file xs"),
+        ("bash", "n=1", ""),
+    ],
+)
+def test_a_notebook_in_another_language(language: str, source: str, known: str, write: Any) -> None:
+    path = write(parameters=source)
+    content = json.loads(path.read_text("utf-8"))
+    content["metadata"]["kernelspec"]["language"] = language
+    path.write_text(json.dumps(content), "utf-8")
+    parameters = read_parameters(read_notebook(path))
+    assert list(parameters.known) == known.split()
+    if known:
+        assert parse_assignment("n=2", parameters) == ("n", 2)
+        assert parse_assignment("name=NO", parameters) == ("name", "NO")
+
+
+VALUES = {
+    "text": 'it\'s "ü"\n$x \\ 😀',
+    "on": True,
+    "none": None,
+    "xs": [1, 2],
+    "mixed": [1, "a"],
+    "deep": {"a b": [1.5]},
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        (
+            "r",
+            [
+                'text = "it\'s \\"\\U000000fc\\"\\n$x \\\\ \\U0001f600"', "on = TRUE", "none = NULL", "xs = c(1, 2)",
+                'mixed = list(1, "a")', 'deep = list("a b" = c(1.5))',
+            ],
+        ),
+        (
+            "julia",
+            [
+                'text = "it\'s \\"\\U000000fc\\"\\n\\$x \\\\ \\U0001f600"', "on = true", "none = nothing",
+                "xs = [1, 2]", 'mixed = [1, "a"]', 'deep = Dict("a b" => [1.5])',
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_values_are_written_as_literals_of_the_language(language: str, lines: list[str]) -> None:
+    assert LANGUAGES[language].cell(VALUES).splitlines() == ["# Parameters", *lines]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import os", "n = 2 ** 3", "n = m = 1", "a, b = 1, 2", "n = {1, 2}", "n: int", "n = b'x'", "n = 1e999", "f(1)",
+     "%matplotlib inline", "!ls", "n = {1: 'a'}"],
+)  # fmt: skip
+def test_what_is_no_literal_is_passed_over_and_refused_only_by_name(line: str, write: Any) -> None:
+    parameters = read_parameters(read_notebook(write(parameters=f"{line}\nother = 1")))
+    assert parse_assignment("other=2", parameters) == ("other", 2)
+    assert parameters.resolve({"other": 2}) == {"other": 2}
+    with pytest.raises(InvalidRequestError, match=r"'n'(.|\n)*Its parameters: other \(int, default 1\)\."):
+        parse_assignment("n=1", parameters)
+
+
+def test_names_are_compared_as_python_compares_them(write: Any) -> None:
+    parameters = read_parameters(read_notebook(write(parameters="\u00b5 = 1.0")))  # the micro sign
+    assert parse_assignment("\u00b5=2", parameters) == ("\u03bc", 2.0)  # the letter
+    assert parameters.resolve({"\u00b5": 2}) == {"\u03bc": 2.0}
 
 
 @pytest.mark.parametrize(
     "source",
-    [
-        "import os",
-        "n = 2 ** 3",
-        "n = m = 1",
-        "a, b = 1, 2",
-        "n = {1, 2}",
-        "n: int",
-        "n = b'x'",
-        "n = 1e999",
-        "f(1)",
-        "n =",
-    ],
+    ["n =", "n = ("],
 )
-def test_a_parameters_cell_with_more_than_literals_is_refused(source: str, write: Any) -> None:
+def test_a_parameters_cell_that_cannot_be_parsed_is_refused(source: str, write: Any) -> None:
     with pytest.raises(InvalidRequestError, match="`parameters` cell"):
         read_parameters(read_notebook(write(parameters=source)))
 
@@ -190,5 +252,5 @@ def test_two_parameters_cells_are_refused(write: Any) -> None:
     content = nbformat.read(path, as_version=4)
     content.cells[2].metadata["tags"] = ["parameters"]
     nbformat.write(content, path)
-    with pytest.raises(InvalidRequestError, match="Cells 1, 2 are all tagged"):
+    with pytest.raises(InvalidRequestError, match="Cells 2, 3 are all tagged"):
         read_parameters(read_notebook(path))

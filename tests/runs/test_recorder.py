@@ -1,0 +1,191 @@
+"""A record holds what a reader saw, output by output, whatever the notebook does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from mambakernels.runs.execute import read_run, run
+
+Outputs = Callable[..., list[list[Any]]]
+
+
+@pytest.fixture
+def outputs(install: Any, write: Any, output: Path) -> Outputs:
+    """Return a function that runs cells and returns each one's outputs, texts and errors in short form."""
+    install("here")
+
+    def run_cells(*sources: str, status: str = "ok") -> list[list[Any]]:
+        [result] = run(write(*sources), kernels="here", output=output)
+        assert result.status == status, result.error
+        return [list(map(short, cell.outputs)) for cell in nbformat.read(result.path, as_version=4).cells[1:]]
+
+    return run_cells
+
+
+def short(output: Any) -> Any:
+    """Return a text as it is, a display as its plain text in a list, an error as its name in a tuple."""
+    if output.output_type == "stream":
+        return output.text
+    return (output.ename,) if output.output_type == "error" else [output.data["text/plain"]]
+
+
+def test_outputs_stay_in_the_order_in_which_they_came(outputs: Outputs) -> None:
+    show = "for n in range(3):\n    print('heading', n, flush=True)\n    display(n)"
+    turns = "import sys\nfor n in range(2):\n    print(n, flush=True)\n    print(n, file=sys.stderr, flush=True)"
+    first, second = outputs(show, turns)
+    assert first == ["heading 0\n", ["0"], "heading 1\n", ["1"], "heading 2\n", ["2"]]
+    assert second == ["0\n", "0\n", "1\n", "1\n"]
+
+
+@pytest.mark.parametrize("cell", ["display(n)", "print(n, flush=True)"])
+def test_none_of_many_outputs_is_lost_in_silence(cell: str, install: Any, write: Any, output: Path) -> None:
+    install("here")
+    [result] = run(write(f"for n in range(20_000): {cell}"), kernels="here", output=output)
+    got = [short(one) for one in nbformat.read(result.path, as_version=4).cells[1].outputs]
+    whole = [[str(n)] for n in range(20_000)] if "display" in cell else ["".join(f"{n}\n" for n in range(20_000))]
+    # A kernel that no processor is free to read from drops messages: then the run has failed, and says so.
+    assert (result.status, got) == ("ok", whole) or (result.error is not None and result.error.ename == "OutputLost")
+
+
+def test_an_output_of_an_earlier_cell_is_updated_and_cleared_in_place(outputs: Outputs) -> None:
+    cells = outputs(
+        "print('a', flush=True); print('b', flush=True); shown = display('old', display_id=True); print('c')",
+        "shown.update('new')",
+        "from IPython.display import clear_output\nprint('gone'); clear_output(wait=True); print('kept')",
+        "print('kept'); clear_output(wait=True)",
+        "print('gone'); clear_output()",
+    )
+    assert cells == [["a\nb\n", ["'new'"], "c\n"], [], ["kept\n"], ["kept\n"], []]
+
+
+def test_what_a_thread_prints_later_goes_to_the_cell_that_started_it(outputs: Outputs) -> None:
+    first, second = outputs(
+        "import threading, time\n"
+        "def late():\n    time.sleep(0.5)\n    print('late', flush=True)\n"
+        "thread = threading.Thread(target=late); thread.start(); print('started')",
+        "thread.join(); time.sleep(0.2); print('joined')",
+    )
+    assert (first, second) in ((["started\nlate\n"], ["joined\n"]), (["started\n"], ["late\njoined\n"]))
+
+
+def test_a_progress_bar_leaves_what_is_seen_in_the_end(outputs: Outputs) -> None:
+    [bar] = outputs("for n in (1, 50, 100): print(f'\\r{n} %', end='', flush=True)\nprint('\\ndone')")
+    assert "".join(bar).replace("\r", "") == "100 %\ndone\n"
+
+
+def test_what_cannot_be_encoded_is_recorded(install: Any, write: Any, output: Path) -> None:
+    install("here")
+    path = write("print('ü', chr(0))")
+    content = json.loads(path.read_text("utf-8"))
+    content["cells"][0]["source"] = "half of an emoji: \ud83d"
+    path.write_text(json.dumps(content), "utf-8")
+    [result] = run(path, kernels="here", output=output)
+    assert result.status == "ok"
+    executed = json.loads(result.path.read_bytes())
+    assert "".join(executed["cells"][0]["source"]) == content["cells"][0]["source"]
+    assert executed["cells"][1]["outputs"][0]["text"] == ["ü \0\n"]
+
+
+def test_a_cell_may_raise_where_its_tag_says_so(install: Any, write: Any, output: Path) -> None:
+    install("here")
+    path = write("1/0", "2/0", "print('after')")
+    content = json.loads(path.read_text("utf-8"))
+    content["cells"][1]["metadata"]["tags"] = ["raises-exception"]
+    content["cells"][2] |= {
+        "metadata": {"tags": ["skip-execution"]},
+        "execution_count": 7,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": "as it was"}],
+    }
+    path.write_text(json.dumps(content), "utf-8")
+    [result] = run(path, kernels="here", output=output)
+    assert result.status == "ok"
+    cells = nbformat.read(result.path, as_version=4).cells
+    shown = [list(map(short, cell.outputs)) for cell in cells[1:]]
+    assert shown == [
+        [("ZeroDivisionError",)],
+        ["as it was"],
+        ["after\n"],
+    ]
+    assert (cells[2].execution_count, cells[3].execution_count) == (7, 2)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {},
+        {"execution_count": "*", "outputs": None},
+        {"execution_count": 3, "outputs": [{"output_type": "nonsense"}, 7]},
+        {"metadata": None, "outputs": [{"output_type": "stream", "text": 1}]},
+        {"metadata": {"tags": None}, "id": 5},
+    ],
+)
+def test_what_an_earlier_run_left_is_dropped_before_anything_is_checked(
+    cell: dict[str, Any], install: Any, write: Any, output: Path
+) -> None:
+    install("here")
+    path = write("print(1)")
+    content = json.loads(path.read_text("utf-8"))
+    content["cells"][1] = {"cell_type": "code", "source": ["print(1)"], **cell}
+    path.write_text(json.dumps(content), "utf-8")
+    [result] = run(path, kernels="here", output=output)
+    assert result.status == "ok"
+    executed = nbformat.read(result.path, as_version=4)
+    nbformat.validate(executed)
+    assert executed.cells[1].outputs[0].text == "1\n"
+
+
+@pytest.mark.parametrize("fields", [{"env": {"N": 1}}, {"argv": [sys.executable, "-m", "ipykernel_launcher", 5]}])
+def test_a_kernelspec_that_cannot_be_started_fails_alone(
+    fields: dict[str, Any], install: Any, write: Any, output: Path
+) -> None:
+    install("odd", **fields)
+    install("here")
+    odd, here = run(write("print(1)"), kernels=["odd", "here"], output=output)
+    assert (odd.status, here.status) == ("failed", "ok")
+    assert odd.error is not None
+    assert odd.error.ename == "KernelNotStarted"
+    assert read_run(odd.path) == odd
+
+
+def test_what_is_not_foreseen_fails_one_run(
+    install: Any, write: Any, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("first")
+    install("second")
+    calls: list[int] = []
+
+    def fail_once(*_arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("not foreseen")
+
+    monkeypatch.setattr("mambakernels.runs.session.Session.keep_widgets", fail_once)
+    first, second = run(write("print(1)"), kernels=["first", "second"], output=output)
+    assert (str(first.error), second.status) == ("RuntimeError: not foreseen", "ok")
+
+
+def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output: Path) -> None:
+    install("here")
+    notebook = write("print('first')", "import time\nprint('begun', flush=True); time.sleep(600)")
+    code = "import sys; from mambakernels.runs.execute import run; run(sys.argv[1], kernels='here', output=sys.argv[2])"
+    with subprocess.Popen([sys.executable, "-c", code, notebook, output]) as child:
+        record = output / f"{notebook.stem}.here.ipynb"
+        end = time.monotonic() + 60
+        while not (record.exists() and "begun" in record.read_text("utf-8")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+    assert read_run(record).status == "running"
+    texts = [cell.outputs[0].text for cell in nbformat.read(record, as_version=4).cells[1:]]
+    assert texts == ["first\n", "begun\n"]
+    assert list(output.iterdir()) == [record]
