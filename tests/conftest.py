@@ -27,6 +27,9 @@ from mambakernels.paths import Root
 for _name in [name for name in os.environ if name.startswith(("CONDA_", "JUPYTER_", "MAMBAKERNELS_", "VIRTUAL_ENV"))]:
     del os.environ[_name]
 os.environ.pop("PS1", None)
+# Programs are found from any folder, even where this Python was found by a relative entry of PATH.
+sys.executable = str(Path(sys.executable).absolute())
+os.environ["PATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in os.get_exec_path())
 # Nor may it ignore what they send it, where the tests themselves were started to ignore that (nohup, `&` in a script).
 for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
