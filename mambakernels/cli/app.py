@@ -86,6 +86,6 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def counted(number: int, noun: str) -> str:
+def amount(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural but for one: `1 kernel`, `2 kernels`."""
     return f"{number} {noun}{'s' * (number != 1)}"

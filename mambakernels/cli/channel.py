@@ -8,7 +8,7 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import AsJson, Quiet, RootOption, app, counted, print_json, size
+from mambakernels.cli.app import AsJson, Quiet, RootOption, amount, app, print_json, size
 
 channel_app = typer.Typer(no_args_is_help=True, help="The wheels channel: conda packages built here from wheels.")
 app.add_typer(channel_app, name="channel")
@@ -26,7 +26,7 @@ def channel_build(
     clock = bars.Clock()
     with bars.progress(quiet=quiet) as progress:
         url = mambakernels.channel.build(specs or (), update=update, root=root, progress=progress)
-    typer.echo(f"{counted(len(mambakernels.channel.list(root=root)), 'package')} in {clock}\n{url}")
+    typer.echo(f"{amount(len(mambakernels.channel.list(root=root)), 'package')} in {clock}\n{url}")
 
 
 @channel_app.command("list")

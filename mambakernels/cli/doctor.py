@@ -12,7 +12,7 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars
-from mambakernels.cli.app import AsJson, EngineOption, Quiet, RootOption, app, counted, plain, print_json
+from mambakernels.cli.app import AsJson, EngineOption, Quiet, RootOption, amount, app, plain, print_json
 
 if TYPE_CHECKING:
     from mambakernels.doctor import Examination, Finding, Repair
@@ -70,8 +70,8 @@ def _title(finding: Finding) -> str:
 
 def _summary(found: Examination) -> Iterator[str]:
     counts = Counter(finding.severity for finding in found.findings)
-    shown = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts[severity]]
-    examined = f"{counted(found.kernels, 'kernel')} examined: {', '.join(shown) or 'nothing to report'}."
+    shown = [amount(counts[severity], severity) for severity in ("error", "warning", "note") if counts[severity]]
+    examined = f"{amount(found.kernels, 'kernel')} examined: {', '.join(shown) or 'nothing to report'}."
     yield f"\n{examined}" if found.findings else examined
     if any(finding.fixable for finding in found.findings) and not found.repairs:
         yield "To repair what is safe: mambakernels doctor --fix"

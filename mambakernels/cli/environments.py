@@ -18,8 +18,8 @@ from mambakernels.cli.app import (
     NameArgument,
     Quiet,
     RootOption,
+    amount,
     app,
-    counted,
     plain,
     print_json,
     size,
@@ -73,7 +73,7 @@ def create(
     if dry_run:
         tables.print_table(_PACKAGE, [(item.name, item.version, item.build) for item in found])
     else:
-        packages = counted(len(made.packages), "package")
+        packages = amount(len(made.packages), "package")
         typer.echo(f"{made.name}: {packages} with {made.engine}, ready in {clock}\n{made.prefix}")
 
 
@@ -191,7 +191,7 @@ def info(
 
 
 def _show_made(made: Environment) -> None:
-    typer.echo(f"{made.name}: {counted(len(made.packages), 'package')}\n{made.prefix}")
+    typer.echo(f"{made.name}: {amount(len(made.packages), 'package')}\n{made.prefix}")
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,7 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import AsJson, DryRun, NameArgument, Quiet, RootOption, app, counted, plain, print_json
+from mambakernels.cli.app import AsJson, DryRun, NameArgument, Quiet, RootOption, amount, app, plain, print_json
 
 if TYPE_CHECKING:
     from mambakernels.kernels import KernelSpec
@@ -149,7 +149,7 @@ def _chosen(*, user: bool, sys_prefix: bool, prefix: str | None, jupyter: str | 
 def _settings(spec: KernelSpec) -> str:
     """Return the threads and variables that the kernel sets."""
     counts = {spec.threads: "as requested", spec.limit: spec.limited_by}
-    threads = [f"{counted(count, 'thread')} ({why})" for count, why in counts.items() if count]
+    threads = [f"{amount(count, 'thread')} ({why})" for count, why in counts.items() if count]
     return ", ".join([*threads, *(f"{name}={value}" for name, value in spec.variables.items())])
 
 

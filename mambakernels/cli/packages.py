@@ -17,8 +17,8 @@ from mambakernels.cli.app import (
     NameArgument,
     Quiet,
     RootOption,
+    amount,
     app,
-    counted,
 )
 from mambakernels.paths import storage_errors
 
@@ -132,7 +132,7 @@ def lock(
             root=root,
             progress=progress,
         )
-    counts = (f"{counted(len(found), 'package')} for {platform}" for platform, found in locked.packages.items())
+    counts = (f"{amount(len(found), 'package')} for {platform}" for platform, found in locked.packages.items())
     typer.echo(f"{path}: {', '.join(counts)}")
 
 
@@ -148,4 +148,4 @@ def _show(change: Change, *, dry_run: bool) -> None:
     elif dry_run:
         typer.echo("Nothing was changed.")
     else:
-        typer.echo(f"{change.after.name}: {counted(len(change.after.packages), 'package')}\n{change.after.prefix}")
+        typer.echo(f"{change.after.name}: {amount(len(change.after.packages), 'package')}\n{change.after.prefix}")

@@ -1,0 +1,50 @@
+"""One word for one thing: an option of the command line is called as the keyword of the Python function."""
+
+from __future__ import annotations
+
+import inspect
+from operator import attrgetter
+from typing import Any
+
+import pytest
+import typer.main
+
+import mambakernels
+from mambakernels.cli import app
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+# Commands whose function is not called as they are.
+ELSEWHERE = {
+    "bootstrap": "bootstrap.install",
+    "kernels": "kernels.list",
+    "prune": "kernels.prune",
+    "register": "kernels.register",
+    "unregister": "kernels.unregister",
+}
+# What only the command line has: renderings and progress, questions, and choices between functions.
+RENDERING = {"as_json", "quiet", "help"}
+ONLY_HERE = {
+    "bootstrap": {"check", "remove"},  # functions themselves
+    "collect": {"output"},
+    "create": {"dry_run"},  # `solve`
+    "demo": {"clean"},  # `clean_demo`
+    "export": {"output"},
+    "info": {"name"},  # `describe`
+    "prune": {"yes"},
+    "register": {"user", "sys_prefix", "prefix"},  # values of `jupyter`, as Jupyter's own commands have them
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"channel"}))
+def test_an_option_is_a_keyword(name: str) -> None:
+    """An option that may be repeated is called in the singular, its keyword in the plural."""
+    function = attrgetter(ELSEWHERE.get(name, name.replace("-", "_")))(mambakernels)
+    keywords = set(inspect.signature(function).parameters) | ONLY_HERE.get(name, set()) | RENDERING
+    options = {item.name for item in COMMANDS[name].params if item.param_type_name == "option"}
+    assert {option for option in options if not {option, f"{option}s"} & keywords} == set()
+
+
+def test_the_channel_has_the_commands_of_its_module() -> None:
+    for name, command in COMMANDS["channel"].commands.items():
+        keywords = set(inspect.signature(getattr(mambakernels.channel, name)).parameters) | RENDERING
+        assert {item.name for item in command.params} <= keywords
