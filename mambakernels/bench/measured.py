@@ -15,7 +15,7 @@ from mambakernels.bench.cases import Settings
 from mambakernels.bench.frame_files import TEXT, FrameFiles, Json
 from mambakernels.bench.measurements import MEASURED, RAN, frame_of, row_of
 from mambakernels.numeric.measurement import Measurement
-from mambakernels.numeric.rules import counted
+from mambakernels.numeric.rules import threads_in_words
 
 COLUMNS: Mapping[str, str] = {
     "kernel": TEXT,
@@ -42,7 +42,7 @@ def label(kernel: str, threads: int | None) -> str:
     """Name a kernel, and its threads if a number was asked for."""
     if threads is None:
         return kernel
-    return f"{kernel} ({counted(threads)})" if threads else f"{kernel} (threads as the library chooses)"
+    return f"{kernel} ({threads_in_words(threads)})" if threads else f"{kernel} (threads as the library chooses)"
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def unregister(
     """Remove registered kernels. Their environments stay."""
     from mambakernels.kernels import folders
 
-    only = None if jupyter is None else folders.named(jupyter)
+    only = None if jupyter is None else folders.folder_at(jupyter)
     for spec in mambakernels.kernels.unregister(*names, jupyter=only, root=root):
         typer.echo(f"Unregistered {spec.name}: {spec.path}")
 
@@ -140,7 +140,7 @@ def _chosen(*, user: bool, sys_prefix: bool, prefix: str | None, jupyter: str | 
     if prefix is not None:
         given.append(folders.of_prefix(prefix))
     if jupyter is not None:
-        given.append(folders.named(jupyter))
+        given.append(folders.folder_at(jupyter))
     if len(given) > 1:
         raise typer.BadParameter("--user, --sys-prefix, --prefix and --jupyter exclude one another")
     return given[0] if given else folders.USER

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
-from mambakernels.doctor.prefixes import Prefix, normalised, shortened
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from mambakernels.doctor.prefixes import Prefix, shortened
 from mambakernels.doctor.survey import RegisteredKernel, Survey
 from mambakernels.numeric.rules import Finding
 
@@ -99,7 +102,7 @@ def _conda_part(prefix: Prefix, name: str) -> _Part:
     record = prefix.record(name)
     if record is not None:
         return _missing_files(prefix.path, record.files), record.depends
-    is_there = name.startswith("__") or normalised(name) in prefix.distributions  # virtual, or replaced by pip
+    is_there = name.startswith("__") or canonicalize_name(name) in prefix.distributions  # virtual, or replaced by pip
     return [] if is_there else [f"the package {name}"], ()
 
 
@@ -120,8 +123,6 @@ def _missing_files(folder: Path, files: Iterable[str]) -> Iterator[str]:
 
 def _required(lines: Iterable[str], prefix: Prefix) -> Iterator[str]:
     """Yield the packages of `Requires-Dist` without extras, on this platform and the environment's Python."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     here = {"python_version": prefix.python, "python_full_version": f"{prefix.python}.0", "extra": ""}
     for line in lines:
         try:
@@ -129,4 +130,4 @@ def _required(lines: Iterable[str], prefix: Prefix) -> Iterator[str]:
         except InvalidRequirement:
             continue  # pip accepted it when it was installed
         if requirement.marker is None or requirement.marker.evaluate(here):
-            yield normalised(requirement.name)
+            yield canonicalize_name(requirement.name)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from mambakernels.doctor.conda_meta import PackageRecord, RecordReader
 from mambakernels.environments import Environment
 from mambakernels.kernels import command_lines
@@ -113,12 +115,7 @@ class Prefix:
 def distributions(folder: Path) -> dict[str, Path]:
     """Return the `dist-info` of each Python package in a folder, by its normalised name."""
     found = ((match, name) for name in names_in(folder) if (match := _DIST_INFO.fullmatch(name)))
-    return {normalised(match[1]): folder / name for match, name in found}
-
-
-def normalised(name: str) -> str:
-    """Write the name of a Python package as indices compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return {canonicalize_name(match[1]): folder / name for match, name in found}
 
 
 def names_in(folder: Path) -> list[str]:

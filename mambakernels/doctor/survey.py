@@ -17,7 +17,7 @@ from mambakernels.doctor.prefixes import Prefix, names_in
 from mambakernels.environments import Environment
 from mambakernels.kernels import command_lines, folders
 from mambakernels.kernels.blas import Processors
-from mambakernels.kernels.specs import Json, KernelSpec, is_damaged, load
+from mambakernels.kernels.specs import Json, KernelSpec, is_damaged, kernel_json
 from mambakernels.numeric.rules import Finding, Severity
 from mambakernels.paths import Root
 
@@ -147,7 +147,7 @@ def gather(
         if spec.prefix not in prefixes:
             prefixes[spec.prefix] = _prefix(spec, reader)
     ours = (
-        RegisteredKernel(spec, load(spec.path) or {}, prefixes[spec.prefix])
+        RegisteredKernel(spec, kernel_json(spec.path) or {}, prefixes[spec.prefix])
         for spec in sorted(specs.values(), key=lambda spec: (spec.name, spec.path))
     )
     survey = Survey(
@@ -186,14 +186,14 @@ def _kernelspecs(place: Path) -> Iterable[Path]:
 
 
 def _damaged(root: Root, ours: Collection[Path]) -> Iterator[Path]:
-    for data in folders.known(root):
+    for data in folders.folders_of_root(root):
         for folder in (data / "kernels" / name for name in names_in(data / "kernels")):
             if folder not in ours and is_damaged(folder):
                 yield folder
 
 
 def _listed(folder: Path, ours: Collection[Path]) -> ListedKernelspec:
-    shown = (load(folder) or {}).get("display_name")
+    shown = (kernel_json(folder) or {}).get("display_name")
     return ListedKernelspec(folder.name.lower(), folder, shown if isinstance(shown, str) else None, folder in ours)
 
 

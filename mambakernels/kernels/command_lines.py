@@ -27,7 +27,7 @@ def _options(spec: KernelSpec) -> Iterator[tuple[str, str | None]]:
     yield "--variant", spec.variant
     yield "--display-name", literal_title(spec.display_name) if spec.copied else spec.title
     yield "--threads", None if spec.threads is None else str(spec.threads)
-    yield "--jupyter", None if spec.jupyter == folders.choose() else str(spec.jupyter)
+    yield "--jupyter", None if spec.jupyter == folders.data_folder() else str(spec.jupyter)
     for name, value in spec.variables.items():
         yield "--env", f"{name}={value}"
 

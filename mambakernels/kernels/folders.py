@@ -10,28 +10,27 @@ from pathlib import Path
 
 from mambakernels import paths
 from mambakernels.errors import InvalidRequestError
-from mambakernels.paths import Root
+from mambakernels.paths import PathLike, Root
 from mambakernels.system.files import write_atomically
 
-PathLike = str | os.PathLike[str]
 USER, SYS_PREFIX = "user", "sys-prefix"
 
 
-def choose(where: PathLike = USER) -> Path:
+def data_folder(where: PathLike = USER) -> Path:
     """Return the data folder of `user`, of `sys-prefix` (this Python's), or of a path."""
     if where == USER:
         return paths.jupyter_data().absolute()
     if where == SYS_PREFIX:
         return of_prefix(sys.prefix)
-    return named(where)
+    return folder_at(where)
 
 
 def of_prefix(prefix: PathLike) -> Path:
     """Return the data folder of an installation prefix, as `jupyter kernelspec install --prefix` does."""
-    return named(prefix) / "share" / "jupyter"
+    return folder_at(prefix) / "share" / "jupyter"
 
 
-def named(folder: PathLike) -> Path:
+def folder_at(folder: PathLike) -> Path:
     """Return the folder at a path; InvalidRequestError for an empty one, which would be the working directory."""
     if not os.fspath(folder):
         raise InvalidRequestError(
@@ -49,9 +48,9 @@ def searched() -> list[Path]:
     return list(dict.fromkeys([*(Path(folder).absolute() for folder in jupyter_path()), ipython.absolute()]))
 
 
-def known(root: Root) -> list[Path]:
+def folders_of_root(root: Root) -> list[Path]:
     """Return all data folders that may hold kernelspecs of a root's environments."""
-    return list(dict.fromkeys([choose(), *searched(), *_recorded(root)]))
+    return list(dict.fromkeys([data_folder(), *searched(), *_recorded(root)]))
 
 
 def record(root: Root, data_dir: Path) -> None:

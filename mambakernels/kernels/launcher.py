@@ -1,7 +1,7 @@
 """The command of a kernelspec, which starts the environment's program, or else a kernel that explains its absence.
 
 On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. Where the program or its
-module is gone, `mambakernels.kernels.standin` takes its place.
+module is gone, `mambakernels.kernels.standin` takes its place, in the Python that mambakernels runs in.
 """
 
 from __future__ import annotations
@@ -20,17 +20,12 @@ _BASH = ("/bin/bash", "/usr/bin/bash")
 SHELL_FILE, PYTHON_FILE = LAUNCHERS
 
 
-def stand_in() -> str:
-    """Return the Python that runs the stand-in kernel: the one mambakernels runs in."""
-    return sys.executable
-
-
 def command(words: Sequence[str], folder: Path) -> list[str]:
     """Return the `argv` of a kernelspec in `folder` whose process becomes the command `words`."""
     words = list(words)
     if runs_module(words):
         words.insert(words.index("-m"), str(folder / PYTHON_FILE))
-    return words if os.name == "nt" else [*_shell(), str(folder / SHELL_FILE), stand_in(), *words]
+    return words if os.name == "nt" else [*_shell(), str(folder / SHELL_FILE), sys.executable, *words]
 
 
 def files(words: Sequence[str]) -> dict[str, Path]:

@@ -156,7 +156,7 @@ def rename(
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return an environment's manifest, the packages that pip added, and its kernels."""
     environment = environments.get(name, Root.find(root))
-    own = [item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix]
+    specs = [item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix]
     return {
         "name": environment.name,
         "prefix": str(environment.prefix),
@@ -167,7 +167,7 @@ def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
         "specs": list(environment.specs),
         "channels": list(environment.channels),
         "variables": dict(environment.variables),
-        "kernels": own,
+        "kernels": specs,
         "pip": sorted(environments.pip_installed(environment.prefix)),
         "packages": [package.identity for package in environment.packages],
     }
@@ -208,7 +208,7 @@ def register(
             variant=variant,
             env=env,
             threads=threads,
-            data_dir=folders.choose(jupyter),
+            data_dir=folders.data_folder(jupyter),
         )
 
 

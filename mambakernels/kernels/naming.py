@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,11 +126,6 @@ def check_title(title: str) -> set[str]:
 def unique(display: str, kernel: str, others: Iterable[str]) -> str:
     """Add the kernel's name where another kernel already looks like it."""
     return f"{display} ({kernel})" if display in others else display
-
-
-def suggestion(environment: str, name: str) -> str:
-    """Return advice to register under another name."""
-    return f"Give another name: mambakernels register {shlex.quote(environment)} --kernel {name}-2"
 
 
 def _valid(name: str) -> str:

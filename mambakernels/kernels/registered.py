@@ -25,7 +25,7 @@ def list_kernels(*, jupyter: PathLike | None = None, root: PathLike | None = Non
 
 def check_name(environment: str, prefix: Path) -> None:
     """Raise KernelError if the kernel of an environment of that name, at that prefix, could not be registered."""
-    check_free(JupyterFolder(folders.choose()), naming.derived(environment), prefix, environment)
+    check_free(JupyterFolder(folders.data_folder()), naming.derived(environment), prefix, environment)
 
 
 def refresh(environment: Environment, *, only: Collection[KernelSpec] | None = None) -> list[KernelSpec]:
@@ -140,7 +140,7 @@ def _remove(specs: Iterable[KernelSpec], *, still: Callable[[KernelSpec], bool] 
 
 
 def _jupyters(root: PathLike | None, jupyter: PathLike | None) -> list[JupyterFolder]:
-    known = folders.known(Root.find(root)) if jupyter is None else [folders.choose(jupyter)]
+    known = folders.folders_of_root(Root.find(root)) if jupyter is None else [folders.data_folder(jupyter)]
     return [JupyterFolder(folder) for folder in known]
 
 

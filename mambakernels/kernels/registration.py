@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +19,16 @@ from mambakernels.kernels import command_lines, folders, launcher, logo, naming
 from mambakernels.kernels.blas import Processors, ThreadChoice, choose_threads
 from mambakernels.kernels.naming import KernelOptions
 from mambakernels.kernels.packaged_kernelspecs import PackagedKernelspec, read_packaged
-from mambakernels.kernels.specs import MARK, Json, JupyterFolder, KernelMark, KernelSpec, is_damaged, is_gone, read
+from mambakernels.kernels.specs import (
+    MARK,
+    Json,
+    JupyterFolder,
+    KernelMark,
+    KernelSpec,
+    is_damaged,
+    is_gone,
+    read_kernelspec,
+)
 
 # Settings of the Jupyter server's session that must not change which packages the kernel finds; to Python and R, an
 # empty value means unset. VIRTUAL_ENV: IPython puts the packages of any other one first, and warns of an empty one.
@@ -75,7 +86,7 @@ class _Registration:
             spec=packaged.name,
             kernel=kernel,
             program=Path(program),
-            stand_in=Path(launcher.stand_in()),
+            stand_in=Path(sys.executable),
             base=naming.base(environment, options),
             asked_name=options.name,
             title=options.title,
@@ -121,7 +132,7 @@ def register_kernels(
     activation = capture(environment.prefix, root=environment.root.path, environ=session)
     variables = isolation | _templates(environment, activation, threads=chosen, extra=extra)
     registration = _Registration(environment, options, chosen, activation, variables, alone=len(packaged) == 1)
-    jupyter = JupyterFolder(data_dir.absolute() if data_dir else folders.choose())
+    jupyter = JupyterFolder(data_dir.absolute() if data_dir else folders.data_folder())
     with jupyter.locked():
         for kernel in names:
             check_free(jupyter, kernel, environment.prefix, environment.name, over=over)
@@ -156,7 +167,7 @@ def _remove_stale(jupyter: JupyterFolder, prefix: Path, base: str, names: Collec
 
 
 def _is_replaceable(there: Path, name: str, prefixes: Iterable[Path | None]) -> bool:
-    ours = read(there)
+    ours = read_kernelspec(there)
     return bool(ours and ours.name == name and (ours.prefix in prefixes or is_gone(ours.prefix)))
 
 
@@ -167,12 +178,12 @@ def _taken(name: str, there: Path, environment: str) -> KernelError:
             where=str(there),
             next_step=f"Remove it, then try again: {command_lines.to_remove_folder(there)}",
         )
-    ours = read(there)
+    ours = read_kernelspec(there)
     owner = f"belongs to the environment {ours.environment!r}" if ours else "was not written by mambakernels"
     return KernelError(
         f"The name {name!r} is taken by a kernelspec that {owner}.",
         where=str(there),
-        next_step=naming.suggestion(environment, name),
+        next_step=f"Give another name: mambakernels register {shlex.quote(environment)} --kernel {name}-2",
     )
 
 

@@ -133,12 +133,12 @@ class JupyterFolder:
 
     def specs(self) -> list[KernelSpec]:
         """Return our kernelspecs, by name; those of others and unreadable ones are left out."""
-        found = (read(folder) for folder in self._folders())
+        found = (read_kernelspec(folder) for folder in self._folders())
         return [spec for spec in found if spec is not None]
 
     def display_names(self) -> dict[Path, str]:
         """Return the display name of each readable kernelspec, also of those of others."""
-        names = {folder: (load(folder) or {}).get("display_name") for folder in self._folders()}
+        names = {folder: (kernel_json(folder) or {}).get("display_name") for folder in self._folders()}
         return {folder: name for folder, name in names.items() if isinstance(name, str)}
 
     def find(self, name: str) -> Path | None:
@@ -159,7 +159,7 @@ class JupyterFolder:
         else:
             staged.rename(target)
         self._sweep()
-        written = read(target)
+        written = read_kernelspec(target)
         assert written is not None, "what was written carries our mark"
         return written
 
@@ -191,12 +191,12 @@ class JupyterFolder:
             ) from error
 
 
-def read(folder: Path) -> KernelSpec | None:
+def read_kernelspec(folder: Path) -> KernelSpec | None:
     """Return the kernelspec in a folder, or None if there is none that we wrote and that can be read."""
     if folder.is_symlink():
         return None  # we make folders, not links
     try:
-        document = msgspec.convert(load(folder), _Document, dec_hook=lambda kind, value: kind(value))
+        document = msgspec.convert(kernel_json(folder), _Document, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError:
         return None
     mark = document.metadata.mambakernels
@@ -214,7 +214,9 @@ def read(folder: Path) -> KernelSpec | None:
 
 def is_damaged(folder: Path) -> bool:
     """Whether a folder has a launcher as we write it, but no `kernel.json` that can be read."""
-    return not folder.is_symlink() and any(_names_us(folder / name) for name in LAUNCHERS) and load(folder) is None
+    return (
+        not folder.is_symlink() and any(_names_us(folder / name) for name in LAUNCHERS) and kernel_json(folder) is None
+    )
 
 
 def _names_us(file: Path) -> bool:
@@ -243,7 +245,7 @@ def is_gone(prefix: Path) -> bool:
     return False
 
 
-def load(folder: Path) -> Json | None:
+def kernel_json(folder: Path) -> Json | None:
     """Return the content of a kernelspec's `kernel.json`, whoever wrote it; None if it cannot be read."""
     try:
         document = json.loads((folder / _FILE).read_bytes())

@@ -64,7 +64,7 @@ def main() -> None:
     The traceback is that of the environment's own Python, empty where the program could not be run.
     """
     folder, traceback, *command = sys.argv[1:]
-    spec = specs.read(Path(folder))
+    spec = specs.read_kernelspec(Path(folder))
     if spec is None:
         remove = command_lines.to_remove_folder(Path(folder))
         sys.exit(

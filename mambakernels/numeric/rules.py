@@ -140,14 +140,9 @@ def findings(
     )
 
 
-def openmp_runtimes(facts: Facts) -> list[str]:
-    """Return the files of the OpenMP runtimes that are loaded."""
-    return sorted(set(facts.probe["openmp"]))
-
-
 def over_quota(threads: int, quota: float) -> str:
     """Return the sentence about more threads than a CPU quota allows."""
-    return f"{counted(threads)} share a quota of {quota:g} cores: the CPU quota throttles them."
+    return f"{threads_in_words(threads)} share a quota of {quota:g} cores: the CPU quota throttles them."
 
 
 def other_library(made_for: str, runs: str, library: str | None) -> str:
@@ -155,7 +150,7 @@ def other_library(made_for: str, runs: str, library: str | None) -> str:
     return f"It was made for {made_for}, and NumPy runs on {runs}: {library or 'from an unknown file'}."
 
 
-def counted(threads: int) -> str:
+def threads_in_words(threads: int) -> str:
     """Write a number of threads."""
     return f"{threads} thread{'s' * (threads != 1)}"
 
@@ -204,27 +199,27 @@ def _threads(facts: Facts) -> Iterator[str]:
     """Compare with what was asked for; a library may stay below that as long as it uses every core."""
     asked, used, name = facts.wanted, facts.threads, facts.blas["name"]
     if asked and used and name != "netlib" and not min(asked, facts.cores) <= used <= asked:
-        yield f"{counted(asked)} asked for, but {name} says it uses {used}."
+        yield f"{threads_in_words(asked)} asked for, but {name} says it uses {used}."
 
 
 def _threads_at_work(facts: Facts) -> Iterator[str]:
     """Compare the threads seen at work with those the library says it uses, as far as there are cores for them."""
     used, working, name = facts.threads, facts.working, facts.blas["name"]
     if used and working and working > used:
-        yield f"{name} says it uses {counted(used)}, but {working} work."
+        yield f"{name} says it uses {threads_in_words(used)}, but {working} work."
     if used and working and working < min(used, facts.cores):
-        yield f"{name} says it uses {counted(used)}, but no more than {working} worked."
+        yield f"{name} says it uses {threads_in_words(used)}, but no more than {working} worked."
 
 
 def _openmp(facts: Facts) -> Iterator[str]:
-    runtimes = openmp_runtimes(facts)
+    runtimes = sorted(set(facts.probe["openmp"]))
     if len(runtimes) > 1:
         yield f"{len(runtimes)} OpenMP runtimes are loaded: {', '.join(PurePath(file).name for file in runtimes)}."
 
 
 def _openmp_hidden(facts: Facts) -> Iterator[str]:
     """Report the variable only if it hides something: threadpoolctl sets it whenever it is imported."""
-    if len(openmp_runtimes(facts)) > 1 and "KMP_DUPLICATE_LIB_OK" in facts.probe["variables"]:
+    if len(set(facts.probe["openmp"])) > 1 and "KMP_DUPLICATE_LIB_OK" in facts.probe["variables"]:
         yield f"KMP_DUPLICATE_LIB_OK {SETTINGS['KMP_DUPLICATE_LIB_OK'].text}."
 
 

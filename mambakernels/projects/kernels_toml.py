@@ -170,7 +170,7 @@ def read(path: Path) -> Project:
     return Project(
         file=file,
         root=None if whole.root is None else (file.parent / Path(whole.root).expanduser()).absolute(),
-        jupyter=folders.choose(whole.jupyter if in_place else file.parent / whole.jupyter),
+        jupyter=folders.data_folder(whole.jupyter if in_place else file.parent / whole.jupyter),
         environments=tuple(_environment(name, *table, whole=whole) for name, table in tables.items()),
         kernels=_complete(kernels, tables, here),
     )

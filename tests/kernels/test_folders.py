@@ -38,12 +38,12 @@ def foreign(data_dir: Path, name: str) -> Path:
 
 
 def test_places_have_the_names_jupyter_gives_them(jupyter: Path, tmp_path: Path) -> None:
-    assert folders.choose() == folders.choose("user") == jupyter.parent
-    assert folders.choose("sys-prefix") == Path(sys.prefix, "share", "jupyter")
-    assert folders.choose(tmp_path / "x") == tmp_path / "x"
+    assert folders.data_folder() == folders.data_folder("user") == jupyter.parent
+    assert folders.data_folder("sys-prefix") == Path(sys.prefix, "share", "jupyter")
+    assert folders.data_folder(tmp_path / "x") == tmp_path / "x"
     assert folders.of_prefix(tmp_path) == tmp_path / "share" / "jupyter"
     with pytest.raises(InvalidRequestError, match="empty"):
-        folders.choose("")
+        folders.data_folder("")
 
 
 def test_folders_are_searched_as_jupyter_does() -> None:

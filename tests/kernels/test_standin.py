@@ -498,12 +498,12 @@ def test_commands_name_an_environment_so_that_it_is_found(made: Made, tmp_path: 
     prefix.parent.mkdir(parents=True)
     made.manage("ipykernel")
     made.prefix.rename(prefix)
-    spec = specs.read(made.folder)
+    spec = specs.read_kernelspec(made.folder)
     assert spec is not None
     assert f"verify np-mkl --repair --root '{root}'" in str(standin.explain(spec, "error"))
     elsewhere = prefix.rename(tmp_path / "else where")
     document["metadata"]["mambakernels"] |= {"root": os.environ["MAMBAKERNELS_ROOT"], "prefix": str(elsewhere)}
     made.change(metadata=document["metadata"])
-    spec = specs.read(made.folder)
+    spec = specs.read_kernelspec(made.folder)
     assert spec is not None
     assert f"verify '{elsewhere}' --repair" in str(standin.explain(spec, "error"))
