@@ -485,7 +485,7 @@ def test_the_connection_file_is_found_whatever_else_is_said() -> None:
     python = ["sh", "start.sh", "P", "p", "-Xa", "start.py", *IPYKERNEL]
     assert standin.connection_file(python, ["p", "start.py", "-m", "m", "-f", "/a b/c.json", "--more"]) == "/a b/c.json"
     assert standin.connection_file(["sh", "p", "--x={connection_file};"], ["p", "--x=/c;"]) == "/c"
-    with pytest.raises(KernelError, match="not told"):
+    with pytest.raises(KernelError, match="names no connection file"):
         standin.connection_file(python, ["p", "start.py", "-m", "m"])
 
 
