@@ -63,7 +63,7 @@ def summary_page(
     palette, rows = PALETTES[theme], usual_threads(rated(frame, figure="the summary"))
     scaled, varied = (frame if other is None else other for other in (threads, variants))
     known = appearances(pd.concat([rows, checked(scaled, ("kernel",), figure="thread scaling")], ignore_index=True))
-    main = _operation(rows, operation)
+    main, compared = _operation(rows, operation), pd.DataFrame() if pairs is None else pairs
     figure = Figure(
         figsize=_A4_LANDSCAPE, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05), facecolor=palette.paper
     )
@@ -71,7 +71,7 @@ def summary_page(
     grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 0.12 + 0.082 * (1 + lines)))
     drawings: Sequence[tuple[str, Drawing]] = (
         (f"{main}: rate", lambda axis: _rates(axis, _only(rows, main), known, palette, peak)),
-        ("ratios", lambda axis: _ratios(axis, ratios.drawable(_or_empty(pairs), frame), known, palette)),
+        ("ratios", lambda axis: _ratios(axis, ratios.drawable(compared, frame), known, palette)),
         (f"{main}: threads", lambda axis: scaling.draw(axis, _case(scaling.drawable(scaled), main), known, palette)),
         ("roofline", lambda axis: _roofline(axis, roof.drawable(rows), known, palette, peak)),
         (f"{main}: accuracy", lambda axis: accuracy.draw(axis, _of(accuracy.drawable(rows), main), known, palette)),
@@ -131,10 +131,6 @@ def _case(rows: pd.DataFrame, operation: str) -> pd.DataFrame:
 def _dtype(rows: pd.DataFrame) -> str:
     present = {str(dtype) for dtype in rows["dtype"]}
     return next(dtype for dtype in (*_DTYPES, *sorted(present)) if dtype in present)
-
-
-def _or_empty(pairs: pd.DataFrame | None) -> pd.DataFrame:
-    return pd.DataFrame() if pairs is None else pairs
 
 
 def _rates(
