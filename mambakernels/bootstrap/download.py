@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from requests import exceptions
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NameResolutionError, ReadTimeoutError
+from urllib3.exceptions import InvalidHeader, MaxRetryError, NameResolutionError, ReadTimeoutError
 from urllib3.util import Retry
 
 from mambakernels.errors import DownloadError
@@ -51,7 +51,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 def fetch(
     url: str, target: Path, *, limit: int, label: str = "", patience: float = PATIENCE, progress: Progress = silent
 ) -> None:
-    """Download `url` to `target`; DownloadError with what came instead, and no `target`.
+    """Download `url` to `target`; if that fails, DownloadError with what came instead, and no `target`.
 
     `limit` is the most bytes it may have, `label` its name in progress events.
     """
@@ -60,7 +60,7 @@ def fetch(
             try:
                 with _opened(url, patience) as response:
                     return _receive(url, response, target, limit=limit, label=label or target.name, progress=progress)
-            except requests.RequestException as error:  # the body broke off; what comes before it is retried below
+            except requests.RequestException as error:  # the body broke off; all before it is retried in _session
                 if attempt == _ATTEMPTS:
                     raise _failure(url, _reason(error, url), attempts=attempt) from error
                 time.sleep(_BACKOFF)
@@ -89,7 +89,7 @@ def redacted(url: str) -> str:
 
 
 class _Retries(Retry):
-    """urllib3's retries; they end at once where a server asks for a longer wait than a user would have patience for."""
+    """urllib3's retries, which end at once if a server asks for a long wait, and ignore a malformed Retry-After."""
 
     def increment(self, *arguments: Any, **options: Any) -> _Retries:
         response = options.get("response")
@@ -97,9 +97,15 @@ class _Retries(Retry):
             raise MaxRetryError(options["_pool"], "")  # as raise_on_status is false, the response is returned
         return super().increment(*arguments, **options)
 
+    def parse_retry_after(self, retry_after: str) -> float:
+        try:
+            return super().parse_retry_after(retry_after)
+        except InvalidHeader:
+            return 0.0
+
 
 def _session(url: str) -> requests.Session:
-    """Return a session that retries; from https it follows no redirect to anything less."""
+    """Return a session that retries, and follows no redirect from https to http."""
     # A name that is not resolved and a connection that is refused stay so: `connect` and `other` are not retried.
     retries = _Retries(
         _ATTEMPTS - 1,
@@ -114,7 +120,7 @@ def _session(url: str) -> requests.Session:
     session.max_redirects = 10
     session.headers.update({"User-Agent": "mambakernels", "Accept": "*/*", "Accept-Encoding": "identity"})
     session.adapters.clear()
-    for scheme in ("https://",) if url.startswith("https:") else ("https://", "http://"):
+    for scheme in ("https://",) if url.lower().startswith("https:") else ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(max_retries=retries))
     return session
 
@@ -173,7 +179,7 @@ def _receive(
 def _reason(error: BaseException, url: str) -> str:
     """Say in a few words what happened; an error's own text may hold an address with a key."""
     chain = list(_causes(error))
-    if url.startswith("https:") and isinstance(error, exceptions.InvalidSchema):
+    if url.lower().startswith("https:") and isinstance(error, exceptions.InvalidSchema):
         return "it redirects from https to an address that is not"
     known = (words for kind, words in _REASONS if any(isinstance(item, kind) for item in chain))
     system = (item.strerror for item in chain if isinstance(item, OSError) and item.strerror)
