@@ -148,7 +148,7 @@ def _find(root: Root) -> Path:
         )
     if found.path.resolve().stem not in _HOOK_NAMES:
         raise EngineError(
-            f"micromamba's shell functions work only if its file has the name {' or '.join(_HOOK_NAMES)}.",
+            f"micromamba's shell functions work only if its file is called {' or '.join(_HOOK_NAMES)}.",
             where=f"{found.path} ({found.where})",
             next_step="Rename it, or get one: mambakernels bootstrap",
         )

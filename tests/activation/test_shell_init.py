@@ -191,7 +191,7 @@ def test_powershell_has_to_be_there(cli: Cli, user_home: Path, place: Path) -> N
 def test_a_path_that_would_break_the_start_file_is_refused(user_home: Path, tmp_path: Path) -> None:
     for name in ("a$b", 'a"b', "a`b"):
         with pytest.raises(InvalidRequestError, match="cannot write this path"):
-            shell_init.initialize("bash", root=Root(tmp_path / name))
+            shell_init.shell_init("bash", root=Root(tmp_path / name))
     assert tree(user_home) == {}
 
 
