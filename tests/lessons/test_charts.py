@@ -126,7 +126,7 @@ def test_a_chart_needs_nothing_from_outside() -> None:
         ([-2.0], False),
     ],
 )
-def test_an_axis_holds_its_values_and_tells_where_they_are(values: list[float], *, log: bool) -> None:
+def test_an_axis_holds_its_values_and_their_places(values: list[float], *, log: bool) -> None:
     axis = scale(values, log=log, start=0, end=500)
     assert all(0 <= axis.place(value) <= 500 for value in values)
     assert len(axis.ticks) >= 2

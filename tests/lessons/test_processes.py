@@ -46,12 +46,12 @@ def test_an_error_elsewhere_comes_with_its_traceback() -> None:
         elsewhere("x = 1")
 
 
-def test_a_processor_that_cannot_run_a_code_path_is_told_from_an_error() -> None:
+def test_a_processor_that_cannot_run_a_code_path_is_distinguished_from_an_error() -> None:
     with pytest.raises(ElsewhereError, match=r"SIGILL .this processor cannot run that code path"):
         elsewhere("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
 
 
-def test_it_does_not_wait_longer_than_told() -> None:
+def test_it_waits_no_longer_than_its_limit() -> None:
     with pytest.raises(ElsewhereError, match=r"took longer than 0.5 seconds"):
         elsewhere("import time\ntime.sleep(60)", seconds=0.5)
 
@@ -100,7 +100,7 @@ def test_threads_are_the_same_on_every_kernel(environments: dict[str, Environmen
     assert set(map(str, (turn for (turn,) in on_kernels(code, names, threads=2).values()))) == {str(["2"] * 6)}
 
 
-def test_kernels_beside_its_own_are_found_where_jupyter_does_not_look(
+def test_kernels_next_to_its_own_are_found_where_jupyter_does_not_look(
     environments: dict[str, Environment], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a server whose kernels are in its own Python's folder: inside an environment, Jupyter looks elsewhere."""

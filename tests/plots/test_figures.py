@@ -114,7 +114,7 @@ def test_a_narrow_sheet_can_be_read_too(figure: str) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("figure", DRAW)
-def test_the_caption_tells_machine_and_versions(figure: str, theme: str) -> None:
+def test_the_caption_names_machine_and_versions(figure: str, theme: str) -> None:
     seen = drawn(figure, "several", **({} if theme == "light" else {"theme": theme}))
     caption = " ".join(seen.get_supxlabel().split())
     for fact in ("A <Processor>", "2 cores", "Linux 6", "NumPy 2.4.0", "Python 3.12.1", "openblas 0.3.31"):
@@ -153,7 +153,7 @@ def test_the_peak_counts_cores_and_twice_for_single_precision() -> None:
     assert "theoretical peak: 200 (2 cores)" in words(plots.gflops_by_size(frame, peak=50))
 
 
-def test_an_axis_of_slow_operations_ends_at_the_best_seen_and_tells_the_share() -> None:
+def test_an_axis_of_slow_operations_ends_at_the_best_seen_and_gives_the_share() -> None:
     text = words(plots.gflops_by_size(measured(operations=["dot"]), peak=100))
     assert "best seen: 1.98 (2.0% of the theoretical peak)" in text
 
@@ -213,8 +213,8 @@ def test_scaling_is_shown_as_speedup_and_efficiency_with_the_ideal_up_to_the_cor
 
 def test_scaling_takes_the_threads_that_were_asked_for_where_the_library_does_not_tell() -> None:
     frame = measured(operations=["gemm"], threads=(1, 2))
-    untold = frame.assign(asked=frame["threads"], threads=pd.NA)
-    assert len(plots.thread_scaling(untold).axes) == 2
+    unreported = frame.assign(asked=frame["threads"], threads=pd.NA)
+    assert len(plots.thread_scaling(unreported).axes) == 2
 
 
 def test_scaling_needs_several_numbers_of_threads() -> None:

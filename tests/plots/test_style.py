@@ -61,8 +61,8 @@ def test_markers_and_hatches_tell_them_apart_without_any_colour() -> None:
 def test_eight_kernels_of_one_library_differ_without_any_colour(blas: str) -> None:
     names = [f"np-{number}" for number in range(8)]
     chosen = list(appearances(measured(names, blas=blas)).values())
-    assert len({(look.line, look.filled) for look in chosen}) == 8
-    assert len({look.hatch for look in chosen}) == 8
+    assert len({(one.line, one.filled) for one in chosen}) == 8
+    assert len({one.hatch for one in chosen}) == 8
 
 
 def test_a_long_name_keeps_its_ends() -> None:
@@ -75,14 +75,14 @@ def test_a_long_name_keeps_its_ends() -> None:
 
 def test_long_names_that_differ_in_the_middle_are_not_shortened() -> None:
     names = [f"{'a' * 40}{letter}{'b' * 40}" for letter in "xy"]
-    assert len({look.label for look in appearances(measured(names)).values()}) == 2
+    assert len({one.label for one in appearances(measured(names)).values()}) == 2
 
 
-def test_the_legend_tells_versions_only_where_one_library_ran_in_several() -> None:
+def test_the_legend_gives_versions_only_where_one_library_ran_in_several() -> None:
     frame = measured(["np-mkl", "np-openblas"])
     assert appearances(frame)["np-mkl"].label == "np-mkl (mkl, avx512)"
     other = measured(["np-mkl"], kernel="np-mkl-old", blas_version="2024.1")
-    labels = [look.label for look in appearances(pd.concat([frame, other])).values()]
+    labels = [one.label for one in appearances(pd.concat([frame, other])).values()]
     assert labels == [
         "np-mkl (mkl 2026.2, avx512)",
         "np-openblas (openblas, SkylakeX)",

@@ -73,15 +73,15 @@ def report(frame: pd.DataFrame, runs: list[Run], folder: Path) -> Path:
     return write_report(frame, runs, folder / "mit Ümlaut & space" / "report.html")
 
 
-def test_the_report_tells_everything_and_loads_nothing(report: Path) -> None:
+def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
     html = report.read_text(encoding="utf-8")
     page = Page(html)
-    for told in (
+    for fact in (
         "A <Processor>", "Linux 6", "2.4.0", "2026.2", "avx512", "/envs/x/lib/libmkl.so", "The controls agree", "1.25",
         "wrong", "2 ms", "16.8", "cell 4: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
         "np-<bad>",
     ):  # fmt: skip
-        assert told in page.text, told
+        assert fact in page.text, fact
     assert page.links == ["blas.np-mkl.ipynb", "blas.np-%3Cbad%3E.ipynb"]
     assert len(page.loaded) == 4
     assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
@@ -102,7 +102,7 @@ def test_controls_that_differ_are_shown_as_bad(frame: pd.DataFrame, report: Path
     assert '<p class="bad">The controls differ' in render(controls, [], folder=folder)
 
 
-def test_without_any_measurement_the_failures_are_told(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+def test_without_any_measurement_the_failures_are_shown(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
     page = Page(render(frame.iloc[:0], runs[1:], folder=tmp_path))
     assert "No measurement was published." in page.text
     assert "OMP: <error>" in page.text
