@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from mambakernels.bench.regression import Regression, check_comparable, compare_
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.rules import Finding
-from mambakernels.paths import storage_errors
+from mambakernels.paths import PathLike, storage_errors
 from mambakernels.progress import Progress, silent
 
 
@@ -88,8 +87,8 @@ def bench(
     threads: str | Sequence[int] = (),
     budget: float = 60.0,
     seed: int = 0,
-    save: str | os.PathLike[str] | None = None,
-    against: str | os.PathLike[str] | None = None,
+    save: PathLike | None = None,
+    against: PathLike | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Comparison:
@@ -148,10 +147,10 @@ def bench(
 
     measured = measure_interleaved(settings, accept=accept, progress=progress)
     saved = None if save is None else measured.save(save)
-    return compare(measured, against=then, force=force, saved=saved)
+    return evaluate(measured, against=then, force=force, saved=saved)
 
 
-def compare(
+def evaluate(
     measured: Measured, *, against: Measured | None = None, force: bool = False, saved: Path | None = None
 ) -> Comparison:
     """Compare kernels by measurements that were just taken or loaded from a file; nothing is measured."""

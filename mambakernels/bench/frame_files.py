@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
+from mambakernels.paths import PathLike
 from mambakernels.system.files import write_atomically
 
 TEXT = "string"  # not `str`: pandas 2 makes the text "None" of a missing one then
@@ -38,18 +38,18 @@ class FrameFiles:
     kind: str | None = None
     schema: int = 1
 
-    def check_target(self, path: str | os.PathLike[str]) -> None:
+    def check_target(self, path: PathLike) -> None:
         """Raise InvalidRequestError if a file of that name could not be written."""
         self._format(Path(path))
 
-    def save(self, frame: pd.DataFrame, path: str | os.PathLike[str], about: Json | None = None) -> Path:
+    def save(self, frame: pd.DataFrame, path: PathLike, about: Json | None = None) -> Path:
         """Write a frame and what is known about it to a file, whole or not at all, and return the file's path."""
         file = Path(path).expanduser().absolute()
         head = {"kind": self.kind, "schema": self.schema, "about": about} if self.kind else {}
         write_atomically(file, self._format(file).write(frame, head))
         return file
 
-    def load(self, path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Json]:
+    def load(self, path: PathLike) -> tuple[pd.DataFrame, Json]:
         """Return the frame that `save` wrote, and what is known about it."""
         file = Path(path).expanduser().absolute()
         reader = self._format(file)
@@ -64,7 +64,7 @@ class FrameFiles:
         except (ValueError, KeyError, TypeError) as error:
             raise self.not_readable(file, error) from error
 
-    def not_readable(self, path: str | os.PathLike[str], reason: object) -> RunError:
+    def not_readable(self, path: PathLike, reason: object) -> RunError:
         """Return the error for a file that holds something else."""
         return RunError(f"{self.foreign}: {reason}.", where=str(Path(path).expanduser().absolute()))
 

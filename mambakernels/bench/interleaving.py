@@ -17,7 +17,8 @@ from typing import Any
 from mambakernels.bench import idle, planning
 from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.live_kernel import LiveKernel
-from mambakernels.bench.measured import Measured, MeasuredKernel, frame_of_visits, visit_row
+from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
+from mambakernels.bench.measurements import frame_of
 from mambakernels.bench.planning import Key, Schedule, Visit
 from mambakernels.errors import InvalidRequestError, KernelError
 from mambakernels.numeric.measurement import Measurement
@@ -32,15 +33,11 @@ _PATIENCE_SECONDS = 1.0  # for other kernels' threads to stop spinning
 _CANARY_REPEATS = 6
 
 
-def _accept_all(_workers: Sequence[MeasuredKernel]) -> None:
-    """Measure any kernels."""
+Accept = Callable[[Sequence[MeasuredKernel]], object]
 
 
 def measure_interleaved(
-    settings: Settings,
-    *,
-    accept: Callable[[Sequence[MeasuredKernel]], object] = _accept_all,
-    progress: Progress = silent,
+    settings: Settings, *, accept: Accept = lambda _: None, progress: Progress = silent
 ) -> Measured:
     """Measure the cases on the kernels in rounds, within the budget; all kernels have ended when it returns.
 
@@ -92,7 +89,7 @@ class _Record:
 
     def result(self) -> Measured:
         return Measured(
-            frame=frame_of_visits(sorted(self.rows, key=self._place)),
+            frame=frame_of(sorted(self.rows, key=self._place), COLUMNS),
             workers=tuple(self.workers.values()),
             settings=self.settings,
             canary=tuple(self.canary),
@@ -142,7 +139,7 @@ class _Bench:
     def _alive(self) -> list[LiveKernel]:
         return [live for live in self._lives if live.failure is None]
 
-    async def run(self, kernels: Sequence[Kernel], accept: Callable[[Sequence[MeasuredKernel]], object]) -> None:
+    async def run(self, kernels: Sequence[Kernel], accept: Accept) -> None:
         threads: Sequence[int | None] = self._settings.threads or (None,)
         self._lives = [LiveKernel(kernel, count) for count in threads for kernel in kernels]
         with tempfile.TemporaryDirectory(prefix="mk-", ignore_cleanup_errors=True) as folder:

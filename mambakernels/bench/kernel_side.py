@@ -21,7 +21,7 @@ _BALLAST_NUMBERS = 400_000
 _BALLAST_ARRAYS = 6
 
 
-def describe() -> None:
+def report_facts() -> None:
     """Publish what runs here, and how many of its threads really work."""
     from mambakernels.numeric import probing
     from mambakernels.numeric.thread_activity import threads_at_work

@@ -75,7 +75,7 @@ class LiveKernel:
 
     async def describe(self, timeout: float) -> None:
         """Ask what runs in it, and keep the answer as `facts`."""
-        self.facts = await self.ask("describe", timeout=timeout) or {}
+        self.facts = await self.ask("report_facts", timeout=timeout) or {}
 
     async def ask(self, function: str, *words: Any, timeout: float, **options: Any) -> Json | None:
         """Call a function of `kernel_side` there and return its answer; without one, set `failure` and return None."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import pandas as pd
 
 from mambakernels.bench.cases import Settings
 from mambakernels.bench.frame_files import TEXT, FrameFiles, Json
-from mambakernels.bench.measurements import MEASURED, RAN, frame_of, row_of
+from mambakernels.bench.measurements import MEASURED, RAN, row_of
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.rules import threads_in_words
+from mambakernels.paths import PathLike
 
 COLUMNS: Mapping[str, str] = {
     "kernel": TEXT,
@@ -120,23 +120,18 @@ class Measured(Circumstances):
 
     frame: pd.DataFrame
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write it to a `.parquet` or `.json` file, whole or not at all; raw samples included."""
         return COMPARISONS.save(self.frame, path, self.about())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Measured:
+    def load(cls, path: PathLike) -> Measured:
         """Read what `save` wrote; NotFoundError, or RunError if the file holds something else."""
         frame, about = COMPARISONS.load(path)
         try:
             return cls(frame=frame, **vars(msgspec.convert(about, Circumstances)))
         except msgspec.ValidationError as error:
             raise COMPARISONS.not_readable(path, error) from error
-
-
-def frame_of_visits(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the rows of visits as the frame of `Measured`."""
-    return frame_of(rows, COLUMNS)
 
 
 def visit_row(worker: MeasuredKernel, one: Measurement, circumstances: Mapping[str, Any]) -> Json:

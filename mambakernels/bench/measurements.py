@@ -6,7 +6,6 @@ Its columns follow from `mambakernels.numeric.Measurement` and `Probe`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache, reduce
@@ -22,11 +21,9 @@ from mambakernels.errors import RunError
 from mambakernels.numeric import probing
 from mambakernels.numeric.bundle import MIME_TYPE, SCHEMA, json_schema
 from mambakernels.numeric.measurement import Figures, Measurement
-from mambakernels.paths import storage_errors
+from mambakernels.paths import PathLike, storage_errors
 from mambakernels.runs.notebooks import Json, Notebook, find_notebooks, outputs_of
 from mambakernels.runs.records import provenance
-
-Paths = str | os.PathLike[str]
 
 
 class SchemaError(ValueError):
@@ -97,7 +94,7 @@ RESULTS = FrameFiles(
 
 
 @storage_errors
-def collect(*notebooks: Paths) -> pd.DataFrame:
+def collect(*notebooks: PathLike) -> pd.DataFrame:
     """Read every measurement that executed notebooks published into one frame, a row per measurement.
 
     Parameters
@@ -132,12 +129,12 @@ def collect(*notebooks: Paths) -> pd.DataFrame:
     return frame_of([row for notebook in find_notebooks(notebooks) for row in _rows(notebook)], COLUMNS)
 
 
-def save(frame: pd.DataFrame, path: Paths) -> Path:
+def save(frame: pd.DataFrame, path: PathLike) -> Path:
     """Write a frame to a `.csv` or `.parquet` file, whole or not at all, and return its path; raw samples included."""
     return RESULTS.save(frame, path)
 
 
-def load(path: Paths) -> pd.DataFrame:
+def load(path: PathLike) -> pd.DataFrame:
     """Read a frame that `save` wrote; it equals the one that was saved."""
     return RESULTS.load(path)[0]
 

@@ -7,6 +7,7 @@ ones.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -18,44 +19,37 @@ def _length(n: int) -> dict[str, int]:
     return {"n": n * n}
 
 
+_control = partial(Operation, routines=none(), shape=_length, control=True)
+
 CONTROLS = (
-    Operation(
+    _control(
         name="fft",
-        routines=none(),
         setup=lambda n, dtype, rng: (setups.vector(n, dtype, rng),),
         call=np.fft.fft,
-        shape=_length,
         flops=lambda n: 2.5 * n * math.log2(n),
         complex_flops=lambda n: 5 * n * math.log2(n),
         elements=None,
         residual=residuals.fourier,
         bound=lambda n: 16 * (1 + math.log2(n)),
         flops_nominal=True,
-        control=True,
     ),
-    Operation(
+    _control(
         name="exp",
-        routines=none(),
         setup=lambda n, dtype, rng: (setups.uniform(n, dtype, rng),),
         call=np.exp,
-        shape=_length,
         flops=None,
         elements=lambda n: 2 * n,
         residual=residuals.exponential,
         bound=lambda **_: 16,
-        control=True,
     ),
-    Operation(
+    _control(
         name="sort",
-        routines=none(),
         setup=lambda n, dtype, rng: (setups.vector(n, dtype, rng),),
         call=np.sort,
-        shape=_length,
         flops=None,
         elements=lambda n: 2 * n,
         residual=residuals.sorting,
         bound=lambda **_: 1,
-        control=True,
     ),
 )
 """In the order tables show them."""

@@ -45,7 +45,7 @@ def numeric_libraries(files: Sequence[str]) -> tuple[str, ...]:
     return tuple(file for file in sorted(files) if _RELEVANT.search(PurePath(file).name) or "vecLib" in file)
 
 
-def openmp_runtimes(files: Sequence[str]) -> tuple[str, ...]:
+def openmp_files(files: Sequence[str]) -> tuple[str, ...]:
     """Keep the OpenMP runtimes of some files; more than one in a process is a risk."""
     return tuple(file for file in sorted(files) if _OPENMP.search(PurePath(file).name))
 

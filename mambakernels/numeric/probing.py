@@ -160,7 +160,7 @@ def probe() -> Probe:
         functions=_functions(),
         packages=packages(Path(sys.prefix)),
         libraries=libraries.numeric_libraries(mapped),
-        openmp=libraries.openmp_runtimes(mapped),
+        openmp=libraries.openmp_files(mapped),
         machine=machine(),
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )

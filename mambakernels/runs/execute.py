@@ -7,7 +7,6 @@ import contextlib
 import datetime as dt
 import functools
 import json
-import os
 import platform
 import time
 import traceback
@@ -23,7 +22,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mambakernels.errors import NotFoundError
-from mambakernels.paths import storage_errors
+from mambakernels.paths import PathLike, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
@@ -123,14 +122,14 @@ class _Attempt:
 
 @storage_errors
 def run(
-    notebook: str | os.PathLike[str],
+    notebook: PathLike,
     *,
     kernels: str | Sequence[str],
     parameters: Mapping[str, Any] | None = None,
-    output: str | os.PathLike[str] | None = None,
+    output: PathLike | None = None,
     timeout: float | None = None,
     startup_timeout: float = 60.0,
-    folder: str | os.PathLike[str] | None = None,
+    folder: PathLike | None = None,
     resume: bool = False,
     progress: Progress = silent,
 ) -> list[Run]:

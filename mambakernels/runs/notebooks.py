@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from mambakernels.errors import NotFoundError, RunError, from_os_error
+from mambakernels.paths import PathLike
 
 Json = dict[str, Any]
 
@@ -43,14 +43,14 @@ class Notebook:
         return str(kernelspec.get("language") or language_info.get("name") or "python").lower()
 
 
-def read_notebook(path: str | os.PathLike[str]) -> Notebook:
+def read_notebook(path: PathLike) -> Notebook:
     """Read a notebook of any format version; `NotFoundError` if there is none, `RunError` if it is not a notebook."""
     file = Path(path).expanduser().absolute()
     raw = _read(file)
     return Notebook(path=file, sha256=hashlib.sha256(raw).hexdigest(), content=_decode(raw, file))
 
 
-def find_notebooks(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Notebook]:
+def find_notebooks(paths: Iterable[PathLike]) -> Iterator[Notebook]:
     """Read the notebooks that paths name, each once: files, folders (hidden ones left out) or glob patterns."""
     for file in dict.fromkeys(file for path in paths for file in _matching(path)):
         yield read_notebook(file)
@@ -74,7 +74,7 @@ def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, A
         yield from ((index, output) for output in outputs if isinstance(output, dict))
 
 
-def _matching(path: str | os.PathLike[str]) -> list[Path]:
+def _matching(path: PathLike) -> list[Path]:
     place = Path(path).expanduser().absolute()
     if place.is_dir():
         found = [file for file in sorted(place.rglob("*.ipynb")) if not _is_hidden(file.relative_to(place))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from mambakernels.errors import MambakernelsError, RunError
+from mambakernels.paths import PathLike
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
 
 METADATA_KEY = "mambakernels"
@@ -138,7 +138,7 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def read_run(path: str | os.PathLike[str]) -> Run:
+def read_run(path: PathLike) -> Run:
     """Return the run of an executed notebook; `RunError` if the file is not one."""
     file = Path(path).absolute()
     record = read_record(file)
@@ -167,7 +167,7 @@ def provenance(notebook: Notebook) -> Json:
     }
 
 
-def is_current(path: str | os.PathLike[str], identity: Identity) -> bool:
+def is_current(path: PathLike, identity: Identity) -> bool:
     """Return whether the executed notebook at `path` is the record of this run, and the run went well."""
     record = read_record(Path(path))
     return record is not None and record.status == "ok" and record.identity == identity

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.measurements import FFT, GEMM, measured, visits, worker
 
-from mambakernels.bench.comparison import Comparison, compare
+from mambakernels.bench.comparison import Comparison, evaluate
 from mambakernels.cli import bench
 
 Install = Callable[..., Path]
@@ -20,7 +20,7 @@ def example(*, residual: float = 1e-16, gemm: float = 0.02) -> Comparison:
     rows = [*visits(a, GEMM, [0.01] * 20), *visits(b, GEMM, [gemm] * 20, residual=residual, fingerprint="f2")]
     rows += [*visits(a, FFT, [0.001] * 20), *visits(b, FFT, [0.001] * 20)]
     whole = measured([a, b], rows)
-    return compare(whole, against=whole, saved=Path("base.json"))
+    return evaluate(whole, against=whole, saved=Path("base.json"))
 
 
 def shown(found: Comparison, capsys: pytest.CaptureFixture[str]) -> str:
@@ -56,14 +56,14 @@ def test_a_gate_that_was_not_passed_is_shown_as_failed(capsys: pytest.CaptureFix
 
 def test_threads_that_are_not_used_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     one = worker("np-netlib", 2, library={"name": "netlib", "threads": 1})
-    text = shown(compare(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
+    text = shown(evaluate(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
     assert "2 (1 used)" in text
     assert "runs on one thread of 2 cores" in text
 
 
 def test_one_kernel_alone_is_shown_without_a_comparison(capsys: pytest.CaptureFixture[str]) -> None:
     one = worker("np-a", None)
-    text = shown(compare(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
+    text = shown(evaluate(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
     assert "against" not in text
     assert "control" not in text
 

@@ -10,7 +10,7 @@ import pytest
 from support.running_kernels import exists
 
 from mambakernels.bench.cases import Settings, all_cases
-from mambakernels.bench.comparison import bench, compare
+from mambakernels.bench.comparison import bench, evaluate
 from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
@@ -106,7 +106,7 @@ def test_as_registered_no_threads_are_told(install: Install, monkeypatch: pytest
 def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> None:
     install("right")
     install("wrong", site=WRONG)
-    found = compare(measure_interleaved(settings("right", "wrong")))
+    found = evaluate(measure_interleaved(settings("right", "wrong")))
     assert not found.ok
     assert {(gate.rule, gate.kernel) for gate in found.gates} == {("result", "wrong (1 thread)")}
     assert found.pairs.set_index("operation").loc["gemm", "verdict"] == "wrong"
@@ -115,20 +115,20 @@ def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> Non
 @several_cores
 def test_a_library_that_ignores_the_threads_does_not_pass_the_gate(install: Install) -> None:
     install("deaf", site=ONE_THREAD)
-    found = compare(measure_interleaved(settings("deaf", threads=(2,))))
+    found = evaluate(measure_interleaved(settings("deaf", threads=(2,))))
     assert {gate.rule for gate in found.gates} == {"threads"}
 
 
 def test_another_library_than_the_environments_does_not_pass_the_gate(install: Install) -> None:
     install("np-mkl", mark={"blas": "no such blas", "prefix": "/nowhere"})
-    found = compare(measure_interleaved(settings("np-mkl")))
+    found = evaluate(measure_interleaved(settings("np-mkl")))
     assert {gate.rule for gate in found.gates} == {"library"}
 
 
 def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> None:
     install("well")
     install("frail", site="import os, numpy; numpy.matmul = lambda *given: os._exit(7)\n")
-    found = compare(measure_interleaved(settings("well", "frail")))
+    found = evaluate(measure_interleaved(settings("well", "frail")))
     assert set(found.frame["kernel"]) == {"well"}
     [gate] = found.gates
     assert (gate.rule, gate.kernel) == ("kernel", "frail (1 thread)")
@@ -138,7 +138,7 @@ def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> N
 def test_a_kernel_that_cannot_start_is_named_and_the_others_go_on(install: Install) -> None:
     install("well")
     install("gone", argv=["/nowhere/python", "{connection_file}"])
-    found = compare(measure_interleaved(settings("well", "gone")))
+    found = evaluate(measure_interleaved(settings("well", "gone")))
     assert [gate.kernel for gate in found.gates] == ["gone (1 thread)"]
     assert set(found.frame["kernel"]) == {"well"}
 
@@ -203,7 +203,7 @@ def test_saved_and_compared_with_itself_nothing_is_slower_by_much(install: Insta
     install("one")
     base = bench("one", operations=["gemm"], sizes="32", threads=[1], budget=12, save=tmp_path / "base.json")
     assert base.saved == tmp_path / "base.json"
-    again = compare(base.measured, against=base.measured)
+    again = evaluate(base.measured, against=base.measured)
     assert again.ok
     assert set(again.regression.frame["verdict"]) == {"equal"}  # type: ignore[union-attr]
 
@@ -221,7 +221,7 @@ def test_what_is_not_comparable_is_refused_before_it_is_measured(install: Instal
 
 def test_every_blas_is_the_one_its_environment_promises(environments: dict[str, object]) -> None:
     kernels = tuple(f"np-{name}" for name in environments)
-    found = compare(measure_interleaved(settings(*kernels, operations=("gemm", "solve"))))
+    found = evaluate(measure_interleaved(settings(*kernels, operations=("gemm", "solve"))))
     assert found.gates == ()
     ran = found.frame.drop_duplicates("kernel").set_index("kernel")["blas"]
     assert dict(ran) == {f"np-{name}": name for name in environments}

@@ -5,7 +5,7 @@ import pytest
 from support.measurements import FFT, GEMM, as_json, measured, visits, worker
 
 from mambakernels.bench.cases import Case
-from mambakernels.bench.comparison import compare
+from mambakernels.bench.comparison import evaluate
 from mambakernels.bench.side_by_side import side_by_side
 
 SINGLE = Case("gemm", "float32", 256)
@@ -61,8 +61,8 @@ def test_the_error_is_the_worst_and_missing_where_it_is_not_defined() -> None:
 
 def test_a_comparison_of_one_kernel_or_of_nothing_is_no_error() -> None:
     one = worker("a")
-    assert compare(measured([one], list(visits(one, GEMM, [0.001] * 3)))).ok
-    empty = compare(measured([], []))
+    assert evaluate(measured([one], list(visits(one, GEMM, [0.001] * 3)))).ok
+    empty = evaluate(measured([], []))
     assert empty.ok
     assert empty.table.empty
     assert empty.controls.verdict == "unknown"
@@ -72,6 +72,6 @@ def test_a_comparison_of_one_kernel_or_of_nothing_is_no_error() -> None:
 def test_the_first_kernel_that_was_asked_for_is_the_reference() -> None:
     a, b = worker("a"), worker("b")
     rows = [*visits(b, GEMM, [0.001] * 9), *visits(a, GEMM, [0.002] * 9)]
-    found = compare(measured([a, b], rows))
+    found = evaluate(measured([a, b], rows))
     assert found.pairs["reference"].tolist() == ["a"]
     assert isinstance(found.frame, pd.DataFrame)

@@ -59,7 +59,7 @@ def test_of_all_mapped_files_the_numeric_libraries_are_kept() -> None:
     )
     kept = ("/e/lib/libgomp.so.1.0.0", "/e/lib/libiomp5.so", "/e/lib/libmkl_core.so.3")
     assert libraries.numeric_libraries(files) == (*kept, "/e/lib/libscipy_openblas-6cdc3b4a.so")
-    assert libraries.openmp_runtimes(files) == kept[:2]
+    assert libraries.openmp_files(files) == kept[:2]
 
 
 class FakeMkl:

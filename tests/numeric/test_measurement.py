@@ -16,8 +16,8 @@ NOTEBOOK = Path(__file__).parents[1] / "data" / "measured" / "blas.np-mkl.ipynb"
 JOURNEY = """
 import json, sys
 from mambakernels.bench.cases import Case, Settings
-from mambakernels.bench.measured import Measured, MeasuredKernel, frame_of_visits, visit_row
-from mambakernels.bench.measurements import collect, load, save
+from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
+from mambakernels.bench.measurements import collect, frame_of, load, save
 from mambakernels.numeric import MIME_TYPE, measure, mime_bundle, probe
 
 found = {}
@@ -34,7 +34,7 @@ for file in ("results.csv", "results.parquet"):
 worker = MeasuredKernel("here", None, {"probe": probed.as_dict(), "code": "c0de"})
 when = {"round": 0, "position": 0, "elapsed": 0.0, "others": 0.0}
 comparison = Measured(
-    frame=frame_of_visits([visit_row(worker, measured[0], when)]), workers=(worker,), canary=(), started="", host="",
+    frame=frame_of([visit_row(worker, measured[0], when)], COLUMNS), workers=(worker,), canary=(), started="", host="",
     settings=Settings(("here",), (Case("gemm", "float64", 8),)), seconds=1.0, rounds=1,
 )
 for file in ("comparison.json", "comparison.parquet"):

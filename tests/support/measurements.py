@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mambakernels.bench.cases import Case, Settings
-from mambakernels.bench.measured import Measured, MeasuredKernel, frame_of_visits, visit_row
+from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
+from mambakernels.bench.measurements import frame_of
 from mambakernels.numeric import Measurement
 
 MACHINE: Mapping[str, Any] = {
@@ -90,7 +91,7 @@ def visits(one: MeasuredKernel, case: Case, seconds: Sequence[float], **changes:
 
 def measured(workers: Sequence[MeasuredKernel], rows: Sequence[Mapping[str, Any]], **changes: Any) -> Measured:
     """Put rows and kernels together as what `measure` returns."""
-    frame = frame_of_visits(rows)
+    frame = frame_of(rows, COLUMNS)
     keys = frame[["operation", "dtype", "size", "control"]].drop_duplicates().itertuples(index=False)
     settings = Settings(
         kernels=tuple(dict.fromkeys(one.kernel for one in workers)),
