@@ -80,4 +80,4 @@ def test_the_library_that_really_runs(borrowed_root: Root) -> None:
     manifest.write_text(json.dumps(content))
     found = doctor(openblas.name, root=borrowed_root).findings
     assert {finding.rule for finding in found} == {"blas"}
-    assert any("NumPy runs on openblas" in finding.what for finding in found)
+    assert any("NumPy runs on openblas" in finding.text for finding in found)
