@@ -73,7 +73,7 @@ def read_sizes(given: str | Sequence[int]) -> tuple[int, ...]:
     numbers = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0]
     if not numbers or len(numbers) < len(sizes) or len(sizes) > _MOST_SIZES:
         raise InvalidRequestError(
-            f"{given!r} is not a list of sizes.", next_step="Sizes look like 256,512 or 256:4096:log2."
+            f"{given!r} is not a list of sizes.", next_step="Write sizes like 256,512 or 256:4096:log2."
         )
     return tuple(dict.fromkeys(numbers))
 
@@ -84,7 +84,7 @@ def read_counts(given: str | Sequence[int]) -> tuple[int, ...]:
     counts = [int(word) if word.isdigit() else None for word in words if word]
     if not all(map(is_thread_count, counts)):
         raise InvalidRequestError(
-            f"{given!r} is not a list of thread counts.", next_step="Thread counts look like 1,2,4."
+            f"{given!r} is not a list of thread counts.", next_step="Write thread counts like 1,2,4."
         )
     return tuple(dict.fromkeys(count for count in counts if count is not None))
 

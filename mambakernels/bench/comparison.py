@@ -128,7 +128,8 @@ def bench(
     """
     if budget <= 0:
         raise InvalidRequestError(
-            f"The budget must be above 0 seconds, not {budget:g}.", next_step="Give a number of seconds, such as 60."
+            f"The budget must be more than 0 seconds, not {budget:g}.",
+            next_step="Give a number of seconds, such as 60.",
         )
     if save is not None:
         COMPARISONS.check_target(save)

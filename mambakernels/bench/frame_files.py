@@ -79,7 +79,7 @@ class FrameFiles:
         first, second = self.suffixes
         if suffix not in self.suffixes:
             raise InvalidRequestError(
-                f"{self.things} are kept in {first} or {second} files.",
+                f"{self.things} can be saved only as {first} or {second}.",
                 where=str(file),
                 next_step="Give a name with one of these endings.",
             )

@@ -51,7 +51,7 @@ def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) ->
     frame = _frame(now, then)
     if frame.empty:
         raise InvalidRequestError(
-            "Nothing was measured both now and then: no kernel has an operation, size and thread count in common.",
+            "This measurement and the saved one share no kernel, operation, size and thread count.",
             next_step="Give the same --kernels, --operations, --sizes and --threads as for the saved comparison.",
         )
     trusted, text = _trust(frame)
@@ -65,7 +65,7 @@ def check_comparable(
     differences = tuple(dict.fromkeys(_differences(now, then)))
     if differences and not force:
         raise InvalidRequestError(
-            "This is not comparable with the saved comparison: " + "; ".join(differences) + ".",
+            "This measurement cannot be compared with the saved one: " + "; ".join(differences) + ".",
             next_step="Save a new comparison on this machine, or compare anyway with --force.",
         )
     return differences

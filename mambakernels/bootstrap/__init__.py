@@ -73,7 +73,7 @@ def check(root: PathLike | None = None, *, subdir: str | None = None) -> Install
     where = str(place.executable)
     if not place.executable.is_file():
         raise errors.NotFoundError(
-            "There is no micromamba of ours.", where=where, next_step="Get it: mambakernels bootstrap"
+            "mambakernels has not installed a micromamba here.", where=where, next_step="Get it: mambakernels bootstrap"
         )
     record = place.record()
     if record is None:
@@ -85,7 +85,7 @@ def check(root: PathLike | None = None, *, subdir: str | None = None) -> Install
     found = files.digest(place.executable)
     if found != record.sha256:
         raise errors.HashMismatchError(
-            f"This micromamba was changed: its SHA-256 is {found}, and it was installed with {record.sha256}.",
+            f"This micromamba was changed after it was installed: its SHA-256 is {found}, recorded is {record.sha256}.",
             where=where,
             next_step=_GET_IT_AGAIN,
         )

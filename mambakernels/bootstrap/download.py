@@ -154,7 +154,7 @@ def _refusal(url: str, response: requests.Response) -> DownloadError:
 
 def _failure(url: str, why: str, *, status: int | None = None, attempts: int = 1) -> DownloadError:
     answer = f"{why} ({attempts} attempts)" if attempts > 1 else why
-    return DownloadError(f"It cannot be downloaded: {answer}.", where=redacted(url), answer=answer, status=status)
+    return DownloadError(f"The file cannot be downloaded: {answer}.", where=redacted(url), answer=answer, status=status)
 
 
 def _receive(

@@ -113,7 +113,7 @@ class Search:
     def _downloaded(self, candidate: Candidate, expected: _Expected | None, target: Path) -> Path:
         if expected is None:
             raise errors.DownloadError(
-                "no SHA-256 is known, and none is published with it: give it with --sha256", status=404
+                "no SHA-256 is known for this file, and none is published next to it; pass it with --sha256", status=404
             )
         download.fetch(
             candidate.address,
@@ -192,7 +192,7 @@ def _broken(where: str, why: str) -> errors.EngineError:
     return errors.EngineError(
         f"This micromamba does not run here: {why}.",
         where=where,
-        next_step=f"Is it for this machine, and may programs run from that folder? {_OTHER_WAYS}",
+        next_step="Check that it is built for this machine and that programs may run from that folder. " + _OTHER_WAYS,
     )
 
 

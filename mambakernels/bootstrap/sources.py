@@ -195,7 +195,7 @@ def _remote(named: str, wanted: Release, label: str) -> tuple[Candidate, ...]:
             address = wanted.fill(named)
         except (KeyError, IndexError, ValueError) as error:
             raise errors.InvalidRequestError(
-                "A mirror's address may hold {subdir}, {version}, {number} and {build}, and no other braces.",
+                "A mirror's address may contain only these fields: {subdir}, {version}, {number}, {build}.",
                 where=public(named),
             ) from error
         return (_candidate(label, address, names_release="{version}" in named or "{number}" in named),)
@@ -214,9 +214,9 @@ def _local(path: Path, wanted: Release, label: str) -> Candidate:
     found = next((path / name for name in names if (path / name).is_file()), None) if path.is_dir() else path
     if found is None:
         raise errors.NotFoundError(
-            f"This folder holds no micromamba for {wanted.subdir}.",
+            f"This folder contains no micromamba for {wanted.subdir}.",
             where=str(path),
-            next_step=f"It may be called {', '.join(names)}.",
+            next_step=f"Expected names: {', '.join(names)}.",
         )
     return _candidate(label, str(found), names_release=False)
 

@@ -83,7 +83,7 @@ def _member(archive: tarfile.TarFile) -> IO[bytes]:
             content = archive.extractfile(item)
             assert content is not None
             return content
-    raise DownloadError(f"The archive holds none of {', '.join(sorted(_MEMBERS))}.")
+    raise DownloadError(f"The archive contains none of {', '.join(sorted(_MEMBERS))}.")
 
 
 def _hostile(why: str) -> DownloadError:

@@ -90,7 +90,7 @@ def _explain(said: str, requirements: Sequence[str], *, log: str = "") -> errors
     """Return pip's failure as an error, from its output and its more detailed log."""
     if "No module named pip" in said:
         return errors.ChannelError(
-            "This Python has no pip, which downloads the wheels.",
+            "pip, which downloads the wheels, is not installed in this Python.",
             where=sys.executable,
             next_step=f"Add it: {sys.executable} -m ensurepip",
         )

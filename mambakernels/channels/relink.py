@@ -1,4 +1,4 @@
-"""Relinking: NumPy's modules are pointed at another BLAS, once it is sure to have every routine they call."""
+"""Relinking: makes NumPy's modules call another BLAS, after checking that it has every routine they call."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def relink(numpy: Path, blas: BlasLibrary, libraries: Iterable[Path]) -> None:
     offered = frozenset().union(*(elf.exported(given[name]) for name in needed))
     modules = [module for module in _modules(numpy) if _calls(module)]
     if not modules:
-        raise FixedBlasError(f"This NumPy does not call BLAS through names that can be pointed at {blas.title}.")
+        raise FixedBlasError(f"This NumPy cannot be relinked to {blas.title}: its BLAS calls cannot be redirected.")
     for module in modules:
         _relink_module(module, numpy, blas, needed=needed, offered=offered)
     _drop_unneeded(numpy)
@@ -93,7 +93,7 @@ def _drop_unneeded(prefix: Path) -> None:
         library.unlink()
     loaded = {name for module in _modules(prefix) for name in elf.needed(module)}
     if lost := [name for name in loaded if _is_wheels_own(name)]:
-        raise errors.ChannelError(f"NumPy would still load {lost[0]} after it was pointed elsewhere.")
+        raise errors.ChannelError(f"NumPy would still load {lost[0]} after relinking.")
     for record in site.glob("numpy-*.dist-info/RECORD"):
         lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
         record.write_text("".join(line for line in lines if not line.startswith("numpy.libs/")), encoding="utf-8")

@@ -117,7 +117,7 @@ def ensure(
         built = load(root)
     if built is None:
         raise errors.ChannelError(
-            "The channel was built by another mambakernels or Python than this one.",
+            "The channel was built by a different version of mambakernels or Python.",
             where=str(folder(root)),
             next_step="If mambakernels was upgraded meanwhile, run the command again.",
         )

@@ -26,7 +26,9 @@ def bootstrap(
     version: Annotated[str | None, typer.Option(help="A version, such as 2.9.0, or latest.")] = None,
     subdir: Annotated[str | None, typer.Option(help="The platform of another machine, such as osx-arm64.")] = None,
     sha256: Annotated[str | None, typer.Option(help="The hash that the executable or its archive must have.")] = None,
-    output: Annotated[Path | None, typer.Option(help="A folder to put it in, to be carried elsewhere.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write it to this folder instead, for use on another machine.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Verify the installed one, offline.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the installed one.")] = False,
     root: RootOption = None,

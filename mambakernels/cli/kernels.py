@@ -53,7 +53,8 @@ def register(
         typer.Option(metavar="NAME=VALUE", help="A variable of the kernel; repeat for several."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of NumPy and other numeric libraries; 0 leaves them alone.", min=0)
+        int | None,
+        typer.Option(help="Threads of NumPy and other numeric libraries; 0 lets the libraries choose.", min=0),
     ] = None,
     user: Annotated[bool, typer.Option("--user", help="In your Jupyter folder; the default.")] = False,
     sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="In the Jupyter folder of this Python.")] = False,

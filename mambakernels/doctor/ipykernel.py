@@ -49,7 +49,7 @@ def _finding(prefix: Prefix, module: str, missing: list[str], kernel: Registered
         f"Its Python kernel cannot start; missing: {shortened(missing, 3)}.",
         why="Another program deleted files or removed packages."
         if is_known
-        else "No known package has the module: its kernel.json was changed by hand, or a package brought it like that.",
+        else "No known package has the module: kernel.json was changed by hand, or a package installed it that way.",
         remedy=_remedy(prefix, package, repairable=repairable) if is_known else kernel.rewrite_command(),
         fixable=made is not None and (repairable or package == _PACKAGE),
     )

@@ -173,7 +173,7 @@ def _narrowed(survey: Survey, names: Collection[str], *, strict: bool) -> Survey
     known = {name.lower() for name in (*named, *(folder.name for folder in broken))}
     if strict and (unknown := sorted(wanted - known)):
         raise errors.NotFoundError(
-            f"There is no kernel or environment {unknown[0]!r} of mambakernels.",
+            f"mambakernels has no kernel or environment {unknown[0]!r}.",
             next_step=f"Kernels: {', '.join(kernel.spec.name for kernel in survey.kernels) or 'none yet'}.",
         )
     prefixes += [kernel.prefix for kernel in chosen if kernel.prefix not in prefixes]

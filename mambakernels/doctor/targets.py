@@ -84,7 +84,7 @@ def _copied(kernel: RegisteredKernel) -> Iterator[Finding]:
         yield kernel.finding(
             "copied",
             "note",
-            f"It was copied or renamed by hand, and starts with another kernel's {borrowed}.",
+            f"It was copied or renamed by hand, and uses the {borrowed} of another kernel.",
             why="It stops working when that kernel is removed, and is not registered again together with it. "
             "Changes made by hand in a kernel.json are lost when it is registered.",
             remedy=kernel.rewrite_command(),

@@ -68,7 +68,7 @@ def _compare(url: str, kind: str, expected: str, found: str) -> None:
         raise errors.EngineError(
             f"{url.rpartition('/')[2]} is not the file that was expected: expected {kind} {expected}, found {found}.",
             where=url,
-            next_step="Nothing of it was used. It is damaged, or was replaced: get the archive, or its hash, again.",
+            next_step="The archive was not used. It is damaged or was replaced: download it again, or update the hash.",
         )
 
 

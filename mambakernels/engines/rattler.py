@@ -245,7 +245,8 @@ async def _link(records: list[Any], prefix: Path, final: Path, cache: Path, prog
         raise _about_storage(error, final) or errors.EngineError(
             f"Linking the packages failed: {_one_line(error)}.",
             where=str(final),
-            next_step="Nothing was made. If a package in the cache is damaged, run mambakernels clean, then try again.",
+            next_step="No environment was created or changed. "
+            "If a package in the cache is damaged, run mambakernels clean, then try again.",
         ) from error
 
 

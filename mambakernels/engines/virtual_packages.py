@@ -30,5 +30,5 @@ def assumed(subdir: str) -> Mapping[str, str]:
         return _OF_SUBDIR[subdir]
     except KeyError:
         raise errors.InvalidRequestError(
-            f"There is no subdir {subdir!r}.", next_step=f"Known are: {', '.join(_OF_SUBDIR)}."
+            f"{subdir!r} is not a conda subdir.", next_step=f"Known subdirs: {', '.join(_OF_SUBDIR)}."
         ) from None

@@ -201,7 +201,7 @@ def _same_clone(source: Environment, place: Location) -> Environment:
     """Return the environment at a location if it is a clone of this one, else raise InvalidRequestError."""
     if place.prefix == source.prefix:
         raise errors.InvalidRequestError(
-            "The new name is the environment's present one: choose another.", where=str(place.prefix)
+            "The environment already has this name.", where=str(place.prefix), next_step="Choose another name."
         )
     there = read_environment(place)
     if there is None or there.cloned_from != _clone_mark(source):
@@ -244,7 +244,7 @@ def _check_installed(environment: Environment, names: Sequence[str]) -> None:
             raise errors.NotFoundError(
                 f"There is no package {name!r} in {environment.name!r}.",
                 where=str(environment.prefix),
-                next_step=f"Names only, without versions. To list them: mambakernels info {environment.name}",
+                next_step=f"Give names without versions. To list them: mambakernels info {environment.name}",
             )
 
 

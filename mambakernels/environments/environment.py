@@ -121,7 +121,7 @@ def check_environment_name(name: str) -> None:
     """Raise InvalidRequestError unless a name is a plain folder name that every shell and Jupyter accept."""
     if not name:
         raise errors.InvalidRequestError(
-            "There is no name.", next_step="Give one, such as np-mkl, or a file that has one."
+            "The environment needs a name.", next_step="Give one, such as np-mkl, or a file that has one."
         )
     if not _NAME.fullmatch(name):
         raise errors.InvalidRequestError(
@@ -243,7 +243,7 @@ def _foreign(place: Location) -> Environment | None:
 def _not_found(place: Location, name_or_path: NameOrPath) -> errors.NotFoundError:
     if is_path(name_or_path):
         return errors.NotFoundError(
-            "There is no conda environment here: that would be a folder with `conda-meta` in it.",
+            "This is not a conda environment: it has no `conda-meta` folder.",
             where=str(place.prefix),
             next_step="Name an environment or its path. Environments made by mambakernels: mambakernels list",
         )
@@ -264,7 +264,7 @@ def _read_if_whole(place: Location) -> Environment | None:
 
 def _damaged(prefix: Path) -> errors.EngineError:
     return errors.EngineError(
-        "The environment's manifest is damaged, or of another version of mambakernels.",
+        "The environment's manifest is damaged, or was written by another version of mambakernels.",
         where=str(prefix / MANIFEST),
         next_step=f"Delete the folder and make it again: {prefix}",
     )

@@ -70,7 +70,8 @@ def lock(
 def _locked(environment: Environment) -> Lockfile:
     if extra := pip_installed(environment.prefix):
         raise errors.InvalidRequestError(
-            f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, and a lockfile cannot hold that.",
+            f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, "
+            "and a lockfile cannot list pip packages.",
             where=str(environment.prefix),
             next_step=f"Export it instead: mambakernels export {environment.name} --format yml",
         )
@@ -89,7 +90,7 @@ def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress:
     spec = spec.completed()
     if spec.pip:
         raise errors.InvalidRequestError(
-            "A `pip:` part cannot be locked.", next_step="Name those packages as match specs, or leave them out."
+            "A `pip:` section cannot be locked.", next_step="Name those packages as match specs, or leave them out."
         )
     chosen = channels.choose_all(spec.channels, root)
     secrets = Secrets.of(channel.url for channel in chosen)

@@ -65,7 +65,8 @@ def _read_lock(path: Path) -> EnvironmentSpec:
     locked = lockfile.read(path)
     if paths.subdir() not in locked.packages:
         raise errors.InvalidRequestError(
-            f"This lockfile has nothing for {paths.subdir()}, only for {', '.join(locked.packages) or 'no platform'}.",
+            f"This lockfile has no packages for {paths.subdir()}, "
+            f"only for {', '.join(locked.packages) or 'no platform'}.",
             where=str(path),
             next_step=f"Lock for it as well: mambakernels lock … --subdir {paths.subdir()}",
         )

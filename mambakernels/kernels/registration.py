@@ -232,7 +232,7 @@ def _emptied(environment: Environment, activation: Activation, chosen: Mapping[s
     lost = [name for name in activation.unset if name not in chosen and not _EMPTY_IS_UNSET.fullmatch(name)]
     if lost:
         raise ActivationError(
-            f"Activation removes {', '.join(lost)} from this session, and a kernelspec can only set variables.",
+            f"Activation unsets {', '.join(lost)}, but a kernelspec can only set variables.",
             where=str(environment.prefix),
             next_step="Choose its value in the kernel: register it with " + " ".join(f"--env {name}=" for name in lost),
         )
@@ -253,7 +253,7 @@ def _checked_variables(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in env.items():
         if not name or "=" in name or "\0" in name + value or name == "PATH":
             raise InvalidRequestError(
-                f"{name!r} with {value!r} cannot be a variable of a kernel.",
+                f"{f'{name}={value}'!r} cannot be set for a kernel.",
                 next_step="PATH is the environment's." if name == "PATH" else "Choose another name or value.",
             )
     return {name: _escape(value) for name, value in env.items()}

@@ -187,7 +187,8 @@ class JupyterFolder:
             raise StorageError(
                 from_os_error(error).what,
                 where=str(error.filename2 or error.filename or self.path),
-                next_step="Make room or get permission there, or choose another Jupyter folder with JUPYTER_DATA_DIR.",
+                next_step="Free some space or change the permissions there, "
+                "or choose another Jupyter folder with JUPYTER_DATA_DIR.",
             ) from error
 
 

@@ -254,7 +254,7 @@ class Worker:
         return errors.EngineError(
             f"A helper process ended with {how} before it had done its work.",
             where=self._module,
-            next_step=f"It printed last:\n{said}" if said else "Try again; it left nothing half-made.",
+            next_step=f"It printed last:\n{said}" if said else "Try again. No partial files are left.",
         )
 
 

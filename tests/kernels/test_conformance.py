@@ -208,7 +208,7 @@ def chosen(environment: Environment, shell: Mapping[str, str]) -> dict[str, str]
     removed = sorted(name for name in SESSION if name not in shell)
     if not removed:
         return {}
-    with pytest.raises(ActivationError, match=f"removes {', '.join(removed)} from this session"):
+    with pytest.raises(ActivationError, match=f"unsets {', '.join(removed)}, but"):
         register(environment)
     return dict.fromkeys(removed, "")
 
