@@ -28,6 +28,13 @@ def command(words: Sequence[str], folder: Path) -> list[str]:
     return words if os.name == "nt" else [*_shell(), str(folder / SHELL_FILE), sys.executable, *words]
 
 
+def program(argv: Sequence[str]) -> list[str]:
+    """Return the command that an `argv` from `command` starts: the inverse of `command`."""
+    names = [Path(word).name for word in argv]
+    words = argv[names.index(SHELL_FILE) + 2 :] if SHELL_FILE in names else argv
+    return [word for word in words if Path(word).name != PYTHON_FILE]
+
+
 def files(words: Sequence[str]) -> dict[str, Path]:
     """Return the files that this command needs in the kernelspec's folder, by name."""
     needed = [*([] if os.name == "nt" else [SHELL_FILE]), *([PYTHON_FILE] if runs_module(words) else [])]

@@ -12,7 +12,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
-from mambakernels.kernels import folders
+from mambakernels.kernels import folders, launcher
 from mambakernels.kernels.specs import MARK
 
 
@@ -42,8 +42,10 @@ class Kernel:
 
     @property
     def is_ipykernel(self) -> bool:
-        """Whether its command starts ipykernel, which then accepts ipykernel's options."""
-        return any(word.startswith("ipykernel") for word in self.spec.argv)
+        """Whether its command is a Python of this machine that starts ipykernel, with no wrapper around it."""
+        argv = [str(word) for word in self.spec.argv]
+        words = launcher.program(argv) if self.ours else argv
+        return launcher.runs_module(words) and words[words.index("-m") + 1].startswith("ipykernel")
 
 
 def find_kernels(names: Iterable[str]) -> list[Kernel]:

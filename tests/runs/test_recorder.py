@@ -13,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from support.python_kernels import ARGV
 
 from mambakernels.runs.execute import read_run, run
 
@@ -155,6 +156,17 @@ def test_a_kernelspec_that_cannot_be_started_fails_alone(
     assert odd.error is not None
     assert odd.error.ename == "KernelNotStarted"
     assert read_run(odd.path) == odd
+
+
+def test_a_wrapper_gets_its_words_and_no_others_and_sockets_that_it_can_reach(
+    install: Any, write: Any, output: Path, tmp_path: Path
+) -> None:
+    """The stand-in for a container, into which the connection file is mounted and nothing else of this machine."""
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text('[ $# = 5 ] && grep -q \'"transport": "tcp"\' "$5" && exec "$@"\nexit 9\n')
+    install("wrapped", argv=["/bin/sh", str(wrapper), *ARGV])
+    [result] = run(write("print(1)"), kernels="wrapped", output=output)
+    assert result.error is None
 
 
 def test_what_is_not_foreseen_fails_one_run(
