@@ -16,7 +16,10 @@ class Interrupted(SystemExit):
 
 
 def main() -> None:
-    """Run the command line; exit with 0, 1 for an explained error, 2 for wrong usage, 130 if interrupted."""
+    """Run the command line.
+
+    It exits with 0, 1 for an explained error, 2 for wrong usage, 130 after SIGINT and 143 after SIGTERM.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # a script's background job ignores SIGINT
             signal.signal(number, _stop)
@@ -48,12 +51,12 @@ def _own_words(words: Sequence[str]) -> int:
     return min(name + 1, end)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     """End on SIGINT and SIGTERM alike: on the way out, children are stopped and half-made things removed.
 
     Not a KeyboardInterrupt, for which the command-line library has a message.
     """
-    raise Interrupted(130)
+    raise Interrupted(128 + number)
 
 
 def _fail(error: errors.MambakernelsError) -> NoReturn:

@@ -15,7 +15,7 @@ from mambakernels.paths import storage_errors
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo
-    from mambakernels.runs.records import Run
+    from mambakernels.runs.records import Failure, Run
 
 
 @app.command()
@@ -63,20 +63,29 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(),
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Skip runs whose record is current.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write each failed notebook as a page, too.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Execute a notebook on each of several kernels. The executed notebooks are kept."""
-    with bars.progress(quiet=quiet or as_json) as progress:
-        runs = mambakernels.run(
-            notebook,
-            kernels=kernel,
-            parameters=mambakernels.parse_parameters(notebook, parameter or ()),
-            output=output,
-            timeout=timeout,
-            resume=resume,
-            progress=progress,
-        )
+    finished: list[Run] = []
+    try:
+        with bars.progress(quiet=quiet or as_json) as progress:
+            runs = mambakernels.run(
+                notebook,
+                kernels=kernel,
+                parameters=mambakernels.parse_parameters(notebook, parameter or ()),
+                output=output,
+                timeout=timeout,
+                resume=resume,
+                html=html,
+                on_run=finished.append,
+                progress=progress,
+            )
+    except SystemExit:  # a signal; what is finished stays
+        _show_runs(finished)
+        typer.echo(f"{len(finished)} of {len(kernel)} runs finished. The same command with --resume does the rest.")
+        raise
     if as_json:
         print_json([plain(item) for item in runs])
     else:
@@ -111,9 +120,19 @@ def _show_runs(runs: Sequence[Run]) -> None:
     tables.print_table(("kernel", "status", "time", "executed notebook"), rows)
     for item in runs:
         if item.error is not None:
-            typer.echo(f"{item.kernel}: {item.error}", err=True)
-            if item.error.stderr:
-                typer.echo(f"{item.kernel} wrote to stderr:\n{item.error.stderr}", err=True)
+            typer.echo(_failure(item, item.error), err=True)
+
+
+def _failure(run: Run, error: Failure) -> str:
+    """Return all that a reader of a log needs to see of a failed run."""
+    parts = (
+        (error.place or "the cell", error.source),
+        ("traceback", error.traceback),
+        ("end of its output", error.output),
+        ("standard error", error.stderr),
+    )
+    shown = (f"--- {title}\n{text}" for title, text in parts if text)
+    return "\n".join([f"\n{run.notebook.name} failed on {run.kernel}: {error}", *shown])
 
 
 def _show_demo(result: Demo, clock: bars.Clock) -> None:

@@ -24,7 +24,7 @@ import msgspec
 from mambakernels.errors import NotFoundError
 from mambakernels.paths import PathLike, storage_errors
 from mambakernels.progress import Event, Progress, silent
-from mambakernels.runs import session
+from mambakernels.runs import pages, session
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.runs.notebooks import (
     FIRST_MINOR_WITH_IDS,
@@ -131,6 +131,8 @@ def run(
     startup_timeout: float = 60.0,
     folder: PathLike | None = None,
     resume: bool = False,
+    html: bool = False,
+    on_run: Callable[[Run], None] | None = None,
     progress: Progress = silent,
 ) -> list[Run]:
     """Execute a notebook on each of the kernels, one after another, and return a `Run` for each, in their order.
@@ -155,6 +157,10 @@ def run(
         The kernels' working directory; by default the notebook's folder.
     resume
         Do not repeat a run whose record in `output` is current (`records.is_current`), but return it.
+    html
+        Also write the executed notebook of each failed run as a page next to it, by nbconvert.
+    on_run
+        Called with each run as soon as it has ended, in another thread.
     progress
         Called in this thread, with `done` and `total` counting the cells of all runs.
 
@@ -169,6 +175,8 @@ def run(
     StorageError
         Nothing can be written to the output folder, or it became full.
     """
+    if html:
+        pages.check()
     source = read_notebook(notebook)
     known = read_parameters(source)
     values = known.resolve(parameters or {})
@@ -191,7 +199,9 @@ def run(
         )
         for kernel in chosen
     ]
-    return in_a_thread(lambda report: _execute_all(plans, resume=resume, report=report), progress)
+    return in_a_thread(
+        lambda report: _execute_all(plans, resume=resume, html=html, on_run=on_run, report=report), progress
+    )
 
 
 def _existing_folder(folder: Path) -> Path:
@@ -200,7 +210,9 @@ def _existing_folder(folder: Path) -> Path:
     return folder
 
 
-async def _execute_all(plans: Sequence[_Plan], *, resume: bool, report: Progress) -> list[Run]:
+async def _execute_all(
+    plans: Sequence[_Plan], *, resume: bool, html: bool, on_run: Callable[[Run], None] | None, report: Progress
+) -> list[Run]:
     cells = len(_code_cells(plans[0].content))
     runs: list[Run] = []
     for number, plan in enumerate(plans):
@@ -218,6 +230,10 @@ async def _execute_all(plans: Sequence[_Plan], *, resume: bool, report: Progress
         else:
             runs.append(await _execute_one(plan, meter))
             meter.finished(runs[-1].status)
+        if html and runs[-1].error is not None:
+            pages.write(runs[-1])
+        if on_run is not None:
+            on_run(runs[-1])
     return runs
 
 

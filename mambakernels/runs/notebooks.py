@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ FIRST_MINOR_WITH_IDS = 5  # of format 4
 
 _FORMAT = 4
 _GRAMMAR = "rfc3987_syntax"
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ def source_of(cell: Mapping[str, Any]) -> str:
 def tags_of(cell: Mapping[str, Any]) -> frozenset[str]:
     """Return a cell's tags."""
     return frozenset(cell["metadata"].get("tags", ()))
+
+
+def heading_above(cells: Sequence[Mapping[str, Any]], index: int) -> str:
+    """Return the last Markdown heading above a cell; an empty text if there is none."""
+    texts = (source_of(cell) for cell in reversed(cells[:index]) if cell["cell_type"] == "markdown")
+    found = (headings[-1] for text in texts if (headings := _HEADING.findall(text)))
+    return str(next(found, ""))
 
 
 def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:

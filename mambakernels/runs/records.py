@@ -22,23 +22,37 @@ Status = Literal["ok", "failed", "running", "interrupted"]
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed.
+    """Why a run failed, and where.
 
-    `cell` is the cell's index in the notebook, from 0, text cells included (messages count from 1); None if the kernel
-    never got to a cell. `source` is the head of that cell. `stderr` is what the kernel's process wrote to its standard
-    error, and then what the cell wrote: the first lines and the last, if there are many.
+    `cell` is the place of the failed cell among all cells, from 1; None if the kernel never got to a cell. `prompt` is
+    the number that Jupyter shows next to it, `heading` the last heading above it. `source` is the head of the cell,
+    `output` the end of what it printed. `stderr` is what the kernel's process wrote to its standard error, and then
+    what the cell wrote: the first lines and the last, if there are many.
     """
 
     ename: str
     evalue: str
     cell: int | None = None
+    prompt: int | None = None
+    heading: str = ""
     source: str = ""
     traceback: str = ""
+    output: str = ""
     stderr: str = ""
 
+    @property
+    def place(self) -> str:
+        """The cell in words, as a reader of the notebook finds it; empty if the kernel never got to a cell."""
+        if self.cell is None:
+            return ""
+        prompt = f"In [{self.prompt}]" if self.prompt else ""
+        heading = f'under "{self.heading}"' if self.heading else ""
+        marks = ", ".join(filter(None, (prompt, heading)))
+        return f"cell {self.cell} ({marks})" if marks else f"cell {self.cell}"
+
     def __str__(self) -> str:
-        place = "" if self.cell is None else f"cell {self.cell + 1}: "
-        return f"{place}{self.ename}: {self.evalue}" if self.evalue else f"{place}{self.ename}"
+        raised = f"{self.ename}: {self.evalue}" if self.evalue else self.ename
+        return f"{self.place}: {raised}" if self.place else raised
 
 
 @dataclass(frozen=True)

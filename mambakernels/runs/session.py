@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
 from mambakernels.runs.kernelspecs import Kernel
-from mambakernels.runs.notebooks import Json, source_of
+from mambakernels.runs.notebooks import Json, heading_above, source_of
 from mambakernels.runs.records import Failure
 
 if TYPE_CHECKING:
@@ -99,8 +99,15 @@ class Session:
         try:
             await self._recorder.execute_at(index, timeout)
         except RunStoppedError as error:
-            head = _head(source_of(cell))
-            error.failure = replace(error.failure, cell=index, source=head, stderr=_stderr_of(cell))
+            error.failure = replace(
+                error.failure,
+                cell=index + 1,
+                prompt=cell.execution_count,
+                heading=heading_above(self._recorder.nb.cells, index),
+                source=_head(source_of(cell)),
+                output=_tail(_printed(cell, "stdout")),
+                stderr=_excerpt(_printed(cell, "stderr")),
+            )
             raise
 
     async def run(self, code: str, timeout: float | None = None) -> list[Json]:
@@ -256,9 +263,14 @@ def _with_stderr(failure: Failure, process: str) -> Failure:
     return replace(failure, stderr=_excerpt("\n".join(filter(None, (process, failure.stderr)))))
 
 
-def _stderr_of(cell: Any) -> str:
-    streams = (output for output in cell.outputs if output.output_type == "stream" and output.name == "stderr")
-    return _excerpt("".join(output.text for output in streams))
+def _printed(cell: Any, name: str) -> str:
+    streams = (output for output in cell.outputs if output.output_type == "stream" and output.name == name)
+    return "".join(output.text for output in streams)
+
+
+def _tail(text: str) -> str:
+    lines = without_colours(text).rstrip().splitlines()
+    return "\n".join([*(["…"] if len(lines) > _FIRST_LINES else []), *lines[-_FIRST_LINES:]])
 
 
 def without_colours(text: str) -> str:

@@ -92,7 +92,9 @@ def test_a_package_of_pip_in_the_place_of_another_is_refused_before_anything_cha
         lambda: mambakernels.verify("one", repair=True, **options),
     ]
     for act in acts:
-        with pytest.raises(errors.InvalidRequestError, match="pip installed threadpoolctl into 'one'") as caught:
+        with pytest.raises(
+            errors.InvalidRequestError, match="pip replaced conda packages of 'one': threadpoolctl"
+        ) as caught:
             act()
         assert "pip uninstall threadpoolctl" in str(caught.value)
     assert {key: value for key, value in tree(Path(options["root"]) / "envs").items() if "/" in key} == {

@@ -65,7 +65,8 @@ def test_a_failing_cell_fails_only_its_run_and_keeps_what_was_done(install: Any,
     assert (broken.status, sound.status) == ("failed", "ok")
     error = broken.error
     assert error is not None
-    assert (error.cell, error.ename, error.evalue) == (2, "ValueError", "no <luck>")
+    assert (error.cell, error.ename, error.evalue) == (3, "ValueError", "no <luck>")
+    assert error.place == 'cell 3 (In [2], under "A notebook")'
     assert error.source.splitlines()[0] == "import os, sys"
     assert error.source.endswith("…")
     assert "Traceback" in error.traceback
@@ -92,7 +93,7 @@ def test_a_dying_kernel_is_a_failed_run(source: str, how: str, install: Any, wri
     [dead] = run(write("print('alive')", source, "print('never')"), kernels="mortal", output=output)
     assert dead.status == "failed"
     assert dead.error is not None
-    assert (dead.error.cell, dead.error.ename) == (2, "KernelDied")
+    assert (dead.error.cell, dead.error.ename) == (3, "KernelDied")
     assert how in dead.error.evalue
     assert read(dead.path).cells[1].outputs[0].text == "alive\n"
 
@@ -140,9 +141,9 @@ def test_a_cell_that_takes_too_long_is_stopped(install: Any, write: Any, output:
     events: list[Event] = []
     [late] = run(write(source), kernels="slow", output=output, timeout=1.5, progress=events.append)
     assert late.error is not None
-    assert (late.error.cell, late.error.ename) == (1, "TimeoutError")
+    assert (late.error.cell, late.error.ename) == (2, "TimeoutError")
     assert "slow: cell 2 of 2" in [event.detail for event in events]
-    assert str(late.error).startswith("cell 2: TimeoutError: ")
+    assert str(late.error).startswith('cell 2 (In [1], under "A notebook"): TimeoutError: ')
     assert "1.5 seconds" in late.error.evalue
     assert read(late.path).cells[1].outputs[0].text == "begun\n"
 
@@ -397,6 +398,8 @@ def test_a_run_can_be_asked_to_raise(install: Any, write: Any, output: Path) -> 
     (well,) = run(write("1"), kernels="here", output=output)
     assert well.check() is well
     (failed,) = run(write("raise ValueError('no luck')", name="unlucky.ipynb"), kernels="here", output=output)
-    with pytest.raises(RunError, match=r"unlucky\.ipynb failed in here: cell 2: ValueError: no luck\.") as caught:
+    with pytest.raises(
+        RunError, match=r'unlucky\.ipynb failed in here: cell 2 \(In \[1\], under "A notebook"\): ValueError: no luck\.'
+    ) as caught:
         failed.check()
     assert caught.value.where == str(failed.path)

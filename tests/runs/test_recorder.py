@@ -201,3 +201,54 @@ def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output:
     texts = [cell.outputs[0].text for cell in nbformat.read(record, as_version=4).cells[1:]]
     assert texts == ["first\n", "begun\n"]
     assert list(output.iterdir()) == [record]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_what_is_finished(
+    number: int, install: Any, write: Any, output: Path, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        install(name)
+    mark = tmp_path / "mark"
+    notebook = write(f"import os, time\nif os.path.exists({str(mark)!r}): time.sleep(600)\nopen({str(mark)!r}, 'w')")
+    words = ["-m", "mambakernels", "run", str(notebook), "-k", "first", "-k", "second", "-o", str(output)]
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as child:
+        record = output / f"{notebook.stem}.second.ipynb"
+        end = time.monotonic() + 60
+        while not record.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        child.send_signal(number)
+        said, _ = child.communicate(timeout=60)
+    assert child.returncode == 128 + number
+    assert "1 of 2 runs finished." in said
+    assert "first" in said
+    assert [read_run(output / f"{notebook.stem}.{name}.ipynb").status for name in ("first", "second")] == [
+        "ok",
+        "interrupted",
+    ]
+
+
+def test_a_failed_cell_is_shown_where_it_is_read_first(install: Any, write: Any, output: Path, tmp_path: Path) -> None:
+    install("here")
+    notebook = write("print('said before'); raise ValueError('no luck')")
+    words = ["-m", "mambakernels", "run", str(notebook), "-k", "here", "-o", str(output), "--html", "--quiet"]
+    answer = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
+    )
+    assert answer.returncode == 1
+    for part in ('cell 2 (In [1], under "A notebook")', "raise ValueError", "Traceback", "said before"):
+        assert part in answer.stderr
+    page = (output / f"{notebook.stem}.here.html").read_text("utf-8")
+    assert "no luck" in page
+    [listed] = json.loads(
+        subprocess.run(
+            [sys.executable, *words[:-2], "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            timeout=120,
+        ).stdout
+    )
+    assert (listed["error"]["cell"], listed["error"]["prompt"], listed["error"]["heading"]) == (2, 1, "A notebook")
