@@ -63,7 +63,7 @@ class BlasMismatchError(MambakernelsError):
 
 
 class DownloadError(MambakernelsError):
-    """A file cannot be downloaded; `answer` is what came instead of it, `status` that of HTTP, if any."""
+    """A file cannot be downloaded; `answer` is what came instead of it, `status` the HTTP status, if any."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class DownloadError(MambakernelsError):
 
 
 class HashMismatchError(DownloadError):
-    """A download does not have the expected hash, and nothing of it is kept."""
+    """A download does not have the expected hash, and was not kept."""
 
 
 class StorageError(MambakernelsError):

@@ -16,7 +16,7 @@ _LINES_QUOTED = 20
 # Variables that every bash keeps for itself; exported functions are BASH_FUNC_name%%.
 _SHELL_ONLY = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS"})
 _FUNCTION = "BASH_FUNC_"
-# Variables that make bash run other files, or behave otherwise, before the first script.
+# Variables that make bash run other files, or change its behaviour, before the first script.
 _STEERING = frozenset({"BASH_ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "BASH_XTRACEFD"})
 
 
@@ -43,18 +43,18 @@ class _Notes:
 
     @classmethod
     def made_in(cls, folder: Path) -> _Notes:
-        """Return the files, empty as yet: a script may change the umask."""
+        """Create the files, empty, before a script can change the umask."""
         notes = cls(*(folder / item.name for item in fields(cls)))
         for file in vars(notes).values():
             file.touch()
         return notes
 
     def finished(self) -> list[str]:
-        """Return the status of each script that let the shell go on."""
+        """Return the exit status of each script that did not end the shell."""
         return self.statuses.read_text().split()
 
     def quote(self) -> str:
-        """Return the last lines of what the last script printed, to stdout and stderr."""
+        """Return the last lines that the last script printed, to stdout and stderr."""
         lines = self.said.read_text("utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_LINES_QUOTED:])
 

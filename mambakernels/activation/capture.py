@@ -3,7 +3,7 @@
 The order is that of the engines: conda's variables and PATH, `etc/conda/env_vars.d`, the variables of
 `conda-meta/state`, then `etc/conda/activate.d`. Names of variables keep their case, as with conda. Not captured are
 the prompt, functions and options of a shell, `condabin`, which belongs to the engine, and `__CONDA_SHLVL_*`, which
-serves to deactivate.
+only deactivation uses.
 """
 
 from __future__ import annotations

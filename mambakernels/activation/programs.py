@@ -103,7 +103,7 @@ def _program(argv: Sequence[str], variables: Mapping[str, str], prefix: Path) ->
             next_step=f"Repair the environment: mambakernels verify {prefix.name} --repair",
         )
     if os.path.dirname(argv[0]):  # noqa: PTH120 (as above)
-        raise NotFoundError("There is no such program, or it may not be executed.", where=argv[0])
+        raise NotFoundError("There is no such program, or it is not executable.", where=argv[0])
     raise NotFoundError(
         f"The command {argv[0]!r} was not found in the environment or elsewhere on its PATH.",
         where=str(prefix),
@@ -135,7 +135,7 @@ def _take_over(program: Path, argv: Sequence[str], variables: Mapping[str, str])
 
 
 def _unstartable(program: Path, error: OSError) -> InvalidRequestError:
-    """Return why an existing program does not start: the system's words for a bad first line are misleading."""
+    """Return the error for a program that does not start: the system's message about a bad first line misleads."""
     advice = (
         "Its first line names an interpreter that does not exist." if isinstance(error, FileNotFoundError) else None
     )

@@ -117,7 +117,7 @@ def shell_init(
     Returns what changes.
 
     Raises InvalidRequestError (a shell that is not known, or not on this platform; a path no start file can hold),
-    NotFoundError without micromamba, EngineError with what micromamba says.
+    NotFoundError without micromamba, EngineError with micromamba's message.
     """
     root = Root.find(root)
     name = shells.get(shell or shells.in_use()).name

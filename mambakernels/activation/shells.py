@@ -60,7 +60,7 @@ def get(name: str) -> Shell:
         return _TABLE[name]
     except KeyError:
         raise InvalidRequestError(
-            f"{name!r} is not a shell that mambakernels knows.", next_step=f"It knows: {', '.join(NAMES)}."
+            f"{name!r} is not a shell that mambakernels knows.", next_step=f"Known shells: {', '.join(NAMES)}."
         ) from None
 
 
@@ -73,7 +73,7 @@ def in_use() -> str:
 
 
 def _parent() -> str:
-    """Return the name of the parent process; empty if it cannot be found out.
+    """Return the name of the parent process; empty if it is unknown.
 
     Not shellingham: it also takes a shell further up, such as the one that started make or an editor, before `SHELL`.
     """
@@ -117,7 +117,7 @@ def _sh(applied: Activation) -> list[str]:
 
 
 def _still(applied: Activation) -> str:
-    """Return the test whether the environment is still active in the shell."""
+    """Return the shell's test of whether the environment is still active."""
     return f'[ "${{CONDA_PREFIX-}}" = {shlex.quote(applied.set.get("CONDA_PREFIX", ""))} ]'
 
 

@@ -79,7 +79,7 @@ def read_sizes(given: str | Sequence[int]) -> tuple[int, ...]:
 
 
 def read_counts(given: str | Sequence[int]) -> tuple[int, ...]:
-    """Read thread counts from `1,2` or from numbers; `numeric.threads` says what they mean. None at all is allowed."""
+    """Read thread counts from `1,2` or from numbers; `numeric.threads` explains them. An empty list is allowed."""
     words = [word.strip() for word in (given.split(",") if isinstance(given, str) else map(str, given))]
     counts = [int(word) if word.isdigit() else None for word in words if word]
     if not all(map(is_thread_count, counts)):

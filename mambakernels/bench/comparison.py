@@ -55,7 +55,7 @@ class Comparison:
         return not self.gates and (self.regression is None or self.regression.bad.empty)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON knows it, raw samples left out."""
+        """Return all of it but the raw samples, as JSON values."""
         regression = self.regression
         return {
             "ok": self.ok,
@@ -106,7 +106,7 @@ def bench(
     budget
         Seconds for everything, from starting kernels to ending them.
     seed
-        Of the random numbers, the order of measuring, and the places of arrays in memory.
+        Seeds the random numbers, the order of measuring, and the places of arrays in memory.
     save
         A `.parquet` or `.json` file for the measurements.
     against

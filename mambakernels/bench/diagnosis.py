@@ -1,4 +1,4 @@
-"""What explains the differences in a comparison, or speaks against them: findings, each by one rule."""
+"""Explanations of the differences in a comparison, and reasons to doubt them: findings, each by one rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BLAS_STEMS = frozenset({"dot", "dotu", "dotc", "gemv", "gemm", "syrk", "herk"})
 
 
 def diagnose(measured: Measured) -> tuple[Finding, ...]:
-    """Return what the rules find: about kernels first, then about the comparison and the machine."""
+    """Return the findings of the rules: about kernels first, then about the comparison and the machine."""
     about_kernels = (finding for worker in measured.workers for finding in findings_of(worker))
     found = [finding for finding in about_kernels if finding.severity != "error"]
     found += [Finding(rule, grade, text) for rule, (grade, ask) in RULES.items() for text in ask(measured)]
@@ -120,7 +120,7 @@ def _irreproducible(measured: Measured) -> Iterator[str]:
     counts = measured.frame.groupby(keys, sort=False, dropna=False)["fingerprint"].nunique().reset_index()
     changing = counts[counts["fingerprint"] > 1]
     for kernel, rows in changing.groupby("kernel", sort=False):
-        yield f"{kernel} gives other bits from round to round in {', '.join(dict.fromkeys(rows['operation']))}."
+        yield f"{kernel} gives different bits from round to round in {', '.join(dict.fromkeys(rows['operation']))}."
 
 
 def _few(measured: Measured) -> Iterator[str]:

@@ -20,7 +20,7 @@ def gates(measured: Measured) -> tuple[Finding, ...]:
 
 
 def findings_of(worker: MeasuredKernel) -> Iterator[Finding]:
-    """Yield what the rules say of a kernel; nothing of one that never answered."""
+    """Yield the findings about a kernel; none about one that never answered."""
     if worker.probe:
         working = worker.facts.get("working")
         for finding in rules.findings(worker.probe, asked=worker.asked, working=working, made_for=worker.blas):

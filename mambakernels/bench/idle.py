@@ -19,9 +19,9 @@ _BUSY = 0.1  # of a core: a kernel that waits for messages uses less than a hund
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Return the processor time that a process' threads have used so far; None where the system does not say.
+    """Return the processor time that a process' threads have used so far; None where the system does not report it.
 
-    Linux counts nanoseconds per thread if it was built so, and otherwise hundredths of a second.
+    Linux counts nanoseconds per thread if it was built to do so, and otherwise hundredths of a second.
     """
     try:
         return sum(_task_seconds(task) for task in (_PROC / str(pid) / "task").iterdir())
@@ -41,7 +41,7 @@ def share(before: Mapping[int, float], after: Mapping[int, float], elapsed: floa
 
 
 async def until_idle(pids: Iterable[int], *, patience: float) -> bool | None:
-    """Wait until none of the processes works, for at most `patience` seconds; None where that cannot be seen."""
+    """Return whether all processes become idle within `patience` seconds; None where that cannot be seen."""
     end, watched = time.monotonic() + patience, list(pids)
     before, since = known_seconds(watched), time.monotonic()
     if not before:
@@ -66,7 +66,7 @@ def _is_runnable(pid: int) -> bool:
 
 
 def _fields(task: Path) -> list[str]:
-    """Return what `stat` says of a thread after its name: the state first."""
+    """Return the fields of a thread's `stat` after its name: the state first."""
     return (task / "stat").read_text().rpartition(")")[2].split()
 
 

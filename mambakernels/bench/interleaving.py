@@ -50,7 +50,7 @@ def measure_interleaved(
     record = _Record(settings)
     try:
         in_a_thread(lambda report: _Bench(settings, record, report).run(kernels, accept), progress)
-    except (KeyboardInterrupt, SystemExit):  # our command line makes the latter of Ctrl-C
+    except (KeyboardInterrupt, SystemExit):  # our command line turns Ctrl-C into the latter
         if not record.rows:
             raise
         record.interrupted = True
@@ -110,7 +110,7 @@ class _Record:
 
 @dataclass(frozen=True)
 class _Visited:
-    """What a visit gave: the measurement, how busy the other kernels were meanwhile, and its seconds in all."""
+    """The results of a visit: the measurement, how busy the other kernels were meanwhile, and its total seconds."""
 
     measurement: Measurement
     others: float

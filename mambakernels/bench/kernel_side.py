@@ -60,7 +60,7 @@ def visit(
     ballast = _ballast(place)
     try:
         case = numeric.prepare(operation, n, dtype, seed=seed)
-    except ValueError as error:  # it needs what is not installed here, or more memory than there is
+    except ValueError as error:  # it needs a package that is not installed here, or too much memory
         _publish({"refused": str(error)})
         return
     case.check()

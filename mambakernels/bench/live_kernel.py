@@ -30,7 +30,7 @@ from mambakernels.bench import kernel_side
 
 @dataclass
 class LiveKernel:
-    """A kernel's process, started with a number of threads; once `failure` is set, it answers no more."""
+    """A kernel's process, started with a number of threads; once `failure` is set, it no longer answers."""
 
     kernel: Kernel
     threads: int | None
@@ -51,7 +51,7 @@ class LiveKernel:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, once `facts` are there."""
+        """Its process id, once `facts` are known."""
         return self.facts.get("pid")
 
     async def start(self, folder: Path) -> None:

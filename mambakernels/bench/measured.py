@@ -103,7 +103,7 @@ class Circumstances:
     interrupted: bool = False
 
     def about(self) -> Json:
-        """Return the circumstances as JSON knows them."""
+        """Return the circumstances as JSON values."""
         about: Json = msgspec.to_builtins({field.name: getattr(self, field.name) for field in fields(Circumstances)})
         return about
 

@@ -27,7 +27,7 @@ from mambakernels.runs.records import provenance
 
 
 class SchemaError(ValueError):
-    """A bundle does not keep its schema; the message names the field and says how."""
+    """A bundle does not match its schema; the message names the field and says how."""
 
 
 def validate(content: object) -> None:
@@ -112,19 +112,19 @@ def collect(*notebooks: PathLike) -> pd.DataFrame:
         What ran: `blas`, `blas_version`, `architecture` (the code path the library chose), `threads`, `library`
         (path of the mapped file), `lapack`, `numpy`, `python` (versions), `cpu`, `cores`, `system`, `peak_gflops`
         (of one core, theoretical, 10⁹ flops per second), `code` (hash of the sources that measured), `findings`
-        (what speaks against all of it).
+        (reasons to doubt all of it).
 
         What was measured: the fields of `mambakernels.numeric.Measurement`, with their units there (`shape` as JSON),
         and what follows from them: `seconds` (median of the samples, per call), `seconds_min`, `interval_low` and
         `interval_high` (of the median, 95 %), `gflops` (10⁹ flops per second, from the median; NaN if not known) and
-        `correct` (the residual keeps its bound). `samples` is a list of seconds per call.
+        `correct` (the residual is within its bound). `samples` is a list of seconds per call.
 
     Raises
     ------
     NotFoundError
         A path matches nothing.
     RunError
-        A file is not a notebook, or a bundle in it does not keep its schema; names the notebook and the cell.
+        A file is not a notebook, or a bundle in it does not match its schema; names the notebook and the cell.
     """
     return frame_of([row for notebook in find_notebooks(notebooks) for row in _rows(notebook)], COLUMNS)
 

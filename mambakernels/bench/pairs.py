@@ -6,9 +6,9 @@ of the rounds' ratios. Its interval lies between two of them (order statistics),
 tails and outliers cost rounds, nothing else. With many pairs, each has to be surer (Bonferroni): the chance that any
 pair is called different by accident stays below `FAMILY_LEVEL`.
 
-The same library in two processes differs by a little all the time they live (where its pages and buffers lie), which
-no number of rounds averages out: by `PER_PROCESS`, measured, and the interval is that much wider at either end. A
-difference is called one if the ratio differs from 1 by more than a margin, and the whole interval by more than half of
+Two processes with the same library differ slightly as long as they live (where its pages and buffers lie), and no
+number of rounds averages that out. It was measured as `PER_PROCESS`, and widens the interval by that much at either
+end. A difference counts if the ratio differs from 1 by more than a margin, and the whole interval by more than half of
 that. The margin is `LEAST_MARGIN`, or what a control of the same two kernels surely differs by, if that is more; where
 it is more than `CONTROL_TOLERANCE`, no comparison of them can be trusted.
 """

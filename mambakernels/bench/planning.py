@@ -80,7 +80,7 @@ def by_case(costs: Costs, settings: Settings) -> dict[Case, float]:
 def too_long(
     costs: Mapping[Case, float], *, left: float, budget: float, room: float | None = None
 ) -> InvalidRequestError:
-    """Return the error that not even one round fits; it names cases to drop for one of at most `room` seconds."""
+    """Return the error for a budget too small for a round; it names cases to drop for one of at most `room` seconds."""
     whole = sum(costs.values())
     dropped = ", ".join(f"{case} ({costs[case]:.1f} s)" for case in to_drop(costs, left if room is None else room))
     wanted = math.ceil(budget - left + whole * ENOUGH_ROUNDS)

@@ -30,8 +30,8 @@ class Regression:
 
     `frame` has a row per kernel, `asked` threads, operation, dtype and size that both measured: `before` and `now`
     (seconds), `ratio` (now over before; above 1: slower), `low`, `high`, `margin`, `verdict` (`faster`, `slower`,
-    `equal`, `undecided` or `wrong`) and `control`. `differences` names what is not the same but was
-    forced; `trusted` and `text` say whether the controls are as they were.
+    `equal`, `undecided` or `wrong`) and `control`. `differences` names facts that differ and were
+    accepted with `force`; `trusted` and `text` say whether the controls are as they were.
     """
 
     frame: pd.DataFrame
@@ -61,7 +61,7 @@ def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) ->
 def check_comparable(
     now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel], *, force: bool = False
 ) -> tuple[str, ...]:
-    """Return the differences between kernels now and then; with any, InvalidRequestError, unless `force`."""
+    """Return the differences between the kernels of both comparisons; if any, InvalidRequestError, unless `force`."""
     differences = tuple(dict.fromkeys(_differences(now, then)))
     if differences and not force:
         raise InvalidRequestError(
@@ -77,10 +77,10 @@ def _differences(now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel]) 
         same = before.get((worker.kernel, worker.asked))
         if same is not None:
             yield from (
-                f"{name}: {left}, and then {right}" for name, left, right in _fields(worker, same) if left != right
+                f"{name}: {left} now, {right} then" for name, left, right in _fields(worker, same) if left != right
             )
         elif counts := [str(other.asked or "as registered") for other in then if other.kernel == worker.kernel]:
-            yield f"threads of {worker.kernel}: {worker.asked or 'as registered'}, and then {', '.join(counts)}"
+            yield f"threads of {worker.kernel}: {worker.asked or 'as registered'} now, {', '.join(counts)} then"
 
 
 def _fields(worker: MeasuredKernel, then: MeasuredKernel) -> Iterator[tuple[str, Any, Any]]:
@@ -150,7 +150,7 @@ def _verdict(row: Mapping[Any, Any]) -> str:
 def _trust(frame: pd.DataFrame) -> tuple[bool, str]:
     controls = frame[frame["control"]]
     if controls.empty:
-        return True, "No control was measured both now and then, so it is not known whether the machine is the same."
+        return True, "No control was measured both times, so it is not known whether the machine is the same."
     change = controls["ratio"].where(controls["ratio"] >= 1, 1 / controls["ratio"]) - 1
     worst = controls.iloc[int(change.to_numpy().argmax())]
     words = f"{worst['operation']} in {worst['kernel']} takes {worst['ratio']:.2f} times as long as then"

@@ -37,7 +37,7 @@ def install(
 ) -> Installed:
     """Return the micromamba of the root; download, verify and install it first if it is not there.
 
-    `version`: None is the one that is there, else the pinned one; `latest`. `source`: a file, folder or address.
+    `version`: None is the installed one, else the pinned one; `latest`. `source`: a file, folder or address.
     `subdir`: for which machine. `sha256`: of the executable, or of the archive it comes in. `output`: another folder.
     `patience`: seconds until something answers, all sources together. Raises HashMismatchError (no other source is
     asked), DownloadError (names every source, its answer, the ways out), EngineError (it does not run),

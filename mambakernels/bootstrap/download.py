@@ -51,7 +51,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 def fetch(
     url: str, target: Path, *, limit: int, label: str = "", patience: float = PATIENCE, progress: Progress = silent
 ) -> None:
-    """Download `url` to `target`; if that fails, DownloadError with what came instead, and no `target`.
+    """Download `url` to `target`; if that fails, DownloadError with what happened instead, and no `target`.
 
     `limit` is the most bytes it may have, `label` its name in progress events.
     """

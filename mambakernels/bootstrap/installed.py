@@ -1,4 +1,4 @@
-"""A micromamba of ours: where its executable is, and the record of its version, hash and source."""
+"""An installed micromamba: where its executable is, and the record of its version, hash and source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VOUCHERS: dict[How, str] = {
     "known": "its SHA-256 is the one mambakernels knows",
     "published": "its SHA-256 is the one published with it",
     "given": "its SHA-256 is the one that was given",
-    "recorded": "not verified, as nobody publishes its SHA-256; it is as it was when it came from {source}",
+    "recorded": "not verified, as nobody publishes its SHA-256; unchanged since it came from {source}",
 }
 
 
@@ -83,7 +83,7 @@ class Destination:
         return self.folder / f".{self.name}.new"
 
     def record(self) -> Installed | None:
-        """Return what is recorded of the executable, or None if there is no record that can be read."""
+        """Return the record of the executable, or None if there is none that can be read."""
         try:
             content = json.loads(self.record_path.read_text(encoding="utf-8"))
             return Installed(**{**content, "path": self.executable})
@@ -109,7 +109,7 @@ class Destination:
                 shutil.rmtree(self.staging)
 
     def put(self, fresh: Path, made: Installed) -> None:
-        """Give an executable its name. The record comes first: with a stale one, the next call makes it again."""
+        """Give an executable its name. The record comes first: with a stale one, the next call installs it again."""
         record = json.dumps({**asdict(made), "path": self.name}, indent=2) + "\n"
         files.write_atomically(self.record_path, record)
         if self.portable:

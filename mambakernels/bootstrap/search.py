@@ -57,9 +57,9 @@ class Search:
     _refusals: list[_Refusal] = field(default_factory=list, init=False)
 
     def run(self) -> Installed:
-        """Install the first candidate that can be had; skip the others of a host that does not answer.
+        """Install the first available candidate; skip the others of a host that does not answer.
 
-        HashMismatchError at once if one is not the expected file; DownloadError with all answers if none can be had.
+        HashMismatchError at once if one is not the expected file; DownloadError with all answers if none is available.
         """
         candidates = sources.candidates_for(self.release, self.source)
         self.patience /= len({candidate.host for candidate in candidates})
@@ -82,7 +82,7 @@ class Search:
         """Return the error that names each source, its answer, and the ways out; its first line stands alone."""
         distinct = {item.answer for item in self._refusals}
         reason = distinct.pop() if len(distinct) == 1 else f"none of {len(self._refusals)} addresses has it"
-        lines = [f"{self.release} cannot be had: {reason}.", *self._answers()]
+        lines = [f"{self.release} is not available: {reason}.", *self._answers()]
         return errors.DownloadError("\n".join(lines), next_step=_OTHER_WAYS, answer=reason)
 
     def _answers(self) -> list[str]:
@@ -145,7 +145,7 @@ class Search:
             try:
                 text = download.read_text(sums, patience=self.patience)
             except errors.DownloadError as error:
-                why = f"mambakernels knows no hash of it, and the published one cannot be had: {error.answer}"
+                why = f"mambakernels knows no hash of this file, and the published one cannot be read: {error.answer}"
                 raise errors.DownloadError(why, where=error.where, status=error.status) from error
         first = text.split()[0].lower() if text and text.split() else ""
         return first if re.fullmatch(r"[0-9a-f]{64}", first) else None
@@ -160,17 +160,17 @@ class Search:
                 f"This is not the expected micromamba: the executable's SHA-256 is {found}, "
                 f"and it must be {' or '.join(sorted(expected.hashes))} ({_ORIGINS[expected.how]}).",
                 where=_shown(candidate),
-                next_step="\n".join(["Nothing of it was kept.", *self._answers(), _OTHER_WAYS]),
+                next_step="\n".join(["It was not installed.", *self._answers(), _OTHER_WAYS]),
             )
         return expected.how
 
     def _version(self, found: str, said: str | None, how: How) -> str:
-        """Return the version to record; EngineError if the executable says another than was asked for."""
+        """Return the version to record; EngineError if the executable prints another version than the requested one."""
         if known := sources.version_with(found):
             return known
         named = self.exact and self.release.version != LATEST
         if named and said and said != self.release.number and how in {"given", "recorded"}:
-            why = f"it says it is {said}, and {self.release.number} was asked for"
+            why = f"it says it is {said}, but {self.release.number} was requested"
             raise _broken(str(self.destination.executable), why)
         return self.release.version if named else said or "unknown"
 

@@ -1,4 +1,4 @@
-"""Sources of micromamba: its releases, the SHA-256 of the executables we know, and where each can be had."""
+"""Sources of micromamba: its releases, the SHA-256 of the executables we know, and where to download each."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ LAYOUTS = (
     "micromamba-{subdir}.tar.bz2",
     "micromamba-{subdir}.conda",
 )
-# In a local folder the name need not say for which machine it is.
+# In a local folder, the name need not include the subdir.
 LOCAL_LAYOUTS = (
     *LAYOUTS,
     "micromamba-{number}-{build}.conda",
@@ -184,7 +184,7 @@ def _remote(named: str, wanted: Release, label: str) -> tuple[Candidate, ...]:
     """Read a mirror's address: of one file, with or without {subdir} and {version}, or of a folder."""
     try:
         parts = urlsplit(named)
-    except ValueError:  # brackets that make no IPv6 address
+    except ValueError:  # the brackets hold no IPv6 address
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"}:
         raise errors.InvalidRequestError(
@@ -203,7 +203,7 @@ def _remote(named: str, wanted: Release, label: str) -> tuple[Candidate, ...]:
     if _is_file(parts.path):
         return (itself,)
     inside = tuple(_candidate(label, f"{named.rstrip('/')}/{text}") for text in _filled(LAYOUTS, wanted))
-    # Its name does not say: the address may yet be a file itself, as those of the API are.
+    # The name does not show it, but the address may be that of a file, as the API's are.
     return inside if named.endswith("/") else (*inside, itself)
 
 

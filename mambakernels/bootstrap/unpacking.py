@@ -79,7 +79,7 @@ def _member(archive: tarfile.TarFile) -> IO[bytes]:
             raise _hostile(f"it is larger than {LARGEST} bytes")
         if path.as_posix() in _MEMBERS:
             if not item.isreg():
-                raise _hostile(f"{item.name} is a link or no file at all")
+                raise _hostile(f"{item.name} is a link or not a regular file")
             content = archive.extractfile(item)
             assert content is not None
             return content
@@ -91,7 +91,7 @@ def _hostile(why: str) -> DownloadError:
 
 
 def _copy(stream: IO[bytes], target: Path) -> str:
-    """Write a stream to a file, for good, and return its SHA-256."""
+    """Write a stream to a file, down to the disk, and return its SHA-256."""
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as file:
         while block := stream.read(_CHUNK):

@@ -35,7 +35,7 @@ class Channel:
 
 
 def choose_all(names: str | Sequence[str], root: Root) -> list[Channel]:
-    """Return the channels of these names; `auto` and `defaults` are what a `.condarc` that the user named says."""
+    """Return the channels of these names; `auto` and `defaults` follow a `.condarc` that the user named."""
     rc, expanded = condarc.named(), [names] if isinstance(names, str) else list(names)
     for word, meant in (("auto", condarc.listed(rc.channels)), ("defaults", condarc.listed(rc.default_channels))):
         expanded = [other for name in expanded for other in (meant if name == word and meant else (name,))]
@@ -93,7 +93,7 @@ def provide(
 ) -> None:
     """Make sure that a channel that is built here has packages for the specs; any other channel is left alone.
 
-    `insist` asks for the very versions although the channel has packages of these names, `update` for newer ones.
+    `insist` asks for exactly these versions even if the channel has packages of these names, `update` for newer ones.
     """
     from mambakernels.channels import wheels
 

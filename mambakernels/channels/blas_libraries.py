@@ -138,7 +138,7 @@ def why_not(blas: BlasLibrary) -> str | None:
     if "wheel" in sources and platform.machine().lower() not in {"x86_64", "amd64"}:
         return f"{blas.title} exists for x86-64 only"
     if sources and sys.platform != "linux":
-        return f"{blas.title} can be used under NumPy on Linux only as yet"
+        return f"{blas.title} can be used by NumPy on Linux only for now"
     if "deb" in sources and not (process.which("apt-get") and process.which("dpkg-deb")):
         return f"{blas.title} comes from Debian's packages, and this machine has no apt-get"
     return None

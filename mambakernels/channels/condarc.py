@@ -22,7 +22,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Condarc:
-    """What a `.condarc` says of channels, under its own keys; without one, conda's defaults.
+    """The settings of a `.condarc` about channels, under its own keys; without one, conda's defaults.
 
     `custom_channels` are bases of single channels, `mirrored_channels` where a channel is instead, the first one first.
     """
@@ -45,7 +45,7 @@ class Condarc:
 
 
 def named() -> Condarc:
-    """Read the file that MAMBAKERNELS_CONDARC names; InvalidRequestError or NotFoundError if that cannot be done."""
+    """Read the file that MAMBAKERNELS_CONDARC names; InvalidRequestError or NotFoundError if it cannot be read."""
     given = os.environ.get(VARIABLE)
     if not given:
         return Condarc()
@@ -58,7 +58,7 @@ def named() -> Condarc:
         return decoding.decode({key: content[key] for key in keys}, Condarc)
     except decoding.MisfitError as error:
         kind = _KINDS.get(error.key, "a list of names or addresses")
-        raise errors.InvalidRequestError(f"`{error.key}` in a .condarc is {kind}.", where=str(path)) from error
+        raise errors.InvalidRequestError(f"`{error.key}` in a .condarc must be {kind}.", where=str(path)) from error
 
 
 def listed(value: tuple[str, ...] | str) -> tuple[str, ...]:

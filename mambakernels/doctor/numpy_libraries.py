@@ -53,7 +53,7 @@ def fits(name: str, build: str) -> bool:
 
 
 def _libblas_build(spec: str) -> str:
-    """Return the build that a match spec asks of libblas; empty if it is about another package or leaves it open."""
+    """Return the build of libblas in a match spec; empty if the spec is about another package or leaves it open."""
     if "libblas" not in spec.lower():
         return ""
     try:

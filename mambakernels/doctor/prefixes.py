@@ -1,4 +1,4 @@
-"""The contents of a prefix, whoever made it, as far as the names of folders and files show them."""
+"""The contents of a prefix, made by any program, as far as the names of folders and files show them."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class RegisteredKernel:
 
 @dataclass(frozen=True)
 class ListedKernelspec:
-    """A kernelspec on Jupyter's search path, whoever wrote it; `name` is Jupyter's name for it."""
+    """A kernelspec on Jupyter's search path, written by any program; `name` is Jupyter's name for it."""
 
     name: str
     path: Path

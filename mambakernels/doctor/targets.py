@@ -19,7 +19,7 @@ _SEEN_BY_SYNC = frozenset({"activation", "drift"})  # a project's sync repairs t
 def check_targets(survey: Survey) -> Iterator[Finding]:
     """Yield kernels whose target is gone, whose kernelspec is damaged, or whose environment's activation changed.
 
-    About a kernel whose prefix or program is gone, nothing else is said.
+    A kernel whose prefix or program is gone gets no other findings.
     """
     for folder in survey.damaged:
         yield _damaged(folder)
@@ -73,7 +73,7 @@ def _malformed(kernel: RegisteredKernel) -> Iterator[Finding]:
             "kernelspec",
             "error",
             f"Jupyter cannot read its kernel.json: {kernel.malformed}.",
-            why="The kernel cannot start: env must be an object, and each value in it a text, in quotes.",
+            why="The kernel cannot start: env must be an object, and each value in it a string.",
             remedy=kernel.rewrite_command(),
         )
 

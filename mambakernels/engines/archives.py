@@ -50,7 +50,7 @@ async def completed(record: Json, client: Any) -> Json:
                 await package_streaming.download_to_path(client, url, path)
             archive = await package_streaming.PackageArchive.from_path(path)
             index = _index(await archive.read_file(_INDEX))
-        except Exception as error:  # rattler raises no class of its own here
+        except Exception as error:  # rattler raises no specific class here
             raise errors.EngineError(f"A package cannot be read: {' '.join(str(error).split())}.", where=url) from error
         _compare(url, "md5", record.get("md5") or "", files.digest(path, "md5"))
         return {**index, "sha256": files.digest(path), **stated}
@@ -73,7 +73,7 @@ def _compare(url: str, kind: str, expected: str, found: str) -> None:
 
 
 def _is_unpacked(record: Any, cache: Path) -> bool:
-    """Whether the cache has this very archive: its hash is in the lock file, after a number of eight bytes."""
+    """Whether the cache has exactly this archive: its hash is in the lock file, after a number of eight bytes."""
     lock = cache / f"{record.name.normalized}-{record.version}-{record.build}.lock"
     try:
         return record.sha256 is not None and lock.read_bytes()[8:] == record.sha256

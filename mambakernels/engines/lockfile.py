@@ -87,7 +87,7 @@ def _read(path: Path) -> process.Json:
 
     try:
         lock = rattler.LockFile.from_path(path)
-    except Exception as error:  # rattler raises no class of its own here
+    except Exception as error:  # rattler raises no specific class here
         raise errors.InvalidRequestError(f"This lockfile cannot be read: {error}.", where=str(path)) from error
     environment = lock.environment(_ENVIRONMENT) or next((item for _, item in lock.environments()), None)
     if environment is None:

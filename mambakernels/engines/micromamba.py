@@ -32,8 +32,8 @@ _LINKING = re.compile(r"\s*Linking\s+(\S+)")
 _DOWNLOADED = re.compile(r"info\s+libmamba Download finished, tarball available at '.*/([^/]+)'")
 # Its messages when the disk is full, among many others.
 _NOT_WRITTEN = re.compile(r"No space left on device|Disk quota exceeded|Download error \(23\)|Failed writing")
-# A failure with less free space than this is taken for one of a full disk: micromamba has already deleted by then
-# what it could not unpack.
+# A failure with less free space than this counts as a full disk: by then, micromamba has already deleted the files
+# that it could not unpack.
 _ROOM: Mapping[type[errors.MambakernelsError], int] = {
     errors.SolveError: 1 << 20,
     errors.ChannelError: 1 << 20,
@@ -86,7 +86,7 @@ class Micromamba:
             raise errors.EngineError(
                 f"This is not a micromamba: it answers --version with {answer}.",
                 where=str(self.executable),
-                next_step="Correct or unset MAMBA_EXE, or have a micromamba come first on PATH.",
+                next_step="Correct or unset MAMBA_EXE, or put a micromamba first on PATH.",
             ) from answer
 
     def solve(self, request: Request, *, cache: Path, progress: Progress = silent) -> tuple[Package, ...]:
@@ -143,7 +143,7 @@ class Micromamba:
         except json.JSONDecodeError:
             answer = {"success": False}
         if completed.returncode != 0 or not answer.get("success"):
-            # without --json, it explains
+            # only without --json does it explain
             plain = [word for word in words if word != "--json"]
             said = process.stream([self.executable, *plain, *wanted], env=variables).text
             raise _failure(said, Path(variables[_CACHE]))

@@ -171,7 +171,7 @@ def _index_cache(cache: Path, channels: Sequence[str]) -> Iterator[Path]:
 
 
 def _note_specs(prefix: Path, records: Sequence[process.Json], specs: Sequence[str]) -> None:
-    """Write into `conda-meta` which packages were asked for, as conda and mamba expect it."""
+    """Write the requested specs into `conda-meta`, as conda and mamba expect."""
     for record in records:
         if asked := [spec for spec in specs if match_spec.name_of(spec) == record["name"]]:
             path = prefix / "conda-meta" / f"{record['name']}-{record['version']}-{record['build']}.json"

@@ -127,7 +127,7 @@ def updating(names: Sequence[str] = ()) -> Planner:
 
 
 def uninstalling(names: Sequence[str]) -> Planner:
-    """Plan to take packages out with all that only they needed; InvalidRequestError if another package needs them."""
+    """Plan to remove packages and all that only they needed; InvalidRequestError if another package needs them."""
 
     def plan(environment: Environment, link: Linker) -> _Plan:
         del link

@@ -28,7 +28,7 @@ class Cleaned:
 
 @storage_errors
 def clean(root: PathLike | None = None, *, dry_run: bool = False, progress: Progress = silent) -> list[Cleaned]:
-    """Delete the package cache and what killed processes left, and return it; environments keep working.
+    """Delete the package cache and the leftovers of killed processes, and return them; environments keep working.
 
     Waits for processes that use these folders. Also forgets which sources could be reached a moment ago.
     """

@@ -27,7 +27,7 @@ def create_environment(
     replacing: bool = False,
     progress: Progress = silent,
 ) -> Environment:
-    """Make an environment, whole or not at all; an existing one that was made from the same is returned as it is.
+    """Make an environment, whole or not at all; an existing one made from the same request is returned as it is.
 
     It is made at `prefix`, by default at its name under the root, by `engine` if one is running already. With
     `replacing`, it takes the place of an existing one. Raises InvalidRequestError (name, specs, or a different

@@ -107,7 +107,7 @@ class Linker:
         return Package.from_record(numeric_package.ensure(self.place.root, progress=self.progress))
 
     def _provided(self, specs: Sequence[str], attempt: Callable[[], T], *, update: bool = False) -> T:
-        """Solve; if there is no solution, first ask the wheels channel for the very versions in the specs."""
+        """Solve; if there is no solution, first ask the wheels channel for exactly the versions in the specs."""
         for insist in (False, True):
             for channel in self.channels:
                 channels.provide(channel, self.place.root, specs, insist=insist, update=update, progress=self.progress)
@@ -122,7 +122,7 @@ class Linker:
 
     def _clean(self, packages: Sequence[Package]) -> tuple[Package, ...]:
         """Take credentials out of the engine's files and of its answer."""
-        if any(url.startswith("http") for url in self.urls):  # the engine may have found credentials of its own
+        if any(url.startswith("http") for url in self.urls):  # the engine may have found credentials elsewhere
             self.secrets.scrub(path for path in (self.folder / "conda-meta").iterdir() if path.is_file())
         return tuple(replace(package, url=self.secrets.hide(package.url)) for package in packages)
 

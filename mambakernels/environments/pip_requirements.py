@@ -1,4 +1,4 @@
-"""The `pip:` part of an environment: requirements that pip installs into a staged folder."""
+"""The `pip:` section of an environment: requirements that pip installs into a staged folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def install_with_pip(
         raise errors.EngineError(
             f"pip could not install {' '.join(requirements)}.",
             where=str(place.prefix),
-            next_step=f"Correct the `pip:` part or pip's configuration. Its last lines were:\n{said}",
+            next_step=f"Correct the `pip:` section or pip's configuration. Its last lines were:\n{said}",
         )
     fresh = sorted(set(staging.files_in(prefix)) - before)
     staging.rewrite(prefix, fresh, prefix, place.prefix)

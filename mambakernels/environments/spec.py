@@ -58,7 +58,7 @@ def is_numeric(names: Sequence[str]) -> bool:
 def read_file(path: Path) -> EnvironmentSpec:
     """Read an `environment.yml`, a list of specs, an `@EXPLICIT` file or a lockfile; its name says the kind.
 
-    InvalidRequestError for anything in it that is not known; nothing is dropped.
+    InvalidRequestError for anything in it that is unknown; nothing is dropped.
     """
     from mambakernels.environments import spec_files  # with msgspec, for commands that read such a file only
 

@@ -16,9 +16,9 @@ from mambakernels.system import decoding, yaml
 
 _MISFITS = {
     "": "An environment file needs a list of match specs under `dependencies`.",
-    "name": "An environment file's `name` is text.",
-    "channels": "An environment file's `channels` are a list of names.",
-    "variables": "An environment file's `variables` are names with values.",
+    "name": "An environment file's `name` must be text.",
+    "channels": "An environment file's `channels` must be a list of names.",
+    "variables": "An environment file's `variables` must be names with values.",
     "dependencies": "An environment file needs a list of match specs under `dependencies`, with at most a `pip:` list "
     "in it.",
 }
@@ -79,7 +79,7 @@ def _read_yaml(path: Path) -> EnvironmentSpec:
     try:
         content = decoding.decode(yaml.load(text), _Content)
     except decoding.MisfitError as error:
-        unknown = f"An environment file's {error.key!r} is not known."
+        unknown = f"An environment file cannot have the key {error.key!r}."
         raise errors.InvalidRequestError(_MISFITS[error.key] if error.known else unknown, where=str(path)) from error
     except ValueError as error:
         raise errors.InvalidRequestError(f"This is not YAML: {error}", where=str(path)) from error

@@ -69,7 +69,7 @@ def choose_threads(
     """Choose how many threads a kernel uses: `asked` (see `numeric.threads`), or for None what is sensible here.
 
     Libraries count the machine's processors and ignore a control group's quota, so a quota below them becomes a limit;
-    BLIS uses one thread unless a variable says otherwise. Variables that the session sets are left as they are.
+    BLIS uses one thread unless a variable sets another number. Variables that the session sets are left as they are.
     Raises InvalidRequestError for a count that cannot be used.
     """
     if asked is not None:

@@ -32,7 +32,7 @@ def create(
 ) -> Environment:
     """Make an environment from match specs, a file or both, and register it as Jupyter kernels.
 
-    `file` is an `environment.yml` (also with a `pip:` part and `variables`), a list of specs, an `@EXPLICIT` file or
+    `file` is an `environment.yml` (also with a `pip:` section and `variables`), a list of specs, an `@EXPLICIT` file or
     a lockfile; `locked` is a lockfile whose exact packages are linked. `prefix` is the environment's folder, by default
     that of its name under the root. If the environment exists and was made from the same request, it is returned as it
     is. `channel` is `auto`, `wheels`, `conda-forge`, a URL, a folder, or a sequence of these by priority. Raises

@@ -61,7 +61,7 @@ class KernelMark:
     schema: Literal[1] = 1
 
     def as_dict(self) -> Json:
-        """Return it as JSON knows it."""
+        """Return it as JSON values."""
         found: Json = msgspec.to_builtins(self, enc_hook=str)
         return found
 
@@ -236,7 +236,7 @@ def can_start(program: Path) -> bool:
 
 
 def is_gone(prefix: Path) -> bool:
-    """Whether nothing is at a prefix; one that may not be read counts as being there."""
+    """Whether nothing is at a prefix; one that cannot be read counts as existing."""
     try:
         prefix.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -247,11 +247,11 @@ def is_gone(prefix: Path) -> bool:
 
 
 def kernel_json(folder: Path) -> Json | None:
-    """Return the content of a kernelspec's `kernel.json`, whoever wrote it; None if it cannot be read."""
+    """Return the content of a kernelspec's `kernel.json`, written by any program; None if it cannot be read."""
     try:
         document = json.loads((folder / _FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return None  # not a kernelspec, removed since it was listed, or broken: its writer's matter
+        return None  # not a kernelspec, removed since it was listed, or broken, which is up to its writer
     return document if isinstance(document, dict) else None
 
 

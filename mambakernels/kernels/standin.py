@@ -101,7 +101,7 @@ def connection_file(template: Sequence[str], command: Sequence[str]) -> str:
 
 
 def explain(spec: KernelSpec, traceback: str) -> KernelError:
-    """Return the reason why a kernel could not start; `traceback` is that of its own Python, if that ran."""
+    """Return the reason why a kernel could not start; `traceback` is that of the environment's Python, if that ran."""
     if specs.is_gone(spec.prefix):
         return _moved(spec)
     return _broken_module(spec, traceback) if traceback else _broken_program(spec)
@@ -131,7 +131,7 @@ def _broken_program(spec: KernelSpec) -> KernelError:
 
 def _why_not(program: Path) -> str:
     if not os.path.exists(program):  # noqa: PTH110 (as above)
-        return "it is not there any more"
+        return "it no longer exists"
     if not os.access(program, os.X_OK):
         return "it is not executable"
     if not program.stat().st_size:
@@ -142,7 +142,7 @@ def _why_not(program: Path) -> str:
         return error.strerror or str(error)
     except TimeoutExpired:
         return "it does not end"
-    return "it could not be a moment ago"
+    return "it could not be started a moment ago"
 
 
 def _broken_module(spec: KernelSpec, traceback: str) -> KernelError:

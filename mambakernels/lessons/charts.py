@@ -1,7 +1,7 @@
 """Charts of bars and of lines as SVG, for lessons: a NumPy environment has no plotting library.
 
 A chart has its own white background, so it can be read in JupyterLab's light and dark themes, in exported HTML and in
-print. It refers to nothing outside of itself. As text, it is a table of the same numbers.
+print. It loads nothing from elsewhere. As text, it is a table of the same numbers.
 """
 
 from __future__ import annotations

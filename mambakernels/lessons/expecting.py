@@ -21,7 +21,7 @@ _SIGNS: dict[Verdict, str] = {"seen": "✓", "not seen": "✗", "skipped": "-"}
 
 @dataclass(frozen=True)
 class Shape:
-    """One expectation: `what` in words, the value that was `seen`, and the bounds that it should keep.
+    """One expectation: `what` in words, the value that was `seen`, and the bounds that it should be within.
 
     `otherwise` is a possible reason if a machine does not meet it. A truth value is met if it is true.
     """
@@ -41,7 +41,7 @@ class Shape:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the value keeps the bounds; NaN does not."""
+        """Whether the value is within the bounds; NaN is not."""
         if self.why_skipped:
             return "skipped"
         low, high = self._bounds()

@@ -2,7 +2,7 @@
 
 The bundle is one JSON object in an output of MIME type `MIME_TYPE`, with the fields of `Bundle`. The schema follows
 from the dataclasses' annotations: a whole number counts something (at least 1), a number is an amount (at least 0), a
-`Literal` lists the values allowed, and a field that is not known is refused, so that a misspelt one is found.
+`Literal` lists the values allowed, and an unknown field is refused, so that a misspelt one is found.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MeasuringCode:
 
 @dataclass(frozen=True)
 class PublishedFinding:
-    """What speaks against measurements, as `Finding.as_dict` puts it."""
+    """A reason to doubt measurements, as `Finding.as_dict` writes it."""
 
     rule: str
     severity: Severity
@@ -50,7 +50,7 @@ class PublishedFinding:
 
 @dataclass(frozen=True)
 class Bundle:
-    """What one output publishes; `schema` rises when an older reader would misread it."""
+    """The content of one output; `schema` rises when an older reader would misread it."""
 
     schema: Literal[1]
     code: MeasuringCode

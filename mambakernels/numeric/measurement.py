@@ -23,14 +23,14 @@ NOT_EMPTY = {"minItems": 1}
 
 @dataclass(frozen=True)
 class Figures:
-    """What follows from a measurement's fields; `gflops` is None where operations are not counted."""
+    """The figures that follow from a measurement's fields; `gflops` is None where operations are not counted."""
 
     seconds: Annotated[float, "median of the samples, per call"]
     seconds_min: Annotated[float, "least of the samples, per call"]
     interval_low: Annotated[float, "seconds; lower end of the median's interval, 95 % where there are enough samples"]
     interval_high: Annotated[float, "seconds; its upper end"]
     gflops: Annotated[float | None, "10⁹ floating-point operations per second at the median time"]
-    correct: Annotated[bool, "the residual keeps its bound, or there is no bound"]
+    correct: Annotated[bool, "the residual is within its bound, or there is no bound"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Measurement(Sampled):
         return cls(**{**content, "samples": tuple(map(float, content["samples"]))})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it, every field under its own name."""
+        """Return it as JSON values, every field under its own name."""
         return vars(self) | {"shape": dict(self.shape), "samples": list(self.samples)}
 
     @property

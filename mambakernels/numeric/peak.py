@@ -11,7 +11,7 @@ _KILOHERTZ = 1e6  # in a gigahertz
 
 @dataclass(frozen=True)
 class Peak:
-    """10⁹ float64 operations per second on one core (float32: twice that), and how it was found or why it is None."""
+    """10⁹ float64 operations per second on one core (float32: twice that), and how that was found or why it is None."""
 
     gflops_per_core: float | None
     how: str

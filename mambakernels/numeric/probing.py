@@ -72,7 +72,7 @@ class Lapack:
 
 @dataclass(frozen=True)
 class Probe:
-    """What ran, on what; `as_dict()` is what goes into the notebook.
+    """The software that ran and its machine; `as_dict()` goes into the notebook.
 
     `functions` are the files that serve some functions NumPy imports, by the functions' names; `packages` the versions
     and builds of the conda packages that matter (empty outside conda); `variables` those that are set.
@@ -93,12 +93,12 @@ class Probe:
     variables: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it: dictionaries, lists, strings, numbers and None."""
+        """Return it as JSON values: dictionaries, lists, strings, numbers and None."""
         decoded: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return decoded
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return what a reader wants to know first, as rows of a table."""
+        """Return the facts that a reader wants first, as rows of a table."""
         return [
             ("BLAS", f"{self.blas.name} {self.blas.version or ''}".strip()),
             ("library", self.blas.library or "not found"),
@@ -167,7 +167,7 @@ def probe() -> Probe:
 
 
 def blas_threads() -> int | None:
-    """Return how many threads the BLAS uses now, or None if it does not say."""
+    """Return how many threads the BLAS uses now, or None if it does not report it."""
     return _blas(native.mapped_files()).threads
 
 

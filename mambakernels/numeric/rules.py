@@ -1,4 +1,4 @@
-"""The rulebook: what the facts about a process and its BLAS say about measurements made there.
+"""The rulebook: findings from the facts about a process and its BLAS, on which its measurements depend.
 
 The notebook's probe, `bench` with its gates, and `doctor` all use these rules. A wrong result is found by the residual
 of its measurement; the rules find the rest: another library than expected, other threads, settings that do harm.
@@ -36,7 +36,7 @@ _MADE_FOR = {path: instructions for instructions, paths in _PATHS.items() for pa
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule says of facts: `text` is what was found, `why` the reason it matters, `remedy` a command to copy.
+    """The conclusion of a rule: `text` is what was found, `why` the reason it matters, `remedy` a command to copy.
 
     An error means that something does not work, or that its results must not be used; a warning, that it does not work
     as intended; a note, that it is worth knowing. A finding is about a kernel, an environment (`kernel` is None) or the
@@ -60,7 +60,7 @@ class Finding:
         return self.severity != "note"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is published with measurements, as JSON knows it: rule, severity and text."""
+        """Return what is published with measurements, as JSON values: rule, severity and text."""
         return {"rule": self.rule, "severity": self.severity, "text": self.text}
 
 
@@ -105,7 +105,7 @@ SETTINGS: Mapping[str, Setting] = {
     "MKL_DEBUG_CPU_TYPE": Setting(
         "warning",
         "has no effect: MKL has not read it since 2020.1",
-        "Measurements that rely on it measure something else. MKL_ENABLE_INSTRUCTIONS chooses a code path now.",
+        "Measurements that rely on it measure something else. MKL_ENABLE_INSTRUCTIONS now chooses the code path.",
     ),
     "KMP_DUPLICATE_LIB_OK": Setting(
         "warning",
@@ -126,7 +126,7 @@ def findings(
     working: int | None = None,
     made_for: str | None = None,
 ) -> tuple[Finding, ...]:
-    """Return what the rules say of a probe, the gravest first.
+    """Return the findings about a probe, the gravest first.
 
     `asked` is the number of threads that was asked for (None or 0: none, except by variables), `working` how many
     were seen at work, and `made_for` the BLAS that the environment was made for (None: the one in libblas' build).

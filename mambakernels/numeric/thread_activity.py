@@ -14,7 +14,7 @@ _SECONDS = (0.1, 0.3, 0.6)  # on a busy machine a thread may get nothing for a t
 
 
 def threads_at_work(expected: int = 1) -> int | None:
-    """Return how many threads multiply matrices; None where the system does not say (only Linux does).
+    """Return how many threads multiply matrices; None where the system does not report it (only Linux does).
 
     Looks again, and for longer, while fewer than `expected` were seen: other processes may have had the cores.
     """

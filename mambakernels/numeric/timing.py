@@ -32,7 +32,7 @@ class Sampling:
     """How to take samples.
 
     As many calls make one sample as it takes to last `min_sample` seconds; one, if a call takes longer than that.
-    `repeats` samples are taken, or as many as fit into `budget` seconds. Raises ValueError for what is not above 0.
+    `repeats` samples are taken, or as many as fit into `budget` seconds. ValueError if a value is not above 0.
     """
 
     repeats: int = 7
@@ -60,7 +60,7 @@ class Stability:
 
 
 class Sampled:
-    """What follows from samples, in seconds per call."""
+    """Statistics of samples, in seconds per call."""
 
     samples: tuple[float, ...]
 

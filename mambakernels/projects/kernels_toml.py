@@ -26,7 +26,7 @@ else:
 
 FILE = "kernels.toml"
 _CHANNELS = frozenset({"auto", "wheels", "conda-forge"})
-# From this ratio on, a name counts as a misspelt one.
+# From this ratio on, a name counts as misspelt.
 _TOO_CLOSE = 0.8
 _SOURCES = ("specs", "file", "locked")
 _EXAMPLE = '[environments.analysis]\nspecs = ["python=3.12", "pandas"]'
@@ -275,7 +275,7 @@ def _folder_or_name(name: str, table: _Table) -> str:
 def _kernel(name: str, table: _Table, content: _Kernel, *, known: Collection[str]) -> DeclaredKernel:
     environment = content.environment or (name if name in known else None)
     if environment is None:
-        raise table.wrong("It does not say of which environment it is.", f'environment = "…": {", ".join(known)}')
+        raise table.wrong("It does not name its environment.", f'environment = "…": {", ".join(known)}')
     if environment not in known:
         raise table.wrong(f"There is no environment {environment!r}.", suggest(environment, known))
     try:
@@ -288,7 +288,7 @@ def _kernel(name: str, table: _Table, content: _Kernel, *, known: Collection[str
 def _complete(
     kernels: Sequence[DeclaredKernel], tables: Mapping[str, tuple[_Table, _Environment]], here: _Table
 ) -> tuple[DeclaredKernel, ...]:
-    """Add each environment's default kernel, unless the file denies it or says more of it."""
+    """Add each environment's default kernel, unless the file turns it off or describes it."""
     defaults = [DeclaredKernel(name, name) for name, (_, content) in tables.items() if content.kernel]
     for kernel in kernels:
         if kernel.default and not tables[kernel.name][1].kernel:

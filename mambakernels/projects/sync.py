@@ -241,7 +241,7 @@ def _is_left_over(spec: KernelSpec, project: Project) -> bool:
 
 
 def _perform(steps: Sequence[SyncStep], project: Project, root: Root, progress: Progress) -> None:
-    """Do the steps, first those that make environments, in parallel."""
+    """Carry out the steps, first those that make environments, in parallel."""
     making = [step for step in steps if step.kind in {"create", "replace"}]
     replaced = {step.name for step in making if step.kind == "replace"}
     specs = [project.environment(step.name) for step in making]
@@ -293,7 +293,7 @@ def _prune_kernel(step: SyncStep, project: Project, root: Root, progress: Progre
 def _prune_environment(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
     with environments.held(step.name, root) as environment:
-        if environment.declared_in == project.identity:  # someone may have made it again by hand meanwhile
+        if environment.declared_in == project.identity:  # it may have been made again by hand meanwhile
             kernels.unregister_all(environment)
             environments.discard_environment(environment)
 

@@ -53,7 +53,7 @@ class Secrets:
 
     @contextmanager
     def hidden_in_errors(self) -> Iterator[None]:
-        """Raise an error of this package again without them."""
+        """Remove them from any error of this package that is raised."""
         try:
             yield
         except MambakernelsError as error:

@@ -1,4 +1,4 @@
-"""Files: how they appear whole or not at all, and their hashes."""
+"""Files written whole or not at all, and their hashes."""
 
 from __future__ import annotations
 

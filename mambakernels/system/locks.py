@@ -1,4 +1,4 @@
-"""Locks between processes: by name, under the root; those who wait get a progress event that says for what."""
+"""Locks between processes: by name, under the root; a process that waits gets a progress event that says for what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reachability: answers that machines gave a moment ago, so that `auto` does not wait for them again."""
+"""Reachability: recent answers of servers, so that `auto` does not wait for them again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     threading.Thread(target=run, daemon=True).start()
     try:
         return answer.result(seconds)
-    except futures.TimeoutError:  # a class of its own before Python 3.11
+    except futures.TimeoutError:  # a separate class before Python 3.11
         raise TimeoutError(f"no answer within {seconds:.0f} s") from None
 
 

@@ -161,7 +161,7 @@ def test_a_canary_that_only_jumps_is_unsteady() -> None:
 def test_other_bits_from_round_to_round_are_told() -> None:
     one = worker("np-mkl")
     rows = [row | {"fingerprint": str(number)} for number, row in enumerate(visits(one, SVD, TIMES))]
-    assert said("irreproducible", measured([one], rows)) == ["np-mkl gives other bits from round to round in svd."]
+    assert said("irreproducible", measured([one], rows)) == ["np-mkl gives different bits from round to round in svd."]
     assert said("irreproducible", whole(fingerprint="same")) == []
 
 

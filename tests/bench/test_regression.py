@@ -54,13 +54,13 @@ def test_a_wrong_result_is_wrong_however_fast() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"machine": {"cpu": "Another"}}, "the processor: Another, and then A processor"),
-        ({"machine": {"cores": 64}}, "cores: 64, and then 2"),
-        ({"probe": {"numpy": "2.5.0"}}, "NumPy in a: 2.5.0, and then 2.4.0"),
-        ({"library": {"architecture": "Haswell"}}, "code path in a: Haswell, and then SkylakeX"),
-        ({"library": {"threads": 2}}, "threads used by a: 2, and then 1"),
-        ({"library": {"name": "mkl"}}, "BLAS in a: mkl, and then openblas"),
-        ({"asked": 2}, "threads of a: 2, and then 1"),
+        ({"machine": {"cpu": "Another"}}, "the processor: Another now, A processor then"),
+        ({"machine": {"cores": 64}}, "cores: 64 now, 2 then"),
+        ({"probe": {"numpy": "2.5.0"}}, "NumPy in a: 2.5.0 now, 2.4.0 then"),
+        ({"library": {"architecture": "Haswell"}}, "code path in a: Haswell now, SkylakeX then"),
+        ({"library": {"threads": 2}}, "threads used by a: 2 now, 1 then"),
+        ({"library": {"name": "mkl"}}, "BLAS in a: mkl now, openblas then"),
+        ({"asked": 2}, "threads of a: 2 now, 1 then"),
     ],
 )
 def test_what_is_not_comparable_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
@@ -73,7 +73,7 @@ def test_what_is_not_comparable_is_refused_by_name(changes: dict[str, Any], fiel
 def test_forced_it_is_compared_and_the_difference_is_kept() -> None:
     found = compare_with_saved(comparison(gemm=2.0, probe={"numpy": "2.5.0"}), comparison(), force=True)
     assert list(found.bad["operation"]) == ["gemm"]
-    assert found.differences == ("NumPy in a: 2.5.0, and then 2.4.0",)
+    assert found.differences == ("NumPy in a: 2.5.0 now, 2.4.0 then",)
 
 
 def test_another_version_of_the_library_is_what_one_wants_to_compare() -> None:

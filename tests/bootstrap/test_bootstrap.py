@@ -416,7 +416,7 @@ def test_a_mirror_with_a_conda_channels_layout_will_do(public: Server, empty_roo
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"source": "ftp://somewhere/micromamba"}, "cannot be used"),
         ({"source": "https://[somewhere/micromamba"}, "cannot be used"),
-        ({"source": "https://somewhere/{colour}"}, "no other braces"),
+        ({"source": "https://somewhere/{colour}"}, "only these fields"),
     ],
 )
 def test_what_makes_no_sense_is_refused(empty_root: Root, options: dict[str, str], what: str) -> None:
@@ -452,7 +452,7 @@ def test_one_that_does_not_run_is_fatal(empty_root: Root, tmp_path: Path, conten
 
 def test_one_that_says_another_version_than_asked_for_is_refused(empty_root: Root, tmp_path: Path) -> None:
     (tmp_path / "micromamba").write_bytes(FAKE)
-    with pytest.raises(errors.EngineError, match=r"9\.8\.7, and 1\.2\.3 was asked for"):
+    with pytest.raises(errors.EngineError, match=r"9\.8\.7, but 1\.2\.3 was requested"):
         install(empty_root, source=tmp_path / "micromamba", version="1.2.3")
     nothing_is_there(empty_root)
 

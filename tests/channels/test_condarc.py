@@ -58,8 +58,8 @@ def test_a_named_condarc_says_where_channels_are(rc: Path, empty_root: Root) -> 
     ("content", "words"),
     [
         ("channels: [", "not YAML"),
-        ("channels: [{a: b}]", "`channels` in a .condarc is a list"),
-        ("custom_channels: [a]", "`custom_channels` in a .condarc is a mapping"),
+        ("channels: [{a: b}]", "`channels` in a .condarc must be a list"),
+        ("custom_channels: [a]", "`custom_channels` in a .condarc must be a mapping"),
     ],
 )
 def test_a_condarc_that_cannot_be_read_is_named(rc: Path, empty_root: Root, content: str, words: str) -> None:

@@ -61,7 +61,9 @@ def test_a_host_without_an_address_is_said(ask: pytest.MonkeyPatch, tmp_path: Pa
     assert error.where == "https://nowhere.invalid/simple/"
 
 
-@pytest.mark.parametrize(("status", "what"), [(401, "refuses: 401"), (403, "refuses: 403"), (503, "reached: .*503")])
+@pytest.mark.parametrize(
+    ("status", "what"), [(401, "refused the request: 401"), (403, "refused the request: 403"), (503, "reached: .*503")]
+)
 def test_an_index_that_answers_with_an_error_is_said(
     ask: pytest.MonkeyPatch, server: Server, tmp_path: Path, status: int, what: str
 ) -> None:
@@ -82,14 +84,14 @@ def test_a_certificate_that_pip_does_not_trust_is_said(ask: pytest.MonkeyPatch, 
     with bad.serving(both) as server:
         ask.setenv("PIP_INDEX_URL", f"{server.url}/simple")
         error = failure(tmp_path)
-    assert "refuses: self" in error.what
+    assert "refused the request: self" in error.what
     assert "certificates" in str(error.next_step)
 
 
 def test_a_host_that_is_not_secure_is_said(ask: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ask.setenv("PIP_INDEX_URL", "http://nowhere.invalid/simple")
     error = failure(tmp_path)
-    assert error.what == "The package index refuses: not a trusted or secure host."
+    assert error.what == "The package index refused the request: not a trusted or secure host."
     assert error.where == "nowhere.invalid"
 
 

@@ -177,7 +177,7 @@ def test_environment_files_are_read(tmp_path: Path) -> None:
         ("dependencies: [python, {pip: x}]", "at most a `pip:` list"),
         ("dependencies: [python, {conda: [x]}]", "at most a `pip:` list"),
         ("dependencies: [python]\nvariables: {A: [1]}", "names with values"),
-        ("dependencies: [python]\nplatforms: [osx-64]", "'platforms' is not known"),
+        ("dependencies: [python]\nplatforms: [osx-64]", "the key 'platforms'"),
         ("dependencies: [python]\nchannels: [5]", "list of names"),
     ],
 )

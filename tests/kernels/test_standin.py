@@ -256,7 +256,7 @@ def orphan(program: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (take_away, "it is not there any more"),
+        (take_away, "it no longer exists"),
         (forbid, "it is not executable"),
         (spoil, "Exec format error"),
         (empty, "the file is empty"),
@@ -339,7 +339,7 @@ def test_a_notebooks_folder_that_is_gone(made: Made, tmp_path: Path) -> None:
     here.mkdir()
     script = made.folder / "start.sh"
     script.write_text(f"rmdir '{here}'\n" + script.read_text())
-    assert "it is not there any more" in shown(made, cwd=str(here))
+    assert "it no longer exists" in shown(made, cwd=str(here))
 
 
 def test_without_mambakernels_the_log_says_it_all(made: Made, tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_another_shell_will_do(made: Made, shell: str) -> None:
     with started(made.manager()) as kernel:
         assert kernel.evaluate("sys.prefix") == str(made.prefix)
     take_away(made.prefix / "bin" / "python")
-    assert "it is not there any more" in shown(made)
+    assert "it no longer exists" in shown(made)
 
 
 def test_headless_tools_show_it(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +370,7 @@ def test_headless_tools_show_it(made: Made, tmp_path: Path, monkeypatch: pytest.
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
     file = tmp_path / "nötebook.ipynb"
     nbformat.write(notebook, file)
-    with pytest.raises(CellExecutionError, match="it is not there any more") as caught:
+    with pytest.raises(CellExecutionError, match="it no longer exists") as caught:
         NotebookClient(notebook, extra_arguments=["--InteractiveShell.xmode=Plain"]).execute()
     assert "Install it again" in str(caught.value)
     assert cells[0].outputs[0].output_type == "error"

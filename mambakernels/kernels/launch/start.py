@@ -41,7 +41,7 @@ def _search_as_dash_m() -> None:
         return
     try:
         sys.path[0] = os.getcwd()  # noqa: PTH109 (pathlib is slow to import)
-    except OSError:  # it is gone: `python -m` goes on without
+    except OSError:  # it is gone: `python -m` continues without it
         del sys.path[0]
 
 
@@ -58,7 +58,7 @@ def _end_with_jupyter() -> None:
 
     try:
         watched = os.pidfd_open(parent)
-    except OSError:  # it has gone already, or a sandbox forbids the call
+    except OSError:  # it has ended already, or a sandbox forbids the call
         return
     threading.Thread(target=_outlive, args=(watched,), name="ends with Jupyter", daemon=True).start()
 
