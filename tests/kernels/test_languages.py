@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from support.kernelspecs import Make, add_program
@@ -19,6 +20,7 @@ from mambakernels import environments, kernels
 from mambakernels.environments import Environment
 from mambakernels.kernels.registration import register_kernels as register
 from mambakernels.paths import Root
+from mambakernels.runs.execute import run
 
 WAIT_SECONDS = 60
 # As conda-forge's r-base ships it in activate.d.
@@ -251,6 +253,28 @@ def test_r_says_what_it_is_and_runs_activated(stats: Environment) -> None:
         assert "oh no" in errors(kernel, 'stop("oh no")')
         # The process that Jupyter started is R itself by now.
         assert printed(kernel, "cat(Sys.getpid())") == str(kernel.pid)
+
+
+def test_parameters_arrive_in_r_as_they_were_given(stats: Environment, tmp_path: Path) -> None:
+    (spec,) = register(stats)
+    values: dict[str, Any] = {
+        "text": "it's \"ü\"\n$x \\ 😀 `id`", "on": True, "n": 7, "x": 0.1,
+        "xs": list(range(10_000)), "deep": {"a b": [1.5, "z"]},
+    }  # fmt: skip
+    declared = 'text <- ""\non <- FALSE\nn <- 1\nx <- 1.5\nxs <- NULL\ndeep <- NULL'
+    shown = 'cat(text, on, n, x, length(xs), xs[10000], deep[["a b"]][[2]], sep = "|")'
+    cells = [
+        nbformat.v4.new_code_cell(declared, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(shown),
+    ]
+    kernelspec = {"name": "ir", "display_name": "R", "language": "R"}
+    source = tmp_path / "study.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), source)
+    (result,) = run(source, kernels=spec.name, parameters=values, output=tmp_path / "out")
+    assert result.error is None, result.error
+    assert dict(result.parameters) == values
+    executed = nbformat.read(result.path, as_version=4)
+    assert executed.cells[2].outputs[0].text == f"{values['text']}|TRUE|7|0.1|10000|9999|z"
 
 
 def test_r_can_be_interrupted_restarted_and_shut_down(stats: Environment) -> None:
