@@ -72,7 +72,7 @@ def demo(
     from mambakernels.runs import execute
 
     place, folder = Root.find(root), Path(output).expanduser().absolute()
-    _, why = engines.choose(engine)
+    _, why = engines.choose(engine, place, progress=progress)
     progress(Event("engine", why))
     chosen = channels.choose(channel, place)
     progress(Event("channel", chosen.why))

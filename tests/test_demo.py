@@ -13,7 +13,7 @@ import pytest
 from support.blas import BLAS
 
 import mambakernels
-from mambakernels import errors, paths
+from mambakernels import engines, errors, paths
 from mambakernels.demo import check_blas, default_parameters
 from mambakernels.environments import Environment
 from mambakernels.paths import Root
@@ -55,6 +55,20 @@ def test_the_whole_way(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> No
     assert list(borrowed_root.environments.iterdir()) == []
     assert mambakernels.clean_demo(root=borrowed_root.path) == []
     assert (output / "results.csv").exists()
+
+
+def test_a_micromamba_is_looked_for_in_the_given_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake stands for the choice of an engine, the first step of a demo."""
+    roots: list[Root | None] = []
+
+    def choose(_name: str, root: Root | None = None, **_options: object) -> None:
+        roots.append(root)
+        raise errors.EngineError("Enough.")
+
+    monkeypatch.setattr(engines, "choose", choose)
+    with pytest.raises(errors.EngineError, match="Enough"):
+        mambakernels.demo(output=tmp_path / "output", root=tmp_path / "root")
+    assert roots == [Root(tmp_path / "root")]
 
 
 def test_the_command_says_what_it_does(cli: Cli, borrowed_root: Root, jupyter: Path, tmp_path: Path) -> None:
