@@ -44,14 +44,6 @@ def _tall(n: int, dtype: np.dtype[Any], rng: Generator) -> tuple[Array]:
     return (setups.normal(tuple(setups.tall_shape(n).values()), dtype, rng),)
 
 
-def _system(n: int, dtype: np.dtype[Any], rng: Generator) -> tuple[Array, Array]:
-    return setups.matrix(n, dtype, rng), setups.normal(n, dtype, rng)
-
-
-def _systems(n: int, dtype: np.dtype[Any], rng: Generator) -> tuple[Array, Array]:
-    return setups.matrix(n, dtype, rng), setups.matrix(n, dtype, rng)
-
-
 def _least_squares(n: int, dtype: np.dtype[Any], rng: Generator) -> tuple[Array, Array]:
     m, columns, _ = _overdetermined(n).values()
     return setups.normal((m, columns), dtype, rng), setups.normal(m, dtype, rng)
@@ -90,7 +82,7 @@ DECOMPOSITIONS = (
     _operation(
         name="solve",
         routines=lapack("gesv"),
-        setup=_system,
+        setup=setups.matrix_and_vector,
         call=np.linalg.solve,
         shape=lambda n: {"n": n, "nrhs": 1},
         flops=_solve_flops,
@@ -99,7 +91,7 @@ DECOMPOSITIONS = (
     _operation(
         name="solve_many",  # as many right-hand sides as unknowns: the work of inv
         routines=lapack("gesv"),
-        setup=_systems,
+        setup=setups.two_matrices,
         call=np.linalg.solve,
         shape=lambda n: {"n": n, "nrhs": n},
         flops=_solve_flops,

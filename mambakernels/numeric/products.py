@@ -12,15 +12,11 @@ from mambakernels.numeric.operation import Operation, Setup, blas
 from mambakernels.numeric.residuals import Array
 
 
-def _two(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tuple[Array, Array]:
-    return setups.matrix(n, dtype, rng), setups.matrix(n, dtype, rng)
-
-
 def _transposed(a: str, b: str) -> Setup:
     """Return a set-up of two matrices, each as it is (`n`) or as the transpose (`t`) of one, which moves nothing."""
 
     def setup(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tuple[Array, Array]:
-        A, B = _two(n, dtype, rng)
+        A, B = setups.two_matrices(n, dtype, rng)
         return (A.T if a == "t" else A), (B.T if b == "t" else B)
 
     return setup
@@ -41,12 +37,8 @@ def _with_itself(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tupl
     return A.T, A
 
 
-def _matrix_and_vector(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tuple[Array, Array]:
-    return setups.matrix(n, dtype, rng), setups.normal(n, dtype, rng)
-
-
 def _transpose_and_vector(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tuple[Array, Array]:
-    A, x = _matrix_and_vector(n, dtype, rng)
+    A, x = setups.matrix_and_vector(n, dtype, rng)
     return A.T, x
 
 
@@ -103,7 +95,7 @@ def _gemv(name: str, setup: Setup) -> Operation:
 
 
 PRODUCTS = (
-    _gemm("gemm", _two),
+    _gemm("gemm", setups.two_matrices),
     _gemm("gemm_nt", _transposed("n", "t")),
     _gemm("gemm_tn", _transposed("t", "n")),
     _gemm("gemm_tt", _transposed("t", "t")),
@@ -112,7 +104,7 @@ PRODUCTS = (
     Operation(
         name="norm",  # the benchmark that NumPy and MKL are most often compared by
         routines=blas("gemm", then_real="dot"),
-        setup=_two,
+        setup=setups.two_matrices,
         call=_norm,
         shape=_square,
         flops=lambda m, n, k: 2 * m * n * k + 2 * m * n,
@@ -145,7 +137,7 @@ PRODUCTS = (
         bound=lambda m, **_: 16 * math.sqrt(m),
         sums=exact.of_matrix,
     ),
-    _gemv("gemv", _matrix_and_vector),
+    _gemv("gemv", setups.matrix_and_vector),
     _gemv("gemv_t", _transpose_and_vector),
     Operation(
         name="dot",

@@ -28,6 +28,16 @@ def matrix(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> Array:
     return normal((n, n), dtype, rng)
 
 
+def two_matrices(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return two matrices (n, n) of normal numbers."""
+    return matrix(n, dtype, rng), matrix(n, dtype, rng)
+
+
+def matrix_and_vector(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return a matrix (n, n) and n normal numbers."""
+    return matrix(n, dtype, rng), normal(n, dtype, rng)
+
+
 def vector(n: int, dtype: np.dtype[Any], rng: np.random.Generator) -> Array:
     """Return n² normal numbers, as many as a matrix has."""
     return normal(n * n, dtype, rng)
