@@ -125,9 +125,9 @@ def _status(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
 
 
-def _failure(scripts: Sequence[Path], notes: _Notes, how: str, *, said: str | None = None) -> ActivationError:
+def _failure(scripts: Sequence[Path], notes: _Notes, how: str) -> ActivationError:
     script = scripts[min(len(notes.finished()), len(scripts) - 1)]
-    return _script_error(script, how, notes.quote() if said is None else said)
+    return _script_error(script, how, notes.quote())
 
 
 def _script_error(script: Path, how: str, said: str) -> ActivationError:

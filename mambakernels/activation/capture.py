@@ -21,6 +21,7 @@ from mambakernels.activation import bash, cmd
 from mambakernels.activation.bash import Changes
 from mambakernels.errors import ActivationError
 
+_PATIENCE = 60.0  # seconds for one run of all scripts
 _UNSET = "***unset***"  # written to conda-meta/state by `conda env config vars unset`
 _BOOKKEEPING = re.compile(
     r"CONDA_(PREFIX|STACKED)(_\d+)?|CONDA_(SHLVL|DEFAULT_ENV|PROMPT_MODIFIER)|__CONDA_SHLVL_\d+_.*", re.DOTALL
@@ -114,7 +115,7 @@ class _Inputs:
 
 
 def capture(
-    prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
+    prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = _PATIENCE
 ) -> Activation:
     """Activate the environment in a session, as its engine would, and return the changes.
 
@@ -141,19 +142,17 @@ def capture(
     )
 
 
-def activated(
-    prefix: Path, *, root: Path | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
-) -> dict[str, str]:
-    """Return a session's variables with this environment, and no other, active in it.
+def activated(prefix: Path, *, root: Path | None = None) -> dict[str, str]:
+    """Return this session's variables with this environment, and no other, active in it.
 
     As the result is for this session only, unlike that of `capture`, scripts may change PATH in any way. Raises
     `ActivationError`.
     """
     inputs = _Inputs.read(prefix)
-    session = _session_outside(os.environ if environ is None else environ, timeout=timeout)
+    session = _session_outside(os.environ, timeout=_PATIENCE)
     path = _join([*inputs.path, *_split(session.get("PATH") or os.defpath)])
     start = {**session, **_conda_variables(inputs.prefix, root), **inputs.variables(), "PATH": path}
-    return _platform().source(list(inputs.scripts), start, timeout=timeout).applied_to(start)
+    return _platform().source(list(inputs.scripts), start, timeout=_PATIENCE).applied_to(start)
 
 
 def fingerprint(prefix: Path) -> str:

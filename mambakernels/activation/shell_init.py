@@ -140,7 +140,7 @@ def shell_init(
 
 
 def _find(root: Root) -> Path:
-    found = micromamba.find(root=root)
+    found = micromamba.find(root)
     if found is None:
         raise NotFoundError(
             "There is no micromamba, which initialises shells.",

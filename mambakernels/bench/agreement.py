@@ -69,17 +69,18 @@ def _extremes(seconds: pd.Series[float]) -> tuple[str, str, float]:
     return fastest, slowest, float(seconds.max() / seconds.min() - 1)
 
 
-def check_pairs(paired: pd.DataFrame, tolerance: float = CONTROL_TOLERANCE) -> ControlVerdict:
+def check_pairs(paired: pd.DataFrame) -> ControlVerdict:
     """Return whether the controls agree in a frame of `pairs`, where each ratio has an interval.
 
-    They differ if one is surely faster or slower by more than `tolerance`: then something other than the BLAS differs
-    between the kernels, and no comparison of the two can be trusted. If noise could explain it, the verdict is unknown.
+    They differ if one is surely faster or slower by more than `CONTROL_TOLERANCE`: then something other than the BLAS
+    differs between the kernels, and no comparison of the two can be trusted. If noise could explain it, the verdict is
+    unknown.
     """
     controls = paired[paired["control"]]
     spreads = _control_ratios(controls)
     if spreads.empty:
         return ControlVerdict("unknown", "No control ran on two kernels, so the comparison cannot be checked.", spreads)
-    beyond = (spreads["spread"] > tolerance).to_numpy()
+    beyond = (spreads["spread"] > CONTROL_TOLERANCE).to_numpy()
     sure = controls["verdict"].isin(["faster", "slower"]).to_numpy()
     if (beyond & sure).any():
         text = (

@@ -127,7 +127,6 @@ def choose(
     name: EngineName = "auto",
     root: Root | None = None,
     *,
-    executable: Path | None = None,
     fetch: bool = True,
     progress: Progress = silent,
 ) -> tuple[Engine, str]:
@@ -141,7 +140,7 @@ def choose(
     if name == "rattler":
         return rattler.Rattler(), "embedded rattler, as asked"
     place = root or Root.find()
-    if found := micromamba.find(executable, root=place):
+    if found := micromamba.find(place):
         engine = micromamba.Micromamba(found.path)
         return engine, f"micromamba {engine.version} at {found.path} ({found.where})"
     if name == "auto":

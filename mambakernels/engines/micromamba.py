@@ -53,17 +53,15 @@ class Executable:
     where: str
 
 
-def find(given: Path | None = None, *, root: Root | None = None) -> Executable | None:
-    """Return the micromamba to use: the one given, `MAMBA_EXE`'s, the root's own, or the first on `PATH`; or None."""
-    for path, where in ((given, "as given"), (os.environ.get("MAMBA_EXE"), "MAMBA_EXE")):
-        if not path:
-            continue
-        if not os.access(path, os.X_OK) or Path(path).is_dir():
+def find(root: Root) -> Executable | None:
+    """Return the micromamba to use: that of `MAMBA_EXE`, the root's own, or the first on `PATH`; None without any."""
+    if named := os.environ.get("MAMBA_EXE"):
+        if not os.access(named, os.X_OK) or Path(named).is_dir():
             raise errors.EngineError(
-                "This is not an executable micromamba.", where=f"{path} ({where})", next_step="Correct or unset it."
+                "This is not an executable micromamba.", where=f"{named} (MAMBA_EXE)", next_step="Correct or unset it."
             )
-        return Executable(Path(path).absolute(), where)
-    if root is not None and (ours := find_ours(root)):
+        return Executable(Path(named).absolute(), "MAMBA_EXE")
+    if ours := find_ours(root):
         return Executable(ours, "ours")
     on_path = process.which("micromamba")
     return Executable(on_path, "PATH") if on_path else None

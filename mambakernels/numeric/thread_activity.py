@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 
 _TASKS = Path("/proc/self/task")
+_ORDER = 512  # of the matrices
 _BUSY = 0.2  # of the busiest thread's time: far above what a thread needs to wake and sleep again
 _SECONDS = (0.1, 0.3, 0.6)  # on a busy machine a thread may get nothing for a tenth of a second
 
@@ -29,8 +30,8 @@ def threads_at_work(expected: int = 1) -> int | None:
     return most
 
 
-def _seen_working(seconds: float, n: int = 512) -> int | None:
-    A = np.ones((n, n))
+def _seen_working(seconds: float) -> int | None:
+    A = np.ones((_ORDER, _ORDER))
     np.matmul(A, A)
     before, end = _run_times(), perf_counter() + seconds
     for _ in takewhile(lambda _: perf_counter() < end, iter(int, 1)):
