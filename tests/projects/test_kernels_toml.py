@@ -133,7 +133,7 @@ GOOD = '[environments.good]\nspecs = ["python"]\n'
         (GOOD + "variables={A=true}", "[environments.good]", ["variables is {'A': True}", 'NAME = "value"']),
         (GOOD + "variables={PATH='x'}", "[environments.good]", ["cannot set 'PATH'"]),
         (GOOD + "variables={'A=B'='x'}", "[environments.good]", ["cannot set 'A=B'"]),
-        (GOOD + "[kernels.v]", "[kernels.v]", ["of which environment", "good"]),
+        (GOOD + "[kernels.v]", "[kernels.v]", ["does not name its environment", "good"]),
         (GOOD + "[kernels.v]\nenvironment='god'", "[kernels.v]", ["no environment 'god'", "Did you mean 'good'?"]),
         (GOOD + "[kernels.v]\nenvironment='good'\nspeed=4", "[kernels.v]", ["no key 'speed'", "display_name"]),
         (GOOD + "[kernels.v]\nenvironment='good'\nthreads=-1", "[kernels.v]", ["threads is -1", "at least 0"]),
