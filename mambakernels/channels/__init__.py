@@ -49,17 +49,17 @@ def choose(name: str, root: Root) -> Channel:
     if name == "auto":
         return _auto(root)
     if name == "wheels":
-        return Channel(name, wheels.url(root), "wheels, built here, as asked")
+        return Channel(name, wheels.url(root), "wheels, built here, as requested")
     if name == "conda-forge":
-        return Channel(name, conda_forge(), f"conda-forge at {public(conda_forge())}, as asked")
+        return Channel(name, conda_forge(), f"conda-forge at {public(conda_forge())}, as requested")
     if re.match(r"(https?|file)://", name):
-        return Channel(public(name), name.rstrip("/"), f"{public(name)}, as asked")
+        return Channel(public(name), name.rstrip("/"), f"{public(name)}, as requested")
     folder = Path(name).expanduser().absolute()
     if any((folder / part / "repodata.json").exists() for part in ("noarch", *_subdirs(folder))):
-        return Channel(name, folder.as_uri(), f"{folder}, as asked")
+        return Channel(name, folder.as_uri(), f"{folder}, as requested")
     if is_name(name) and not folder.exists():
         address = condarc.named().address(name, **_alias())
-        return Channel(name, address, f"{name} at {public(address)}, as asked")
+        return Channel(name, address, f"{name} at {public(address)}, as requested")
     raise errors.ChannelError(
         f"{name!r} is not a channel: neither auto, wheels, a channel's name, a URL, nor a folder with an index.",
         next_step="Name one of these with --channel.",

@@ -87,7 +87,7 @@ def _resolve(pattern: str, given: dict[str, Path]) -> str:
 
 
 def _drop_unneeded(prefix: Path) -> None:
-    """Remove the wheel's libraries, which nothing loads any more, and their lines in RECORD."""
+    """Remove the wheel's libraries, which nothing loads now, and their lines in RECORD."""
     site = prefix / interpreter.SITE_PACKAGES
     for library in (site / "numpy.libs").glob("*.so*"):
         library.unlink()

@@ -1,4 +1,4 @@
-"""Checks of the libraries under NumPy, as files show them: the BLAS that was asked for, and OpenMP brought twice."""
+"""Checks of the libraries under NumPy, as files show them: the requested BLAS, and OpenMP brought twice."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Prefix:
         return self.path.name
 
     def command(self, verb: str, *words: str) -> str:
-        """Return a command of ours on this environment, ready to be copied."""
+        """Return a mambakernels command on this environment, ready to be copied."""
         return f"mambakernels {shlex.join([verb, self.argument, *words])}{self.option}"
 
     def conda(self, verb: str, *words: str) -> str:

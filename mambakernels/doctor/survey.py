@@ -112,7 +112,7 @@ class Survey:
     """All that the checks read.
 
     `listed` are the kernelspecs of everyone in the order in which Jupyter looks for a name: the first one is found.
-    `damaged` are folders of ours whose `kernel.json` cannot be read.
+    `damaged` are our folders whose `kernel.json` cannot be read.
     """
 
     root: Root

@@ -138,7 +138,7 @@ def choose(
     from mambakernels.engines import micromamba, rattler
 
     if name == "rattler":
-        return rattler.Rattler(), "embedded rattler, as asked"
+        return rattler.Rattler(), "embedded rattler, as requested"
     place = root or Root.find()
     if found := micromamba.find(place):
         engine = micromamba.Micromamba(found.path)

@@ -251,7 +251,7 @@ def _not_found(place: Location, name_or_path: NameOrPath) -> errors.NotFoundErro
     return errors.NotFoundError(
         f"There is no environment {os.fspath(name_or_path)!r}.",
         where=str(place.prefix.parent),
-        next_step=f"There are: {names}. Make one with: mambakernels create {place.name} python numpy",
+        next_step=f"Environments: {names}. To make it: mambakernels create {place.name} python numpy",
     )
 
 

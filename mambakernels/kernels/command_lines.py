@@ -49,7 +49,7 @@ def literal_title(display_name: str) -> str:
 
 
 def environment_argument(prefix: Path, root: Root) -> str:
-    """Return a command's argument for an environment of ours: its name, or its path if it is outside the root."""
+    """Return a command's argument for one of our environments: its name, or its path if it is outside the root."""
     return prefix.name if prefix.parent == root.environments else str(prefix)
 
 

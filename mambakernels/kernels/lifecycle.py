@@ -213,7 +213,7 @@ def register(
 
 
 def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
-    """Install ipykernel in an environment of ours without a kernel."""
+    """Install ipykernel in one of our environments that has no kernel."""
     environment = environments.get(name, root)
     if not has_kernel(environment):
         environments.owned(environment)

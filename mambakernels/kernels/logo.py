@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "logos"
-# A kernelspec's files, and the names of ours of the same kind.
+# A kernelspec's files, and our files of the same kind.
 _FILES = {"logo-svg.svg": "{}.svg", "logo-32x32.png": "{}-32x32.png", "logo-64x64.png": "{}-64x64.png"}
 # As kernelspecs write languages, in lower case and without the version.
 _LANGUAGES = {"python": "python", "r": "r", "julia": "julia", "c++": "cpp", "cpp": "cpp", "bash": "bash"}
@@ -15,7 +15,7 @@ _VERSION = re.compile(r"[\s\d].*")  # as in C++17
 
 
 def logos(language: str, blas: str | None) -> dict[str, Path]:
-    """Return our files by the names a kernelspec gives them; none for a language without a logo of ours.
+    """Return our files by the names a kernelspec gives them; none for a language that has no logo here.
 
     A Python kernel has the logo of its environment's BLAS if there is one; other kernels have that of the language.
     """

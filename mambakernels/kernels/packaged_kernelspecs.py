@@ -98,7 +98,7 @@ def read_packaged(environment: Environment) -> list[PackagedKernelspec]:
 
 
 def candidates(prefix: Path, word: str, system: str) -> Iterator[Path]:
-    """Yield the places of a kernelspec's program on a kind of system (`os.name`), the likeliest first."""
+    """Yield the places of a kernelspec's program on a kind of system (`os.name`), the most likely first."""
     folders, suffixes = _PROGRAMS[system]
     given = Path(word)
     if given.is_absolute():

@@ -70,7 +70,7 @@ class KernelMark:
 class KernelSpec(KernelMark):
     """A kernelspec that we wrote; `working` says whether its environment and its program were there when it was read.
 
-    `copied` marks a copy of one of ours that a user made: it is theirs.
+    `copied` marks a copy that a user made: it belongs to the user.
     """
 
     name: str
@@ -119,7 +119,7 @@ class JupyterFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes of ours from changing this folder, and delete what a killed one left."""
+        """Keep our other processes from changing this folder, and delete what a killed one left."""
         import filelock
 
         with self._translated():

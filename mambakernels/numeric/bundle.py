@@ -54,8 +54,8 @@ class Bundle:
 
     schema: Literal[1]
     code: MeasuringCode
-    probe: Annotated[Probe, "what ran, and on what"]
-    findings: Annotated[tuple[PublishedFinding, ...], "what speaks against the measurements"]
+    probe: Annotated[Probe, "the software that ran, and the machine"]
+    findings: Annotated[tuple[PublishedFinding, ...], "reasons to doubt the measurements"]
     measurements: tuple[Measurement, ...]
 
 

@@ -68,7 +68,7 @@ class Finding:
 class Facts:
     """What the rules read: a probe (`Probe.as_dict()`), its BLAS and machine, and the cores of this process.
 
-    `threads` is the number that the library says it uses, `wanted` the number that was asked for, in words or by
+    `threads` is the number that the library says it uses, `wanted` the number that was requested, in words or by
     variables, `working` how many were seen at work, and `made_for` the BLAS that the environment was made for.
     """
 
@@ -84,7 +84,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its sentences (none where all is well), how grave they are, why, and the gate that an error closes."""
+    """One rule: its sentences (none where all is well), how severe they are, why, and the gate that an error closes."""
 
     severity: Severity
     ask: Callable[[Facts], Iterator[str]]
@@ -110,7 +110,7 @@ SETTINGS: Mapping[str, Setting] = {
     "KMP_DUPLICATE_LIB_OK": Setting(
         "warning",
         "hides that two OpenMP runtimes are loaded",
-        "With two of them, programs hang, crash, or give wrong results in silence.",
+        "With two of them, programs hang, crash, or silently give wrong results.",
     ),
 }
 """Variables that should not be set, in a kernel or in the session."""
@@ -126,9 +126,9 @@ def findings(
     working: int | None = None,
     made_for: str | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the findings about a probe, the gravest first.
+    """Return the findings about a probe, the most severe first.
 
-    `asked` is the number of threads that was asked for (None or 0: none, except by variables), `working` how many
+    `asked` is the requested number of threads (None or 0: none, except by variables), `working` how many
     were seen at work, and `made_for` the BLAS that the environment was made for (None: the one in libblas' build).
     """
     probe = probed if isinstance(probed, Mapping) else probed.as_dict()
@@ -196,7 +196,7 @@ def _mixed(facts: Facts) -> Iterator[str]:
 
 
 def _threads(facts: Facts) -> Iterator[str]:
-    """Compare with what was asked for; a library may stay below that as long as it uses every core."""
+    """Compare with the requested number; a library may stay below it as long as it uses every core."""
     asked, used, name = facts.wanted, facts.threads, facts.blas["name"]
     if asked and used and name != "netlib" and not min(asked, facts.cores) <= used <= asked:
         yield f"{threads_in_words(asked)} asked for, but {name} says it uses {used}."
@@ -303,4 +303,4 @@ RULES: Mapping[str, Rule] = {
     "forced-path": Rule("note", _forced_path),
     "governor": Rule("note", _governor),
 }
-"""Every rule about one process, by name, the gravest first."""
+"""Every rule about one process, by name, the most severe first."""

@@ -104,7 +104,8 @@ def _operation(rows: pd.DataFrame, wanted: str | None) -> str:
     found = next((str(name) for name in preferred if name in names), None)
     if found is None:
         raise InvalidRequestError(
-            f"There is nothing to draw: {wanted} was not measured.", next_step=f"There are: {', '.join(names)}."
+            f"There is nothing to draw: {wanted} was not measured.",
+            next_step=f"Measured operations: {', '.join(names)}.",
         )
     return found
 

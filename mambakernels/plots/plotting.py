@@ -63,7 +63,9 @@ def plot(
     drawn.
     """
     if unknown := [name for name in figures if name not in FIGURES]:
-        raise InvalidRequestError(f"There is no figure {unknown[0]!r}.", next_step=f"There are: {', '.join(FIGURES)}.")
+        raise InvalidRequestError(
+            f"There is no figure {unknown[0]!r}.", next_step=f"Known figures: {', '.join(FIGURES)}."
+        )
     frame = _read(sources)
     files, left_out = {}, {}
     for name in figures or FIGURES:

@@ -193,7 +193,7 @@ def _tables(here: _Table, key: str, given: Mapping[str, Any], kind: type[T]) -> 
 def suggest(word: str, known: Collection[str]) -> str:
     """Return a sentence that lists the known words, the one most like an unknown word first."""
     close = difflib.get_close_matches(word, known, 1)
-    return (f"Did you mean {close[0]!r}? " if close else "") + f"There are: {', '.join(known)}."
+    return (f"Did you mean {close[0]!r}? " if close else "") + f"Choose from: {', '.join(known)}."
 
 
 def _load(file: Path) -> Mapping[str, Any]:
@@ -256,7 +256,7 @@ def _channels(given: Sequence[str] | None, table: _Table) -> tuple[str, ...] | N
     if given is None:
         return None
     if not given:
-        raise table.wrong("channels is empty.", f"There are: {', '.join(sorted(_CHANNELS))}, a URL or a folder.")
+        raise table.wrong("channels is empty.", f"Choose from: {', '.join(sorted(_CHANNELS))}, a URL or a folder.")
     return tuple(name if name in _CHANNELS or "://" in name else _folder_or_name(name, table) for name in given)
 
 

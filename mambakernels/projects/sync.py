@@ -234,7 +234,7 @@ def _undeclared_kernels(project: Project, there: Inventory) -> Iterable[SyncStep
 
 
 def _is_left_over(spec: KernelSpec, project: Project) -> bool:
-    """Whether the file once declared a kernelspec, but not any more by that name in that Jupyter folder."""
+    """Whether the file once declared a kernelspec that it no longer declares by that name in that Jupyter folder."""
     declared = {kernel.base for kernel in project.kernels}
     elsewhere = spec.jupyter != project.jupyter
     return spec.declared_in == project.identity and not spec.copied and (elsewhere or spec.base not in declared)

@@ -104,7 +104,7 @@ def _become_stand_in(words: list[str]) -> None:
     argv = [stand_in, "-c", _STAND_IN, str(folder), said[-20000:], *words]  # one word may have 128 KiB
     if os.name == "nt":  # exec there starts another process and ends this one, so that Jupyter sees the kernel end
         sys.exit(subprocess.call(argv, env=environ))
-    os.execve(stand_in, argv, environ)  # noqa: S606 (no shell is meant)
+    os.execve(stand_in, argv, environ)  # noqa: S606 (no shell is wanted)
 
 
 def _give_back_output() -> None:
