@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mambakernels.errors import NotFoundError
+from mambakernels.errors import InvalidRequestError, NotFoundError
 from mambakernels.paths import PathLike, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import pages, session
@@ -54,7 +54,7 @@ from mambakernels.system.files import writable_folder, write_atomically
 T = TypeVar("T")
 
 _WRITE_SECONDS = 2.0
-_WRITE_SHARE = 20  # a record that takes long to write is written so much less often
+_PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
 SKIPPED = "skip-execution"
 """The tag of cells that are not executed; their outputs stay."""
 
@@ -98,7 +98,7 @@ class _Attempt:
             await asyncio.sleep(max(_WRITE_SECONDS, pause))
             begin = time.perf_counter()
             self.write("running")
-            pause = _WRITE_SHARE * (time.perf_counter() - begin)
+            pause = _PAUSE_PER_WRITE * (time.perf_counter() - begin)
 
     def write(self, status: Status, error: Failure | None = None) -> Run:
         """Write the record with this status and return the run that it describes."""
@@ -173,14 +173,17 @@ def run(
     RunError
         The file is not a notebook.
     StorageError
-        Nothing can be written to the output folder, or it became full.
+        Nothing can be written to the output folder, or the disk filled up.
     """
+    if min(startup_timeout, startup_timeout if timeout is None else timeout) <= 0:
+        raise InvalidRequestError("A time-out must be more than 0 seconds.", next_step="Leave it out for none at all.")
     if html:
         pages.check()
     source = read_notebook(notebook)
     known = read_parameters(source)
     values = known.resolve(parameters or {})
-    changed = {name: values[name] for name in (known.get(given).name for given in parameters or {})}
+    given = [known.get(name).name for name in parameters or {}]  # as Python normalises names
+    changed = {name: values[name] for name in given}
     content = inject(source.content, changed, source.language)
     recorded = json.loads(json.dumps(values))  # as the record will hold it: tuples are lists there
     chosen = find_kernels([kernels] if isinstance(kernels, str) else kernels)
@@ -322,7 +325,7 @@ def _write(record: Record, plan: _Plan, executed: Any) -> None:
 
 
 def _as_text(executed: Any) -> str:
-    """Return a notebook as its file; where a text holds half a character, all that is not ASCII is escaped."""
+    """Return a notebook as its file; where a text holds a lone surrogate, all that is not ASCII is escaped."""
     import nbformat
 
     text: str = nbformat.v4.writes(executed)  # type: ignore[no-untyped-call]

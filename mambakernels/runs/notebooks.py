@@ -25,6 +25,7 @@ Json = dict[str, Any]
 FIRST_MINOR_WITH_IDS = 5  # of format 4
 
 _FORMAT = 4
+_ADVICE = "Give a notebook that Jupyter saved: a file ending in .ipynb."
 _GRAMMAR = "rfc3987_syntax"
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 
@@ -142,13 +143,15 @@ def _decode(raw: bytes, file: Path) -> Json:
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
-        raise RunError(f"This file is not a notebook: {error}.", where=str(file)) from error
+        raise RunError(f"This file is not a notebook: {error}.", where=str(file), next_step=_ADVICE) from error
     if isinstance(content, dict) and isinstance(content.get("nbformat"), int) and content["nbformat"] != _FORMAT:
         content = _converted(raw.decode(), file)
     try:
         msgspec.convert(content, _Content)
     except msgspec.ValidationError as error:
-        raise RunError(f"This file is JSON, but not a notebook: {error}.", where=str(file)) from error
+        raise RunError(
+            f"This file is JSON, but not a notebook: {error}.", where=str(file), next_step=_ADVICE
+        ) from error
     return _without_nulls(content)
 
 

@@ -59,19 +59,20 @@ class Parameters:
         try:
             return _conform(value, parameter.default)
         except (TypeError, ValueError) as error:
-            reason = f"Parameter '{name}' is {parameter.kind}, and {value!r} does not fit: {error}."
-            raise self._refused(reason) from error
+            reason = f"{value!r} does not fit the parameter '{name}': {error}."
+            raise self.refused(reason) from error
 
     def get(self, name: str) -> Parameter:
         """Return the parameter of that name; `InvalidRequestError` lists those that can be set."""
         parameter = self.known.get(unicodedata.normalize("NFKC", name))  # as Python compares names
         if parameter is None:
-            raise self._refused(f"This notebook has no parameter '{name}'.")
+            raise self.refused(f"This notebook has no parameter '{name}'.")
         if parameter.default is NOT_LITERAL:
-            raise self._refused(f"The parameter '{name}' cannot be set: its default is not a literal.")
+            raise self.refused(f"The parameter '{name}' cannot be set: its default is not a literal.")
         return parameter
 
-    def _refused(self, reason: str) -> InvalidRequestError:
+    def refused(self, reason: str) -> InvalidRequestError:
+        """Return the error for a value that cannot be set; it lists the parameters that can be."""
         settable = (parameter for parameter in self.known.values() if parameter.default is not NOT_LITERAL)
         names = ", ".join(map(str, settable))
         advice = f"Its parameters: {names}." if names else "It has none: no cell of it is tagged `parameters`."
@@ -114,7 +115,7 @@ def parse_assignment(text: str, parameters: Parameters) -> tuple[str, Any]:
     """
     name, sign, value = text.partition("=")
     if not sign:
-        raise InvalidRequestError(f"'{text}' is not of the form name=value.", where=parameters.notebook)
+        raise parameters.refused(f"'{text}' does not set a parameter: write name=value, such as n=512.")
     parameter = parameters.get(name.strip())
     typed = value if isinstance(parameter.default, str) else _read_value(value.strip())
     return parameter.name, parameters.check(parameter.name, typed)
@@ -215,7 +216,7 @@ def _to_element(value: Any, examples: Sequence[Any]) -> Any:
 
 def _to_dict(value: Mapping[Any, Any], _default: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(key, str) for key in value):
-        raise TypeError("all keys must be texts")
+        raise TypeError("all keys must be strings")
     return {key: _conform(item, None) for key, item in value.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -13,15 +14,14 @@ from nbclient.exceptions import CellExecutionComplete
 
 from mambakernels.runs.notebooks import Json, source_of, tags_of
 from mambakernels.runs.records import Failure
-from mambakernels.runs.session import CellRaisedError, RunStoppedError, without_colours
+from mambakernels.runs.session import OUTPUT_SECONDS, CellRaisedError, RunStoppedError, without_colours
 
 ALLOWED_TO_RAISE = "raises-exception"
 
 _POLL_SECONDS = 0.1
-_OUTPUT_SECONDS = 60.0  # how long outputs may stay away after the reply to a cell
 _GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
 _CERTAIN = 1000  # the kernel's send queue drops nothing below this (zmq's default high-water mark)
-# What a terminal writes over: all of a line before a carriage return, unless the line ends there.
+# A progress bar draws over its line: what precedes a carriage return goes, unless the line ends there.
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n\r])")
 _NUMBERED = re.compile(r"(.+_\d+)_(\d+)")  # ipykernel's message ids: session, process, and a count
 
@@ -94,27 +94,27 @@ class Recorder(NotebookClient):
         """Wait for the reply and for the outputs before it."""
         reply, idle = self._replies[request], self._idle[request]
         both = asyncio.gather(asyncio.shield(reply), idle.wait())
-        end = None if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else time.monotonic() + timeout
         try:
             while not both.done():
-                left = _POLL_SECONDS if end is None else max(0.0, min(_POLL_SECONDS, end - time.monotonic()))
-                await asyncio.wait({both}, timeout=left)
-                if both.done():
-                    break
-                await self._check(reply, end, timeout)
+                left = math.inf if reply.done() else max(0.0, end - time.monotonic())
+                ended, _ = await asyncio.wait({both}, timeout=min(_POLL_SECONDS, left))
+                if not ended:
+                    await self._check(reply, end, timeout)
         finally:
             both.cancel()
             await asyncio.gather(both, return_exceptions=True)
         return reply.result()
 
-    async def _check(self, reply: asyncio.Future[Json], end: float | None, timeout: float | None) -> None:
+    async def _check(self, reply: asyncio.Future[Json], end: float, timeout: float | None) -> None:
         for reader in self._readers:
             if reader.done():
                 reader.result()  # raises what stopped it
-        if end is not None and time.monotonic() >= end and not reply.done():
+        now = time.monotonic()
+        if not reply.done() and now >= end:
             raise RunStoppedError(Failure("TimeoutError", f"The cell took longer than {timeout:g} seconds."))
-        if reply.done() and time.monotonic() - self._last > _OUTPUT_SECONDS:
-            late = f"Outputs were still missing {_OUTPUT_SECONDS:g} seconds after the cell had ended."
+        if reply.done() and now - self._last > OUTPUT_SECONDS:
+            late = f"Outputs were still missing {OUTPUT_SECONDS:g} seconds after the cell had ended."
             raise RunStoppedError(Failure("TimeoutError", late))
         if death := await self._death():
             await asyncio.sleep(_POLL_SECONDS)  # what it sent before is still to be read
@@ -139,6 +139,7 @@ class Recorder(NotebookClient):
     async def _read_replies(self) -> None:
         while True:
             message = await self._client.shell_channel.get_msg(timeout=None)
+            self._last = time.monotonic()
             self._numbers.saw(message)
             waiting = self._replies.get(message["parent_header"].get("msg_id"))
             if waiting is not None and not waiting.done():
@@ -187,6 +188,7 @@ class _Numbers:
 
 
 def _settle(cell: Any) -> None:
+    """Join the parts of each text, and leave out what a progress bar drew over."""
     for output in cell.get("outputs", ()):
         if output["output_type"] == "stream":
             text = output["text"]

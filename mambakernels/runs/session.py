@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.1
 _EXIT_POLL_SECONDS = 0.01
-_OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
+OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
 _RECONNECT_MILLISECONDS = 10  # zmq's own 100 would on average cost 50 ms of each start
 _FIRST_LINES = 20
 _LAST_LINES = 40
@@ -124,7 +124,7 @@ class Session:
                 displayed.append(message["content"]["data"])
             elif message["msg_type"] == "error":
                 failure = _raised(message["content"])
-        await self._client.shell_channel.get_msg(timeout=_OUTPUT_SECONDS)
+        await self._client.shell_channel.get_msg(timeout=OUTPUT_SECONDS)
         if failure is not None:
             raise CellRaisedError(failure)
         return displayed

@@ -135,6 +135,13 @@ def test_a_kernel_that_never_answers_is_given_up(install: Any, write: Any, outpu
     assert dead.error.ename == "KernelNotReady"
 
 
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_time_out_is_more_than_nothing(timeout: float, install: Any, write: Any, output: Path) -> None:
+    install("here")
+    with pytest.raises(InvalidRequestError, match="A time-out must be more than 0 seconds"):
+        run(write("1"), kernels="here", output=output, timeout=timeout)
+
+
 def test_a_cell_that_takes_too_long_is_stopped(install: Any, write: Any, output: Path) -> None:
     install("slow")
     source = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
