@@ -35,7 +35,9 @@ def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] 
     """Download wheels and their dependencies with pip, its configuration and its cache."""
     with tempfile.TemporaryDirectory(prefix="mambakernels-") as place:
         log = Path(place) / "pip.log"
-        command = process.module("pip", "--disable-pip-version-check", "--log", str(log), "download", "--no-input")
+        command = process.module_command(
+            "pip", "--disable-pip-version-check", "--log", str(log), "download", "--no-input"
+        )
         command += ["--only-binary", ":all:", "--progress-bar", "raw", "--dest", str(folder), *options, *requirements]
         completed = process.stream(command, on_line=_PipLines(progress), own_session=False)
         if completed.returncode != 0:

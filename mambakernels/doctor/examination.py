@@ -42,7 +42,7 @@ class Examination:
     @property
     def healthy(self) -> bool:
         """Whether only notes are left."""
-        return not any(finding.grave for finding in self.findings)
+        return not any(finding.is_problem for finding in self.findings)
 
 
 @storage_errors

@@ -120,7 +120,7 @@ def _by_the_rules(kernel: RegisteredKernel, probe: Mapping[str, Any], survey: Su
     want = wanted_build(kernel.prefix)
     made_for = None if want is None or fits(probe["blas"]["name"], want) else blas_name(want)
     for finding in rules.findings(probe, asked=kernel.spec.threads, made_for=made_for):
-        if finding.grave and finding.rule not in _FROM_FILES:
+        if finding.is_problem and finding.rule not in _FROM_FILES:
             yield _with_remedy(kernel, finding, want, probe, survey)
 
 

@@ -67,6 +67,11 @@ class Rattler:
             self._worker.close()
 
     def _call(self, message: process.Json, progress: Progress) -> tuple[Package, ...]:
+        """Let the child do one thing.
+
+        At Ctrl-C, `__main__` raises an exception here: the child is stopped (`process.Worker.ask`), and then the folder
+        into which it linked is removed (`environments.staging.staged`).
+        """
         if self._worker is None or self._worker.ended:
             self._worker = process.Worker(__name__)
             weakref.finalize(self, self._worker.abandon)  # for callers that do not close the engine

@@ -1,7 +1,8 @@
 """The BLAS and LAPACK that really serve NumPy in this process, and the machine.
 
 `numpy.show_config()` shows how NumPy was built. The probe instead asks the dynamic loader which file serves the
-functions that NumPy's extension modules import, and then asks that file what it is.
+functions that NumPy's extension modules import (`native.imported_symbol`), and then asks that file what it is; the
+proof is a function that only one library has (`libraries.is_proven`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mambakernels.numeric import formatting, libraries, native
 from mambakernels.numeric.machine import Machine, machine
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
-CODE_PATH_VARIABLES = (
+LIBRARY_VARIABLES = (
     "OPENBLAS_CORETYPE",
     "MKL_ENABLE_INSTRUCTIONS",
     "MKL_INTERFACE_LAYER",
@@ -31,8 +32,9 @@ CODE_PATH_VARIABLES = (
     "BLIS_ARCH_TYPE",
     "MKL_CBWR",
 )
+"""The variables that choose a library's code path, interface or threading layer."""
 RISKY_VARIABLES = ("MKL_DEBUG_CPU_TYPE", "KMP_DUPLICATE_LIB_OK", "GOTO_NUM_THREADS", "NVPL_BLAS_NUM_THREADS")
-VARIABLES = THREAD_VARIABLES + CODE_PATH_VARIABLES + RISKY_VARIABLES
+VARIABLES = THREAD_VARIABLES + LIBRARY_VARIABLES + RISKY_VARIABLES
 _UNKNOWN = "unknown"
 _BLAS_FUNCTIONS = ("cblas_dgemm", "cblas_sgemm", "cblas_zgemm", "cblas_ddot", "cblas_dgemv", "cblas_dsyrk")
 _LAPACK_FUNCTIONS = ("dgesv", "dpotrf", "dgesdd", "dsyevd")

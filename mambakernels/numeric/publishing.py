@@ -37,7 +37,7 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
             "schema": SCHEMA,
             "code": {"package": PACKAGE, "sha256": code_hash()},
             "probe": probed.as_dict(),
-            "findings": [finding.as_dict() for finding in findings(probed) if finding.grave],
+            "findings": [finding.as_dict() for finding in findings(probed) if finding.is_problem],
             "measurements": [measurement.as_dict() for measurement in measurements],
         },
     }
@@ -91,4 +91,8 @@ def _notes(measurements: Sequence[Measurement], found: Sequence[Finding]) -> lis
         f"Not stable: {', '.join(f'{count} {verdict}' for verdict, count in unstable.items())}." if unstable else ""
     )
     alone = [f"{one.operation}, n = {one.size}: {one.remark}" for one in measurements if len(one.samples) == 1]
-    return [*(finding.text for finding in found if finding.grave), *filter(None, (warning, footnote, verdicts)), *alone]
+    return [
+        *(finding.text for finding in found if finding.is_problem),
+        *filter(None, (warning, footnote, verdicts)),
+        *alone,
+    ]

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 Gate = Literal["result", "threads", "library", "setting", "kernel"]
 
-_PROVIDERS = {"newaccelerate": "accelerate"}
+_BLAS_OF_BUILD = {"newaccelerate": "accelerate"}  # where the end of libblas' build string is not the BLAS' name
 _CODE_PATH_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE", "MKL_CBWR")
 _GENERIC_PATHS_OF_MKL = ("def", "mc")
 # Instruction sets in the order in which they appeared, and the code paths that are made for each.
-_SETS = {"sse2": "SSE2", "sse4_2": "SSE4.2", "avx": "AVX", "avx2": "AVX2", "avx512f": "AVX-512"}
-_PATHS: Mapping[str, tuple[str, ...]] = {
-    "sse2": ("prescott", "katmai", "core2", "penryn", "generic", "opteron", "barcelona", "athlon", "def", "mc"),
+_INSTRUCTION_SETS = {"sse2": "SSE2", "sse4_2": "SSE4.2", "avx": "AVX", "avx2": "AVX2", "avx512f": "AVX-512"}
+_CODE_PATHS: Mapping[str, tuple[str, ...]] = {
+    "sse2": ("prescott", "katmai", "core2", "penryn", "generic", "opteron", "barcelona", "athlon"),
     "sse4_2": ("nehalem", "dunnington", "mc3"),
     "avx": ("sandybridge", "bulldozer", "piledriver", "steamroller", "avx"),
     "avx2": ("haswell", "excavator", "zen", "zen2", "zen3", "avx2"),
 }
-_MADE_FOR = {path: instructions for instructions, paths in _PATHS.items() for path in paths}
+_INSTRUCTIONS_OF_PATH = {path: instructions for instructions, paths in _CODE_PATHS.items() for path in paths}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Finding:
     fixable: bool = False
 
     @property
-    def grave(self) -> bool:
+    def is_problem(self) -> bool:
         """Whether it is more than a note."""
         return self.severity != "note"
 
@@ -66,20 +66,40 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules read: a probe (`Probe.as_dict()`), its BLAS and machine, and the cores of this process.
+    """What the rules read: a probe (`Probe.as_dict()`), and what is known from elsewhere.
 
-    `threads` is the number that the library says it uses, `wanted` the number that was requested, in words or by
-    variables, `working` how many were seen at work, and `made_for` the BLAS that the environment was made for.
+    `asked` is the number of threads that was requested, explicitly or by variables, `working` how many were seen at
+    work, and `made_for` the BLAS that the environment was made for.
     """
 
     probe: Mapping[str, Any]
-    blas: Mapping[str, Any]
-    machine: Mapping[str, Any]
-    cores: int
-    threads: int | None
-    wanted: int | None
+    asked: int | None
     working: int | None
     made_for: str | None
+
+    @property
+    def blas(self) -> Mapping[str, Any]:
+        """The BLAS that serves NumPy."""
+        blas: Mapping[str, Any] = self.probe["blas"]
+        return blas
+
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        """The machine, as the process sees it."""
+        machine: Mapping[str, Any] = self.probe["machine"]
+        return machine
+
+    @property
+    def cores(self) -> int:
+        """The cores that the process may use."""
+        cores: int = self.machine["cores"]
+        return cores
+
+    @property
+    def threads(self) -> int | None:
+        """The number of threads that the library says it uses."""
+        threads: int | None = self.blas["threads"]
+        return threads
 
 
 @dataclass(frozen=True)
@@ -132,9 +152,12 @@ def findings(
     were seen at work, and `made_for` the BLAS that the environment was made for (None: the one in libblas' build).
     """
     probe = probed if isinstance(probed, Mapping) else probed.as_dict()
-    blas, machine = probe["blas"], probe["machine"]
-    wanted = asked or asked_threads(blas["name"], probe["variables"])
-    facts = Facts(probe, blas, machine, machine["cores"], blas["threads"], wanted, working, made_for)
+    facts = Facts(
+        probe,
+        asked=asked or asked_threads(probe["blas"]["name"], probe["variables"]),
+        working=working,
+        made_for=made_for,
+    )
     return tuple(
         Finding(name, rule.severity, text, why=rule.why) for name, rule in RULES.items() for text in rule.ask(facts)
     )
@@ -142,7 +165,7 @@ def findings(
 
 def over_quota(threads: int, quota: float) -> str:
     """Return the sentence about more threads than a CPU quota allows."""
-    return f"{threads_in_words(threads)} share a quota of {quota:g} cores: the CPU quota throttles them."
+    return f"{threads_in_words(threads)} exceed the CPU quota of {quota:g} cores."
 
 
 def other_library(made_for: str, runs: str, library: str | None) -> str:
@@ -168,9 +191,9 @@ def _impostor(facts: Facts) -> Iterator[str]:
 
 def _other_library(facts: Facts) -> Iterator[str]:
     build, runs = facts.blas["build"], facts.blas["name"]
-    provider = re.search(r"_([a-z]+)$", build or "")
-    wanted = facts.made_for or (provider.group(1) if provider else runs)
-    name = _PROVIDERS.get(wanted, wanted)
+    of_build = re.search(r"_([a-z]+)$", build or "")
+    made_for = facts.made_for or (of_build.group(1) if of_build else runs)
+    name = _BLAS_OF_BUILD.get(made_for, made_for)
     if runs not in (name, "unknown"):
         yield other_library(name if facts.made_for else f"{name} (libblas {build})", runs, facts.blas["library"])
 
@@ -197,7 +220,7 @@ def _mixed(facts: Facts) -> Iterator[str]:
 
 def _threads(facts: Facts) -> Iterator[str]:
     """Compare with the requested number; a library may stay below it as long as it uses every core."""
-    asked, used, name = facts.wanted, facts.threads, facts.blas["name"]
+    asked, used, name = facts.asked, facts.threads, facts.blas["name"]
     if asked and used and name != "netlib" and not min(asked, facts.cores) <= used <= asked:
         yield f"{threads_in_words(asked)} asked for, but {name} says it uses {used}."
 
@@ -240,19 +263,20 @@ def _one_thread(facts: Facts) -> Iterator[str]:
         "netlib": "; netlib's BLAS knows no others",
         "blis": ": BLIS uses one unless BLIS_NUM_THREADS says otherwise",
     }
-    if facts.threads == 1 and facts.cores > 1 and facts.wanted != 1:
+    if facts.threads == 1 and facts.cores > 1 and facts.asked != 1:
         yield f"It runs on one thread of {facts.cores} cores{reasons.get(name, '')}."
 
 
 def _capped(facts: Facts) -> Iterator[str]:
-    asked, used, name = facts.wanted, facts.threads, facts.blas["name"]
+    asked, used, name = facts.asked, facts.threads, facts.blas["name"]
     if asked and used and name != "netlib" and facts.cores <= used < asked:
         yield f"It uses {used} of the {asked} threads asked for: {name} takes no more than there are cores."
 
 
-def _crowded(facts: Facts) -> Iterator[str]:
+def _over_subscribed(facts: Facts) -> Iterator[str]:
     if facts.threads and facts.threads > facts.cores:
-        yield f"{facts.threads} threads crowd {facts.cores} core{'s' * (facts.cores != 1)}: expect it to be slow."
+        cores = f"{facts.cores} core{'s' * (facts.cores != 1)}"
+        yield f"{threads_in_words(facts.threads)} run on {cores}: expect it to be slow."
 
 
 def _generic_path(facts: Facts) -> Iterator[str]:
@@ -262,11 +286,15 @@ def _generic_path(facts: Facts) -> Iterator[str]:
 
 
 def _older_path(facts: Facts) -> Iterator[str]:
-    path, order = facts.blas["architecture"], tuple(_SETS)
-    made_for = _MADE_FOR.get(str(path).lower())
-    newest = max((name for name in facts.machine["instruction_sets"] if name in _SETS), key=order.index, default=None)
-    if made_for and newest and order.index(made_for) < order.index(newest):
-        yield f"It runs code made for {_SETS[made_for]} ({path}), and this machine has {_SETS[newest]}."
+    path, order = facts.blas["architecture"], tuple(_INSTRUCTION_SETS)
+    instructions = _INSTRUCTIONS_OF_PATH.get(str(path).lower())
+    known = (name for name in facts.machine["instruction_sets"] if name in _INSTRUCTION_SETS)
+    newest = max(known, key=order.index, default=None)
+    if instructions and newest and order.index(instructions) < order.index(newest):
+        yield (
+            f"It runs code made for {_INSTRUCTION_SETS[instructions]} ({path}), "
+            f"and this machine has {_INSTRUCTION_SETS[newest]}."
+        )
 
 
 def _forced_path(facts: Facts) -> Iterator[str]:
@@ -297,7 +325,7 @@ RULES: Mapping[str, Rule] = {
     "setting": Rule("warning", _without_effect, SETTINGS["MKL_DEBUG_CPU_TYPE"].why),
     "one-thread": Rule("note", _one_thread),
     "capped-threads": Rule("note", _capped),
-    "over-subscribed": Rule("note", _crowded),
+    "over-subscribed": Rule("note", _over_subscribed),
     "generic-path": Rule("note", _generic_path),
     "older-path": Rule("note", _older_path),
     "forced-path": Rule("note", _forced_path),

@@ -1,6 +1,6 @@
 """Child processes: commands whose output streams, and workers that answer in lines of JSON.
 
-No other module calls `subprocess`.
+All of mambakernels but the code inside kernels (`kernels.launch`, `lessons.processes`) starts its children here.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _GRACE_SECONDS = 3.0
 # Python ignores these signals, and a program that takes over would inherit that: `yes | head` would never end.
 _IGNORED_BY_PYTHON = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
-# Without the current folder: a random.py there would take the place of Python's own.
-_ALONE = "import sys; sys.path[:] = [path for path in sys.path if path]; "
+# A random.py in the current folder would take the place of Python's own.
+_NOT_FROM_CURRENT_FOLDER = "import sys; sys.path[:] = [path for path in sys.path if path]; "
 _SERVE = (
-    _ALONE + "from importlib import import_module; from mambakernels.system import process; "
+    _NOT_FROM_CURRENT_FOLDER + "from importlib import import_module; from mambakernels.system import process; "
     "process.serve(import_module(sys.argv[1]).work)"
 )
-_RUN = _ALONE + "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+_RUN = _NOT_FROM_CURRENT_FOLDER + "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 
 Json = dict[str, Any]
 _TEXT: Json = {"text": True, "encoding": "utf-8", "errors": "replace"}
@@ -69,9 +69,9 @@ class Group:
             self._stopped = True
             running = dict(self._running)
         for child, own_session in running.items():
-            _signal(child, signal.SIGTERM, own_session=own_session)
+            _terminate(child, own_session=own_session)
         for child, own_session in running.items():
-            _stop(child, own_session=own_session)
+            _await_end(child, own_session=own_session)
 
     def begin(self, child: subprocess.Popen[Any], *, own_session: bool) -> None:
         """Add a child that was just started; stop it if the group was stopped already."""
@@ -326,13 +326,21 @@ def _running(words: list[str], *, own_session: bool = True, **options: Any) -> I
 
 def _stop(child: subprocess.Popen[Any], *, own_session: bool) -> None:
     """End a child, and all of its session if it leads one, with SIGTERM and after a while with SIGKILL."""
+    _terminate(child, own_session=own_session)
+    _await_end(child, own_session=own_session)
+
+
+def _terminate(child: subprocess.Popen[Any], *, own_session: bool) -> None:
     if child.poll() is None:
         _signal(child, signal.SIGTERM, own_session=own_session)
-        try:
-            child.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            _signal(child, getattr(signal, "SIGKILL", signal.SIGTERM), own_session=own_session)
-            child.wait()
+
+
+def _await_end(child: subprocess.Popen[Any], *, own_session: bool) -> None:
+    try:
+        child.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal(child, getattr(signal, "SIGKILL", signal.SIGTERM), own_session=own_session)
+        child.wait()
 
 
 def _signal(child: subprocess.Popen[Any], number: int, *, own_session: bool) -> None:
@@ -352,7 +360,7 @@ def _close(pipe: IO[Any]) -> None:
         return  # the worker ended first
 
 
-def module(name: str, *arguments: str | os.PathLike[str]) -> list[str]:
+def module_command(name: str, *arguments: str | os.PathLike[str]) -> list[str]:
     """Return the command that runs a module of this Python, as `-m` does, but not from the current folder."""
     return [sys.executable, "-c", _RUN, name, *(os.fspath(argument) for argument in arguments)]
 

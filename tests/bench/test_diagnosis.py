@@ -42,12 +42,12 @@ KERNELS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     ),
     "over-subscribed": (
         {"asked": 8, "library": {"threads": 8}},
-        "8 threads crowd 2 cores",
+        "8 threads run on 2 cores",
         {"asked": 2, "library": {"threads": 2}},
     ),
     "cpu-quota": (
         {"asked": 64, "library": {"threads": 64}, "machine": {"cores": 64, "quota": 2.0}},
-        "a (64 threads): 64 threads share a quota of 2 cores",
+        "a (64 threads): 64 threads exceed the CPU quota of 2 cores",
         {"asked": 2, "library": {"threads": 2}, "machine": {"cores": 64, "quota": 2.0}},
     ),
     "generic-path": (

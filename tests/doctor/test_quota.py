@@ -30,9 +30,9 @@ def test_doctor_bench_gates_and_probe_agree(world: World, threads: int) -> None:
     here = probe()
     machine = replace(here.machine, cores=PROCESSORS.cores, quota=PROCESSORS.quota)
     probed = replace(here, machine=machine, blas=replace(here.blas, threads=threads), variables={}, openmp=())
-    assert [finding.rule for finding in findings(probed, asked=threads) if finding.grave] == expected
+    assert [finding.rule for finding in findings(probed, asked=threads) if finding.is_problem] == expected
 
     one = worker(asked=threads, library={"threads": threads}, machine={"cores": 4, "quota": 1.5})
     compared = measured([one], list(visits(one, GEMM, [0.01] * 12)))
     assert gates(compared) == ()  # a warning: its figures count, and a sentence below them says what they are worth
-    assert [finding.rule for finding in diagnose(compared) if finding.grave] == expected
+    assert [finding.rule for finding in diagnose(compared) if finding.is_problem] == expected
