@@ -90,9 +90,10 @@ class StorageError(MambakernelsError):
 
     def add_option(self, option: str) -> None:
         """Add to the advice which option chooses another place; the first one that is added counts."""
-        if self.option is None and self.next_step is not None:
+        if self.option is None:
             self.option = option
-            self.next_step = f"{self.next_step.removesuffix('.')}, or choose another place with {option}."
+            first = f"{self.next_step.removesuffix('.')}, or choose" if self.next_step else "Choose"
+            self.next_step = f"{first} another place with {option}."
 
 
 _ADVICE = {

@@ -37,12 +37,14 @@ class Root:
         if isinstance(given, Root):
             return given
         chosen = given or os.environ.get(ROOT_VARIABLE) or _data_folder()
+        advice = f"Name a folder with --root or {ROOT_VARIABLE}."
         try:
-            return cls(Path(chosen).expanduser().absolute())
+            path = Path(chosen).expanduser().absolute()
         except RuntimeError as error:  # "~" with no home to be found
-            raise InvalidRequestError(
-                f"There is no such home folder: {chosen}.", next_step=f"Name a folder with --root or {ROOT_VARIABLE}."
-            ) from error
+            raise InvalidRequestError(f"There is no such home folder: {chosen}.", next_step=advice) from error
+        if any(map(os.path.isfile, (path, *path.parents))):
+            raise InvalidRequestError("The root is a file, or below one.", where=str(path), next_step=advice)
+        return cls(path)
 
     @property
     def environments(self) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mambakernels
 from mambakernels import errors, paths
 
 
@@ -66,6 +67,24 @@ def test_the_advice_names_the_option_that_chose_the_place(tmp_path: Path, where:
         failing(output=tmp_path / "root" / "out", save=tmp_path / "saved.json", root=tmp_path / "root")
     wanted = "Get permission for that place" + (f", or choose another place with {option}." if option else ".")
     assert caught.value.next_step == wanted
+
+
+def test_an_error_without_advice_gets_the_option_that_chose_the_place() -> None:
+    @paths.storage_errors
+    def failing(*, root: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(root))
+
+    with pytest.raises(errors.StorageError) as caught:
+        failing(root=Path("/proc/x"))
+    assert caught.value.next_step == "Choose another place with --root or MAMBAKERNELS_ROOT."
+
+
+@pytest.mark.parametrize("below", ["", "envs"])
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path, below: str) -> None:
+    (tmp_path / "README.md").touch()
+    with pytest.raises(errors.InvalidRequestError, match="root is a file, or below one") as caught:
+        mambakernels.list(root=tmp_path / "README.md" / below)
+    assert caught.value.next_step == "Name a folder with --root or MAMBAKERNELS_ROOT."
 
 
 def test_the_first_option_counts() -> None:

@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import threading
@@ -22,7 +21,7 @@ from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, conda_packages, downloads, interpreter, relink, wheel, wheels
 from mambakernels.channels.blas_libraries import BlasLibrary, Provider
 from mambakernels.channels.conda_packages import Recipe
-from mambakernels.channels.wheel_names import conda_name, wheel_name
+from mambakernels.channels.wheel_names import conda_name, pip_requirement, wheel_name
 from mambakernels.channels.wheels import State, WheelsRequest
 from mambakernels.engines import match_spec
 from mambakernels.paths import Root
@@ -158,23 +157,13 @@ def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[str], dict[st
 
 def _requirements(known: State, request: WheelsRequest, *, update: bool, insist: bool) -> list[str]:
     """Return the requirements for pip: all of them for a new channel or an update, else only new ones."""
-    new = [_pip_requirement(spec) for spec in request.wheels]
+    new = [pip_requirement(spec) for spec in request.wheels]
     if update or not known.sources:
         names = [wheel_name(match_spec.name_of(spec)) for spec in (*wheels.BASE, *known.requirements)]
         return list(dict.fromkeys((*new, *names)))
     have = {source.split()[1] for source in known.sources}
     pairs = zip(new, request.wheels, strict=True)
     return [item for item, spec in pairs if insist or match_spec.name_of(spec) not in have]
-
-
-def _pip_requirement(spec: str) -> str:
-    """Translate a match spec for pip: `numpy=1.26` is `numpy==1.26.*`; pip has no build strings."""
-    asked = match_spec.read(spec)
-    version = asked.version
-    if re.fullmatch(r"[0-9][\w.]*(\.\*)?", version):
-        version = f"=={version}"
-    usable = re.fullmatch(r"((>=|<=|==|!=|~=|>|<)[\w.*+!]+,?)+", version)
-    return wheel_name(asked.name) + (version if usable else "")
 
 
 def _download_wheels(build: Build, requirements: Sequence[str], *, update: bool) -> dict[str, wheel.Wheel]:

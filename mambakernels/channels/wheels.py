@@ -64,8 +64,13 @@ class WheelsRequest:
 
     @classmethod
     def of(cls, specs: Sequence[str]) -> WheelsRequest:
-        """Read match specs; InvalidRequestError if one is not valid or no BLAS fits it."""
-        return cls(tuple(specs), _wanted_blas(specs))
+        """Read match specs; InvalidRequestError if one is not valid, or no BLAS or wheel can fit it."""
+        from mambakernels.channels.wheel_names import pip_requirement
+
+        request = cls(tuple(specs), _wanted_blas(specs))
+        for spec in request.wheels:
+            pip_requirement(spec)
+        return request
 
     @property
     def wheels(self) -> tuple[str, ...]:
@@ -202,7 +207,7 @@ def _matching(spec: str) -> tuple[BlasLibrary, ...]:
         raise errors.InvalidRequestError(
             f"No BLAS matches {spec}.",
             next_step="The wheels channel knows "
-            + ", ".join(f"libblas=*=*{name}" for name in blas_libraries.BY_NAME)
+            + ", ".join(f"'libblas=*=*{name}'" for name in blas_libraries.BY_NAME)
             + ".",
         )
     possible = tuple(blas for blas in matching if blas_libraries.why_not(blas) is None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import mambakernels
+from mambakernels import errors
 from mambakernels.cli import bars, tables
 from mambakernels.cli.app import (
     AsJson,
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 @app.command()
 def create(
     name: Annotated[
-        str, typer.Argument(help="The name of the environment and its kernel; with --prefix, the first spec.")
-    ] = "",
+        str | None, typer.Argument(help="The name of the environment and its kernel; with --prefix, the first spec.")
+    ] = None,
     specs: Annotated[list[str] | None, typer.Argument(help="Match specs: python=3.11 numpy 'libblas=*=*mkl'.")] = None,
     *,
     file: FileOption = None,
@@ -49,8 +50,9 @@ def create(
     quiet: Quiet = False,
 ) -> None:
     """Make an environment and register its kernels. An existing one with the same specs stays as it is."""
-    words = [word for word in (name, *(specs or ())) if word]
-    name = words.pop(0) if words and prefix is None else ""
+    words = [*([] if name is None else [name]), *(specs or ())]
+    name = words.pop(0) if words and prefix is None else None
+    _check_words(name, words, complete=bool(file or locked))
     clock = bars.Clock()
     with bars.progress(quiet=quiet) as progress:
         if dry_run:
@@ -59,7 +61,7 @@ def create(
             )
         else:
             made = mambakernels.create(
-                name,
+                name or "",
                 words,
                 file=file,
                 locked=locked,
@@ -75,6 +77,19 @@ def create(
     else:
         packages = amount(len(made.packages), "package")
         typer.echo(f"{made.name}: {packages} with {made.engine}, ready in {clock}\n{made.prefix}")
+
+
+def _check_words(name: str | None, specs: list[str], *, complete: bool) -> None:
+    """Raise if the name is empty, or if it stands where a spec should."""
+    if name == "":
+        raise errors.InvalidRequestError(
+            "An environment's name cannot be empty.", next_step="For example: mambakernels create np numpy"
+        )
+    if name and not specs and not complete:
+        raise errors.InvalidRequestError(
+            "An environment needs at least one match spec.",
+            next_step=f"{name!r} is the environment's name; specs follow it: mambakernels create np numpy",
+        )
 
 
 _PACKAGE = ("package", "version", "build")

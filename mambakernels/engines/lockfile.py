@@ -48,7 +48,9 @@ def text(content: Lockfile) -> str:
 def read(path: Path) -> Lockfile:
     """Read a lockfile; InvalidRequestError if it is not one, or has a package that only other tools can install."""
     if not path.is_file():
-        raise errors.NotFoundError("There is no such lockfile.", where=str(path))
+        raise errors.NotFoundError(
+            "There is no such lockfile.", where=str(path), next_step="Make one: mambakernels lock NAME -o FILE.lock"
+        )
     answer = process.Worker(__name__).call({"do": "read", "path": str(path.absolute())})
     return Lockfile(
         channels=tuple(answer["channels"]),

@@ -6,10 +6,13 @@ rattler is imported in the functions: that takes 50 ms, which a command that rea
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from mambakernels.errors import InvalidRequestError
+
+_BUILD = re.compile(r"\^.*\$|[\w.+*]*")  # a regular expression, or a string with wildcards
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,21 @@ def native(text: str) -> Any:
     from rattler.exceptions import InvalidMatchSpecError
 
     try:
-        return rattler.MatchSpec(text, strict=False)
+        found = rattler.MatchSpec(text, strict=False)
     except InvalidMatchSpecError as error:
-        reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        raise InvalidRequestError(
-            f"{text!r} is not a valid match spec: {reason}.",
-            next_step="Write it like numpy, python=3.11 or libblas=*=*mkl.",
-        ) from error
+        raise _invalid(text, (str(error).splitlines() or [""])[0].rstrip(".")) from error
+    if found.namespace:
+        raise _invalid(text, f"it cannot have the namespace {found.namespace!r}")
+    if not _BUILD.fullmatch(build := str(found.build or "")):
+        raise _invalid(text, f"{build!r} cannot be a build string")
+    return found
+
+
+def _invalid(text: str, reason: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{text!r} is not a valid match spec: {reason}.",
+        next_step="Write it like numpy, python=3.11 or 'libblas=*=*mkl'.",
+    )
 
 
 @functools.cache

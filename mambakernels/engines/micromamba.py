@@ -293,7 +293,7 @@ def _explain(said: str) -> errors.EngineError | errors.ChannelError | errors.Inv
     if unread := re.search(r"Error parsing MatchSpec (.+?)\.?$", said, re.MULTILINE):
         return errors.InvalidRequestError(
             f"{unread[1]} is not a valid match spec.",
-            next_step="Write it like numpy, python=3.11 or libblas=*=*mkl.",
+            next_step="Write it like numpy, python=3.11 or 'libblas=*=*mkl'.",
         )
     last = " ".join(line.strip() for line in lines[-3:]) or "it printed nothing"
     return errors.EngineError(f"micromamba failed: {last}")

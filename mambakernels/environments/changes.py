@@ -95,11 +95,11 @@ def change(
 def installing(specs: Sequence[str]) -> Planner:
     """Plan to add match specs, each in place of an earlier spec of that name, with as few other changes as possible.
 
-    All other packages are held first, then only those that specs name, then none.
+    All other packages are held first, then only those that specs name, then only Python's minor version.
     """
     given = [spec.strip() for spec in specs]
     if not given or not all(given):
-        raise errors.InvalidRequestError("There is nothing to install.", next_step="Name a match spec: pandas>=2")
+        raise errors.InvalidRequestError("There is nothing to install.", next_step="Name a match spec: 'pandas>=2'")
     named = {name_of(spec) for spec in given}
 
     def plan(environment: Environment, link: Linker) -> _Plan:

@@ -40,7 +40,7 @@ class EnvironmentSpec:
         stripped = tuple(spec.strip() for spec in self.specs)
         if not stripped or not all(stripped):
             raise errors.InvalidRequestError(
-                "An environment needs at least one match spec.", next_step="For example: python numpy libblas=*=*mkl"
+                "An environment needs at least one match spec.", next_step="For example: python numpy 'libblas=*=*mkl'"
             )
         if self.packages:
             return self

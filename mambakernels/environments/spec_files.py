@@ -11,6 +11,7 @@ import msgspec
 
 from mambakernels import errors, paths
 from mambakernels.engines import explicit, lockfile
+from mambakernels.engines.match_spec import name_of
 from mambakernels.environments.spec import EnvironmentSpec, of_packages
 from mambakernels.system import decoding, yaml
 
@@ -22,6 +23,9 @@ _MISFITS = {
     "dependencies": "An environment file needs a list of match specs under `dependencies`, with at most a `pip:` list "
     "in it.",
 }
+_KINDS_OF_FILE = (
+    "An environment file's name ends in .yml or .yaml, a lockfile's in .lock, that of a list of specs in anything else."
+)
 
 
 class _PipPart(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,21 +48,44 @@ def read(path: Path) -> EnvironmentSpec:
     try:
         return reader(path)
     except FileNotFoundError as error:
-        raise errors.NotFoundError("There is no such file.", where=str(path)) from error
+        raise errors.NotFoundError("There is no such file.", where=str(path), next_step=_KINDS_OF_FILE) from error
+    except IsADirectoryError as error:
+        raise errors.InvalidRequestError(
+            "This is a folder, not a file.", where=str(path), next_step=_KINDS_OF_FILE
+        ) from error
     except UnicodeDecodeError as error:
         raise errors.InvalidRequestError(f"This is not text: {error}.", where=str(path)) from error
 
 
 def _read_lines(path: Path) -> EnvironmentSpec:
     """Read match specs, one a line; after `@EXPLICIT`, addresses of packages."""
-    lines = [line.split(" #")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    stripped = [line.split(" #")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    numbered = {number: line for number, line in enumerate(stripped, 1) if line and not line.startswith("#")}
+    lines = list(numbered.values())
     if not lines:
         raise errors.InvalidRequestError("There is no match spec in this file.", where=str(path))
     if "@EXPLICIT" in lines:
         found = [explicit.parse(line, path) for line in lines[lines.index("@EXPLICIT") + 1 :]]
         return of_packages(path.stem, found)
+    for number, line in numbered.items():
+        _check_line(line, f"{path}, line {number}")
     return EnvironmentSpec(path.stem, tuple(lines))
+
+
+def _check_line(line: str, where: str) -> None:
+    if line.startswith("-"):
+        raise errors.InvalidRequestError(
+            f"This line is not a match spec: {line}",
+            where=where,
+            next_step="Requirements of pip, and files of them (`-r`), belong under `pip:` in the `dependencies` of an "
+            "environment.yml.",
+        )
+    try:
+        name_of(line)
+    except errors.InvalidRequestError as error:
+        error.where = where
+        error.next_step = f"The file is read as a list of match specs, one a line. {_KINDS_OF_FILE}"
+        raise
 
 
 def _read_lock(path: Path) -> EnvironmentSpec:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mambakernels import errors
-from mambakernels.channels import build, interpreter, wheel, wheel_names
+from mambakernels.channels import interpreter, wheel, wheel_names, wheels
 from mambakernels.channels.wheel import Wheel
 
 METADATA = """Metadata-Version: 2.1
@@ -119,7 +119,15 @@ def test_a_broken_wheel_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_match_specs_become_requirements(spec: str, requirement: str) -> None:
-    assert build._pip_requirement(spec) == requirement
+    assert wheel_names.pip_requirement(spec) == requirement
+
+
+@pytest.mark.parametrize("spec", ["hello world", "numpy==new", "_openmp_mutex"])
+def test_a_spec_that_no_wheel_can_match_is_refused(spec: str) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="No wheel can match") as caught:
+        wheels.WheelsRequest.of(["python=*=*_cpython", spec])
+    assert repr(spec) in caught.value.what
+    assert "begins with a letter or digit" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize(

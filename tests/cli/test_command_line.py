@@ -124,6 +124,17 @@ def test_an_unknown_parameter_is_refused(cli: Cli, environments: dict[str, Envir
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_without_specs_is_refused(cli: Cli, tmp_path: Path) -> None:
+    here = ("--root", tmp_path / "root")
+    after = "'numpy' is the environment's name; specs follow it: mambakernels create np numpy"
+    fails(cli("create", "numpy", *here), "at least one match spec", after)
+    fails(cli("create", "numpy", "--dry-run", *here), "at least one match spec", after)
+    fails(cli("create", "", "numpy", *here), "name cannot be empty", "mambakernels create np numpy")
+    fails(cli("create", "np", "numpy", "", *here), "at least one match spec")
+    fails(cli("create", "np", "hello world", "-c", "wheels", *here), "No wheel can match 'hello world'")
+    assert list((tmp_path / "root" / "envs").iterdir()) == []
+
+
 def test_wrong_usage_is_status_2(cli: Cli) -> None:
     assert cli("no-command").returncode == 2
     assert cli("run").returncode == 2

@@ -28,13 +28,17 @@ from mambakernels.engines.match_spec import MatchSpec
         ("conda-forge/linux-64::numpy", MatchSpec("numpy", "", "")),
         ("Python_Dateutil", MatchSpec("python_dateutil", "", "")),
         ("  pip  ", MatchSpec("pip", "", "")),
+        ("numpy 1.2 *mkl", MatchSpec("numpy", "==1.2", "*mkl")),
+        ("libblas=*=^.*(mkl|blis)$", MatchSpec("libblas", "*", "^.*(mkl|blis)$")),
     ],
 )
 def test_name_version_and_build_are_read(spec: str, expected: MatchSpec) -> None:
     assert match_spec.read(spec) == expected
 
 
-@pytest.mark.parametrize("spec", ["", "  ", "=1.0", ">3", "*", "a[", "numpy=", "pip @ https://x"])
+@pytest.mark.parametrize(
+    "spec", ["", "  ", "=1.0", ">3", "*", "a[", "numpy=", "pip @ https://x", "pip:numpy", "numpy 1.2 3 4 5", "a=1=2=3"]
+)
 def test_an_invalid_spec_is_refused_with_an_example(spec: str) -> None:
     with pytest.raises(errors.InvalidRequestError, match="is not a valid match spec") as caught:
         match_spec.read(spec)

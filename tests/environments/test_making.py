@@ -189,6 +189,45 @@ def test_environment_files_that_cannot_be_read_are_refused(tmp_path: Path, conte
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "content", "message", "advice"),
+    [
+        (
+            "requirements.txt, line 4",
+            "numpy\n\n# more\n-r other.txt\n",
+            "not a match spec: -r other.txt",
+            "under `pip:`",
+        ),
+        ("requirements.txt, line 1", "--index-url https://x\n", "not a match spec: --index-url", "under `pip:`"),
+        ("a.ipynb, line 1", '{\n "cells": []\n}\n', "'{' is not a valid match spec", "read as a list of match specs"),
+        ("specs.txt, line 1", "numpy 1.2 3 4 5", "'3 4 5' cannot be a build string", "read as a list of match specs"),
+        ("specs.txt, line 2", "python\npip:numpy", "the namespace 'pip'", "read as a list of match specs"),
+    ],
+)
+def test_a_line_that_is_not_a_match_spec_is_refused(
+    tmp_path: Path, place: str, content: str, message: str, advice: str
+) -> None:
+    path = tmp_path / place.partition(",")[0]
+    path.write_text(content)
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        environments_module.read_file(path)
+    assert message in caught.value.what
+    assert caught.value.where == str(tmp_path / place)
+    assert advice in str(caught.value.next_step)
+
+
+def test_a_file_that_cannot_be_read_comes_with_the_kinds_there_are(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="This is a folder") as folder:
+        environments_module.read_file(tmp_path)
+    with pytest.raises(errors.NotFoundError, match="no such file") as missing:
+        environments_module.read_file(tmp_path / "none.yml")
+    for caught in (folder, missing):
+        assert ".yml or .yaml" in str(caught.value.next_step)
+    with pytest.raises(errors.NotFoundError, match="no such lockfile") as no_lock:
+        environments_module.read_file(tmp_path / "none.lock")
+    assert no_lock.value.next_step == "Make one: mambakernels lock NAME -o FILE.lock"
+
+
 def test_several_removed_at_once_are_all_removed(borrowed_root: Root) -> None:
     names = [f"small-{number}" for number in range(4)]
     for name in names:
@@ -249,6 +288,6 @@ def test_a_damaged_manifest_says_which_and_what_to_do(borrowed_root: Root) -> No
 
 
 def test_no_name_at_all_says_what_to_give(empty_root: Root) -> None:
-    with pytest.raises(errors.InvalidRequestError, match="no name") as caught:
+    with pytest.raises(errors.InvalidRequestError, match="needs a name") as caught:
         environments_module.create_environment(EnvironmentSpec("", ("python",)), root=empty_root)
     assert "np-mkl" in str(caught.value)
