@@ -133,7 +133,7 @@ def _few(measured: Measured) -> Iterator[str]:
 
 def _interrupted(measured: Measured) -> Iterator[str]:
     if measured.interrupted:
-        yield f"Measuring was interrupted after {measured.seconds:.0f} seconds: this is what was measured until then."
+        yield f"Measuring was interrupted after {measured.seconds:.0f} seconds: these are the measurements until then."
 
 
 def _remarks(measured: Measured) -> Iterator[str]:

@@ -60,7 +60,7 @@ def _is_runnable(pid: int) -> bool:
     """Whether a thread of the process works, or would if there were a processor for it."""
     try:
         states = [_fields(task)[0] for task in (_PROC / str(pid) / "task").iterdir()]
-    except OSError:  # it, or one of its threads, has ended meanwhile
+    except OSError:  # the process, or one of its threads, has ended
         return False
     return "R" in states
 

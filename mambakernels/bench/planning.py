@@ -12,7 +12,7 @@ from mambakernels.errors import InvalidRequestError
 Key = tuple[str, int | None]
 
 PILOT_SIZE = 128
-ENOUGH_ROUNDS = 15  # with so many, an interval of 99.9 % leaves out the most extreme rounds
+ENOUGH_ROUNDS = 15  # with this many, an interval of 99.9 % leaves out the most extreme rounds
 _CALLS_PER_VISIT = 4
 _FAR_TOO_LONG = (
     4  # a guess from a smaller size is too high, as larger products run at a higher rate, but less than this
@@ -54,7 +54,7 @@ def guess(known: Mapping[int, float], n: int) -> float:
 
 
 def hopeless(seconds: float, left: float) -> bool:
-    """Whether a visit that is guessed to take so many seconds cannot fit into those left."""
+    """Whether a visit guessed to take `seconds` cannot fit into the `left` ones."""
     return seconds > _FAR_TOO_LONG * left
 
 

@@ -30,7 +30,7 @@ _LONGEST_WAIT = 20  # seconds that a server may ask to wait
 _CHUNK = 1 << 16
 _TEXT_LIMIT = 4096
 _PASSING = (429, 500, 502, 503, 504)  # statuses that may be gone a moment later
-ABSENT = frozenset({403, 404, 410})  # object stores say 403 for what they do not have
+ABSENT = frozenset({403, 404, 410})  # object stores answer 403 for a missing object
 
 # The first kind found among an error and its causes gives the words.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (

@@ -79,7 +79,7 @@ class Destination:
 
     @property
     def staging(self) -> Path:
-        """The folder for what is not verified yet; a killed process leaves it behind."""
+        """The folder for unverified files; a killed process leaves it behind."""
         return self.folder / f".{self.name}.new"
 
     def record(self) -> Installed | None:

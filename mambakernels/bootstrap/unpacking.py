@@ -1,4 +1,4 @@
-"""The one executable taken out of what it comes in: itself, a `.tar.bz2` or a `.conda`, recognised by its content."""
+"""The one executable in a download: the file itself, a `.tar.bz2` or a `.conda`, recognised by its content."""
 
 from __future__ import annotations
 

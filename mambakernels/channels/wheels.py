@@ -124,7 +124,7 @@ def ensure(
         raise errors.ChannelError(
             "The channel was built by a different version of mambakernels or Python.",
             where=str(folder(root)),
-            next_step="If mambakernels was upgraded meanwhile, run the command again.",
+            next_step="If mambakernels was upgraded in the meantime, run the command again.",
         )
     return built
 

@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with our kernels and environments, why it matters, and the command that repairs it.
+"""The doctor: problems of our kernels and environments, why they matter, and the commands that repair them.
 
     doctor("np-mkl").findings
 

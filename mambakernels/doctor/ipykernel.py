@@ -17,7 +17,7 @@ from mambakernels.numeric.rules import Finding
 
 _PACKAGE = "ipykernel"
 _LAUNCHERS = frozenset({"ipykernel_launcher", "ipykernel"})
-_Part = tuple[Iterable[str], Iterable[str]]  # what is missing of a package, and the packages it needs
+_Part = tuple[Iterable[str], Iterable[str]]  # the missing parts of a package, and the packages it needs
 _NOT_FOLLOWED = frozenset({"python", "pip"})  # big, and a kernel starts without pip
 
 

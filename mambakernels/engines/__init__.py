@@ -112,7 +112,7 @@ class Engine(Protocol):
     def create(
         self, request: Request, prefix: Path, *, final: Path, cache: Path, progress: Progress = ...
     ) -> tuple[Package, ...]:
-        """Solve and link into `prefix`, with the path `final` written into the files; return what was linked."""
+        """Solve and link into `prefix`, with the path `final` written into the files; return the packages linked."""
 
     def link(
         self, packages: Sequence[Package], prefix: Path, *, final: Path, cache: Path, progress: Progress = ...

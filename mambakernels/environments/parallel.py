@@ -25,7 +25,7 @@ _AT_ONCE = 4  # and at most half as many as processors: an engine keeps two busy
 _CHOICES = frozenset({"engine", "channel"})
 # On some systems, only a wait with an end can be interrupted.
 _TICK_SECONDS = 0.5
-# Time to delete what is half-made; a thread that waits for another process's lock is abandoned then.
+# Time to delete half-made environments; a thread that waits for another process's lock is abandoned then.
 _GRACE_SECONDS = 10.0
 
 

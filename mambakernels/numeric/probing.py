@@ -45,7 +45,7 @@ _PACKAGES = re.compile(
 
 @dataclass(frozen=True)
 class Blas:
-    """The library that serves NumPy's products; None for what it does not report.
+    """The library that serves NumPy's products; None for a fact that it does not report.
 
     `name` is mkl, openblas, blis, netlib, accelerate, nvpl or unknown; `architecture` the code path it chose for this
     processor; `integer_bits` the width of its integers (64 or 32); `build` the build string of conda's libblas package;

@@ -50,7 +50,7 @@ def asked_threads(blas: str, variables: Mapping[str, str]) -> int | None:
 
 
 def usable_threads(cores: int, quota: float | None) -> int:
-    """Return how many threads can run at once on so many cores under a CPU quota (cores' worth of time).
+    """Return how many threads can run at once on `cores` cores under a CPU quota (cores' worth of time).
 
     Only whole cores of a quota count, and at least one: at 1.5 cores, a second thread would wait a third of the time.
     """
@@ -58,7 +58,7 @@ def usable_threads(cores: int, quota: float | None) -> int:
 
 
 def exceeds_quota(threads: int, quota: float | None) -> bool:
-    """Whether so many threads are more than a CPU quota lets run at once."""
+    """Whether a CPU quota lets fewer than `threads` threads run at once."""
     return threads > usable_threads(threads, quota)
 
 

@@ -141,7 +141,7 @@ def calibrate(
 def time_loop(
     call: Callable[..., object], given: Sequence[Any] = (), *, loops: int, clock: Clock = perf_counter
 ) -> float:
-    """Return how many seconds so many calls in a row take.
+    """Return how many seconds `loops` calls in a row take.
 
     Ten calls stand in one round, so that the loop itself costs each of them a few nanoseconds, as
     `benchmarks/cost_of_measuring.py` shows. Results are dropped inside: what it takes to free them belongs to a call.

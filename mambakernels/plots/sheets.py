@@ -45,7 +45,7 @@ class Surroundings:
     paragraphs: Sequence[str]
 
     def caption(self, letters: int) -> str:
-        """Return the caption in lines of so many letters."""
+        """Return the caption in lines of at most `letters` letters."""
         return "\n".join(textwrap.fill(paragraph, letters) for paragraph in self.paragraphs if paragraph)
 
 
@@ -92,14 +92,14 @@ def surround(figure: Figure, handles: Sequence[Artist], caption: str, palette: P
 
 
 def _legend_columns(handles: Sequence[Artist], width: float) -> int:
-    """Return the most columns in which a legend is no wider than so many inches."""
+    """Return the most columns in which a legend is no wider than `width` inches."""
     labels = [len(str(handle.get_label())) for handle in handles]  # a wrapped label is too long for two columns
     fitting = (count for count in range(len(labels), 1, -1) if _legend_inches(labels, count) <= width)
     return next(fitting, 1)
 
 
 def _wrap(handles: Sequence[Artist], width: float) -> int:
-    """Wrap labels that are wider than so many inches, and return how many lines all labels have together."""
+    """Wrap labels that are wider than `width` inches, and return how many lines all labels have together."""
     most = int((width - _HANDLE_INCHES) / (_LETTER_INCHES * LABEL))
     for handle in handles:
         handle.set_label(textwrap.fill(str(handle.get_label()), most))

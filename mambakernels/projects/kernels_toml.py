@@ -230,7 +230,7 @@ def _environment(name: str, table: _Table, content: _Environment, *, whole: _Fil
 
 
 def _source(name: str, table: _Table, content: _Environment) -> EnvironmentSpec:
-    """Return what is asked for: in words, or in another file."""
+    """Return the requested packages: from specs, or from another file."""
     given = {key: value for key in _SOURCES if (value := getattr(content, key)) is not None}
     if len(given) != 1:
         said = " and ".join(given) or "nothing"

@@ -56,7 +56,7 @@ class Group:
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Add to the group what this thread starts meanwhile."""
+        """Add the children that this thread starts in the meantime to the group."""
         token = _GROUP.set(self)
         try:
             yield

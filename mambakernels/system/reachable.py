@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what `call` returns; TimeoutError if that takes longer than so many seconds.
+    """Return what `call` returns; TimeoutError if that takes longer than `seconds`.
 
     A thread calls it, as looking up a name cannot be interrupted; the thread ends with the program at the latest.
     """
