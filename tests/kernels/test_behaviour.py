@@ -78,8 +78,8 @@ WORK = {
         f"import subprocess\n{STARTED}\nsubprocess.run('sleep 600 | sleep 600', shell=True)", "KeyboardInterrupt",
     ),
     "a shell command": ("!echo started; sleep 600", None),
-    "a pool": (
-        f"import multiprocessing, time\n{STARTED}\nwith multiprocessing.Pool(2) as p: p.map(time.sleep, [600] * 2)",
+    "a pool": (  # at work before it is interrupted: one that is being made may hang, in any Python
+        f"import multiprocessing as m, time\nwith m.Pool(2) as p: p.map(abs, [1]); {STARTED}; p.map(time.sleep, [9e3])",
         "KeyboardInterrupt",
     ),
 }  # fmt: skip

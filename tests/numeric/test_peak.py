@@ -36,7 +36,7 @@ def test_the_peak_of_processors_whose_makers_state_it(
     [
         (AVX512, 2.5, True, "virtual machine hides the frequency"),
         (AVX512, None, False, "does not report the frequency"),
-        (("asimd", "sve"), 2.6, None, "how wide SVE is"),
+        (("asimd", "sve"), 2.6, None, "the width of SVE cannot be read"),
         ((), 1.0, False, "no row"),
     ],
 )
