@@ -126,7 +126,7 @@ def remove(
 @app.command()
 def clone(
     name: NameArgument,
-    target: Annotated[str, typer.Argument(help="The new environment's name.")],
+    new_name: Annotated[str, typer.Argument(help="The new environment's name.")],
     *,
     engine: EngineOption = "auto",
     root: RootOption = None,
@@ -134,13 +134,13 @@ def clone(
 ) -> None:
     """Copy an environment: its packages, files and kernels."""
     with bars.progress(quiet=quiet) as progress:
-        _show_made(mambakernels.clone(name, target, engine=engine, root=root, progress=progress))
+        _show_made(mambakernels.clone(name, new_name, engine=engine, root=root, progress=progress))
 
 
 @app.command()
 def rename(
     name: NameArgument,
-    target: Annotated[str, typer.Argument(help="The new name.")],
+    new_name: Annotated[str, typer.Argument(help="The new name.")],
     *,
     engine: EngineOption = "auto",
     root: RootOption = None,
@@ -148,7 +148,7 @@ def rename(
 ) -> None:
     """Give an environment another name, with its kernels."""
     with bars.progress(quiet=quiet) as progress:
-        _show_made(mambakernels.rename(name, target, engine=engine, root=root, progress=progress))
+        _show_made(mambakernels.rename(name, new_name, engine=engine, root=root, progress=progress))
 
 
 @app.command()

@@ -54,7 +54,9 @@ def register(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads of NumPy and other numeric libraries; 0 lets the libraries choose.", min=0),
+        typer.Option(
+            help="Threads of numeric libraries; 0 lets them choose; by default, as many as the CPU quota allows.", min=0
+        ),
     ] = None,
     user: Annotated[bool, typer.Option("--user", help="In your Jupyter folder; the default.")] = False,
     sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="In the Jupyter folder of this Python.")] = False,

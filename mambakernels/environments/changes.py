@@ -84,58 +84,63 @@ def change(
     """
     with held(name, root, progress=progress) as environment:
         chosen = _channels(owned(environment), channel)
-        with linking(environment.place, chosen, engine, progress) as link:
-            plan = planner(environment, link)
-            after = replace(environment, specs=plan.specs, packages=plan.packages, channels=link.urls)
+        with linking(environment.place, chosen, engine, progress) as linker:
+            plan = planner(environment, linker)
+            after = replace(environment, specs=plan.specs, packages=plan.packages, channels=linker.urls)
             if dry_run or after == environment:
                 return Change(environment, after)
-            return Change(environment, _put(environment, after, plan.packages, link))
+            return Change(environment, _put(environment, after, linker))
 
 
 def installing(specs: Sequence[str]) -> Planner:
-    """Plan to add match specs, each in place of an earlier spec of that name, with as few other changes as possible.
+    """Return a planner that adds match specs with as few other changes as possible.
 
-    All other packages are held first, then only those that specs name, then only Python's minor version.
+    Each takes the place of an earlier spec of its name. All other packages are held first, then only those that specs
+    name, then only Python's minor version.
     """
     given = [spec.strip() for spec in specs]
     if not given or not all(given):
         raise errors.InvalidRequestError("There is nothing to install.", next_step="Name a match spec: 'pandas>=2'")
     named = {name_of(spec) for spec in given}
 
-    def plan(environment: Environment, link: Linker) -> _Plan:
+    def plan(environment: Environment, linker: Linker) -> _Plan:
         kept = tuple(spec for spec in environment.specs if spec in given or name_of(spec) not in named)
         wanted = (*kept, *(spec for spec in given if spec not in kept))
-        return _Plan(wanted, link.solved(wanted, _holding(environment, free=named, specs=wanted)))
+        return _Plan(wanted, linker.solve(wanted, _holding(environment, free=named, specs=wanted)))
 
     return plan
 
 
 def updating(names: Sequence[str] = ()) -> Planner:
-    """Plan the newest versions of packages, by default of all, and of their dependencies, that the specs allow.
+    """Return a planner that updates packages.
 
-    Python stays at its minor version unless it is named.
+    It takes the newest versions that the specs allow, of these packages (default: all) and their dependencies. Python
+    stays at its minor version unless it is named.
     """
 
-    def plan(environment: Environment, link: Linker) -> _Plan:
+    def plan(environment: Environment, linker: Linker) -> _Plan:
         _check_installed(environment, names)
-        records = _records(environment)
-        free = (dependencies.closure(records, names) if names else records.keys()) - {"python"} | set(names)
+        packages = _with_records(environment)
+        free = (dependencies.closure(packages, names) if names else packages.keys()) - {"python"} | set(names)
         holding = _holding(environment, free=free, specs=environment.specs)
-        return _Plan(environment.specs, link.solved(environment.specs, holding, update=True))
+        return _Plan(environment.specs, linker.solve(environment.specs, holding, update=True))
 
     return plan
 
 
 def uninstalling(names: Sequence[str]) -> Planner:
-    """Plan to remove packages and all that only they needed; InvalidRequestError if another package needs them."""
+    """Return a planner that removes packages and the dependencies that only they needed.
 
-    def plan(environment: Environment, link: Linker) -> _Plan:
-        del link
+    InvalidRequestError if another package needs them.
+    """
+
+    def plan(environment: Environment, linker: Linker) -> _Plan:
+        del linker
         _check_installed(environment, names)
         specs = tuple(spec for spec in environment.specs if name_of(spec) not in names)
-        records = _records(environment)
-        kept = dependencies.remaining(environment, records, set(map(name_of, specs)), names)
-        return _Plan(specs, tuple(package for package in records.values() if package.name in kept))
+        packages = _with_records(environment)
+        kept = dependencies.remaining(environment, packages, set(map(name_of, specs)), names)
+        return _Plan(specs, tuple(package for package in packages.values() if package.name in kept))
 
     return plan
 
@@ -153,31 +158,38 @@ def repair(
     The `damaged` packages are also unpacked again, as the cache shares its files with the environment.
     """
     with held(name, root, progress=progress) as environment:
-        records = owned(environment).packages
-        staging.forget_unpacked([package for package in records if package.name in damaged], root)
-        with linking(environment.place, _channels(environment, ()), engine, progress) as link:
-            return _put(environment, environment, records, link)
+        packages = owned(environment).packages
+        staging.forget_unpacked([package for package in packages if package.name in damaged], root)
+        with linking(environment.place, _channels(environment, ()), engine, progress) as linker:
+            return _put(environment, environment, linker)
 
 
 def clone_environment(
-    source: NameOrPath, target: str, *, root: Root, engine: EngineName = "auto", progress: Progress = silent
+    source: NameOrPath, new_name: str, *, root: Root, engine: EngineName = "auto", progress: Progress = silent
 ) -> Environment:
     """Make another environment with the same packages and the files that pip or the user added, without solving.
 
     An existing clone of the same environment is returned as it is.
     """
-    place = Location.of(target, root)
-    if place.prefix.exists():  # before any lock: two processes that clone onto each other do not wait for each other
+    place = Location.of(new_name, root)
+    if place.prefix.exists():  # before any lock: processes cloning onto each other would otherwise wait forever
         return _same_clone(get(source, root), place)
     with held(source, root, progress=progress) as environment, locked(root, place.lock, progress=progress):
         recover(place)
         if place.prefix.exists():
             return _same_clone(environment, place)
-        records = tuple(_records(environment).values())
+        packages = tuple(_with_records(environment).values())
         mark = _clone_mark(owned(environment))
-        with linking(place, _channels(environment, ()), engine, progress) as link:
-            copy = replace(environment, name=place.name, prefix=place.prefix, cloned_from=mark, declared_in=None)
-            return _put(environment, copy, records, link)
+        with linking(place, _channels(environment, ()), engine, progress) as linker:
+            copy = replace(
+                environment,
+                name=place.name,
+                prefix=place.prefix,
+                packages=packages,
+                cloned_from=mark,
+                declared_in=None,
+            )
+            return _put(environment, copy, linker)
 
 
 def discard_environment(environment: Environment) -> None:
@@ -185,12 +197,12 @@ def discard_environment(environment: Environment) -> None:
     staging.discard_folder(owned(environment).prefix, environment.root)
 
 
-def _put(old: Environment, new: Environment, packages: Sequence[Package], link: Linker) -> Environment:
-    """Link the packages and put them in the place of `new`, with the files that no package brought to `old`."""
-    staging.check_carriable(old, [package.name for package in packages])
-    linked = link.exactly(packages)
-    staging.carry_over(old, link.folder, new.place)
-    return staging.settle(link.folder, replace(new, packages=linked), link.engine)
+def _put(old: Environment, new: Environment, linker: Linker) -> Environment:
+    """Link the packages of `new` and put them in its place, with the files that no package brought to `old`."""
+    staging.check_carriable(old, [package.name for package in new.packages])
+    linked = linker.link_exactly(new.packages)
+    staging.carry_over(old, linker.folder, new.place)
+    return staging.settle(linker.folder, replace(new, packages=linked), linker.engine)
 
 
 def _clone_mark(environment: Environment) -> str:
@@ -204,11 +216,12 @@ def _same_clone(source: Environment, place: Location) -> Environment:
             "The environment already has this name.", where=str(place.prefix), next_step="Choose another name."
         )
     there = read_environment(place)
+    clear = "move the folder away." if there is None else f"remove it first: mambakernels remove {place.argument}"
     if there is None or there.cloned_from != _clone_mark(source):
         raise errors.InvalidRequestError(
             f"The name {place.name!r} is taken already.",
             where=str(place.prefix),
-            next_step="Choose another name, or remove it first.",
+            next_step=f"Choose another name, or {clear}",
         )
     return there
 
@@ -220,7 +233,7 @@ def _channels(environment: Environment, given: str | Sequence[str]) -> list[Chan
     return named + [channels.reopen(url, environment.root) for url in environment.channels if url not in urls]
 
 
-def _records(environment: Environment) -> dict[str, Package]:
+def _with_records(environment: Environment) -> dict[str, Package]:
     """Return the packages with their records from `conda-meta`, by name."""
     return {package.name: package for package in engines.installed(environment.prefix)}
 
@@ -232,8 +245,8 @@ def _holding(environment: Environment, *, free: Collection[str], specs: Sequence
     all_of_them = [package.spec for package in others]
     asked_for = [package.spec for package in others if package.name in asked]
     python = environment.package("python")
-    last = [] if python is None or "python" in free else [f"python={'.'.join(python.version.split('.')[:2])}.*"]
-    tiers = [[*all_of_them, *last], [*asked_for, *last], last]
+    python_pin = [] if python is None or "python" in free else [f"python={'.'.join(python.version.split('.')[:2])}.*"]
+    tiers = [[*all_of_them, *python_pin], [*asked_for, *python_pin], python_pin]
     return [tier for number, tier in enumerate(tiers) if tier not in tiers[:number]]
 
 
@@ -244,7 +257,7 @@ def _check_installed(environment: Environment, names: Sequence[str]) -> None:
             raise errors.NotFoundError(
                 f"There is no package {name!r} in {environment.name!r}.",
                 where=str(environment.prefix),
-                next_step=f"Give names without versions. To list them: mambakernels info {environment.name}",
+                next_step=f"Give names without versions. To list them: mambakernels info {environment.place.argument}",
             )
 
 

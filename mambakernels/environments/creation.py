@@ -64,8 +64,8 @@ def solve(
     if spec.packages:
         return spec.packages
     place = Location.named(spec.name, Root.find(root))
-    with linking(place, channels.choose_all(spec.channels, place.root), spec.engine, progress) as link:
-        return link.solved(spec.specs)
+    with linking(place, channels.choose_all(spec.channels, place.root), spec.engine, progress) as linker:
+        return linker.solve(spec.specs)
 
 
 def _existing(spec: EnvironmentSpec, place: Location) -> Environment | None:
@@ -79,8 +79,8 @@ def _existing(spec: EnvironmentSpec, place: Location) -> Environment | None:
     if found is not None and _identity(found) != _identity(spec):
         raise errors.InvalidRequestError(
             f"There is an environment {place.name!r} already, made from other specs: {' '.join(found.specs)}.",
-            next_step=f"Add to it: mambakernels install {place.name} …, choose another name, "
-            f"or first: mambakernels remove {place.name}",
+            next_step=f"Add to it: mambakernels install {place.argument} …, choose another name, "
+            f"or first: mambakernels remove {place.argument}",
         )
     return found
 
@@ -91,24 +91,24 @@ def _identity(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], fro
 
 def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progress: Progress) -> Environment:
     chosen = channels.choose_all(spec.channels, place.root)
-    with linking(place, chosen, engine or spec.engine, progress) as link:
-        packages = link.exactly(spec.packages) if spec.packages else link.satisfying(spec.specs)
-        install_with_pip(spec.pip, link.folder, place, cwd=spec.folder, progress=link.progress)
-        _set_variables(link.folder, spec.variables)
+    with linking(place, chosen, engine or spec.engine, progress) as linker:
+        packages = linker.link_exactly(spec.packages) if spec.packages else linker.solve_and_link(spec.specs)
+        install_with_pip(spec.pip, linker.folder, place, cwd=spec.folder, progress=linker.progress)
+        _set_variables(linker.folder, spec.variables)
         made = Environment(
             name=place.name,
             prefix=place.prefix,
             root=place.root,
             specs=spec.specs,
-            channels=link.urls,
-            engine=link.engine.name,
+            channels=linker.urls,
+            engine=linker.engine.name,
             packages=packages,
             created="",
             pip=spec.pip,
             variables=spec.variables,
             declared_in=spec.declared_in,
         )
-        return staging.settle(link.folder, made, link.engine)
+        return staging.settle(linker.folder, made, linker.engine)
 
 
 def _set_variables(prefix: Path, variables: Mapping[str, str]) -> None:

@@ -39,7 +39,7 @@ def remaining(
     if not any(name in roots for name in records) or "ipykernel" in names:
         raise errors.InvalidRequestError(
             f"Without {', '.join(names)}, {environment.name!r} would no longer be a kernel.",
-            next_step=f"Remove the whole environment: mambakernels remove {environment.name}",
+            next_step=f"Remove the whole environment: mambakernels remove {environment.place.argument}",
         )
     if is_numeric([*(closure(records, roots) - set(names))]):
         roots = roots | {NUMERIC}

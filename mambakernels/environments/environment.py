@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -100,6 +101,11 @@ class Location:
         return cls.at(text, root) if is_path(name_or_path) else cls.named(text, root)
 
     @property
+    def argument(self) -> str:
+        """The word that names it on the command line: its name under the root, else its path."""
+        return self.name if self._is_named else shlex.quote(str(self.prefix))
+
+    @property
     def python(self) -> str:
         """The path of Python relative to any prefix."""
         return "python.exe" if os.name == "nt" else "bin/python"
@@ -107,9 +113,13 @@ class Location:
     @property
     def lock(self) -> str:
         """The name of the lock to hold while changing the environment."""
-        if self.prefix == self.root.environments / self.name:
+        if self._is_named:
             return f"env-{self.name}"
         return f"prefix-{hashlib.sha256(os.fsencode(self.prefix)).hexdigest()[:16]}"
+
+    @property
+    def _is_named(self) -> bool:
+        return self.prefix == self.root.environments / self.name
 
 
 def is_path(name_or_path: NameOrPath) -> bool:

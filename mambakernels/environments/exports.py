@@ -73,7 +73,7 @@ def _locked(environment: Environment) -> Lockfile:
             f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, "
             "and a lockfile cannot list pip packages.",
             where=str(environment.prefix),
-            next_step=f"Export it instead: mambakernels export {environment.name} --format yml",
+            next_step=f"Export it instead: mambakernels export {environment.place.argument} --format yml",
         )
     urls = environment.channels or tuple(dict.fromkeys(item.url.rsplit("/", 2)[0] for item in _packages(environment)))
     return Lockfile(urls, {paths.subdir(): _packages(environment)}, {})

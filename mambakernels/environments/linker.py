@@ -42,7 +42,7 @@ class Linker:
         """The channels' addresses without credentials."""
         return tuple(public(channel.url) for channel in self.channels)
 
-    def satisfying(self, specs: Sequence[str]) -> tuple[Package, ...]:
+    def solve_and_link(self, specs: Sequence[str]) -> tuple[Package, ...]:
         """Solve and link; return the packages that were linked."""
 
         def attempt() -> tuple[Package, ...]:
@@ -56,7 +56,7 @@ class Linker:
 
         return self._clean(self._provided(specs, attempt))
 
-    def solved(
+    def solve(
         self, specs: Sequence[str], held: Sequence[Sequence[str]] = ((),), *, update: bool = False
     ) -> tuple[Package, ...]:
         """Return the packages that satisfy the specs and the first possible list of `held` specs; nothing is linked."""
@@ -65,16 +65,16 @@ class Linker:
             *first, last = held
             for more in first:
                 try:
-                    return self._solve((*specs, *more))
+                    return self._solve_once((*specs, *more))
                 except errors.SolveError as error:
                     self.progress(
                         Event("solve", f"again, with fewer packages held: {error.what.splitlines()[-1].strip()}")
                     )
-            return self._solve((*specs, *last))
+            return self._solve_once((*specs, *last))
 
         return self._provided(specs, attempt, update=update)
 
-    def exactly(self, packages: Sequence[Package]) -> tuple[Package, ...]:
+    def link_exactly(self, packages: Sequence[Package]) -> tuple[Package, ...]:
         """Link these packages and no others; a numeric kernel gets the `mambakernels.numeric` of this version."""
         wanted = [package for package in packages if package.name != NUMERIC]
         if is_numeric([package.name for package in wanted]):
@@ -89,7 +89,7 @@ class Linker:
         )
         return self._clean(linked)
 
-    def _solve(self, specs: Sequence[str]) -> tuple[Package, ...]:
+    def _solve_once(self, specs: Sequence[str]) -> tuple[Package, ...]:
         return self.engine.solve(self._request(specs), cache=self.place.root.packages, progress=self.progress)
 
     def _request(self, specs: Sequence[str]) -> Request:

@@ -145,7 +145,8 @@ def check_carriable(old: Environment, names: Sequence[str]) -> None:
         raise errors.InvalidRequestError(
             f"pip replaced conda packages of {old.name!r}: {', '.join(clashing)}.",
             where=str(old.prefix),
-            next_step=f"Undo that: mambakernels exec {old.name} -- python -m pip uninstall {' '.join(clashing)}",
+            next_step="Undo that: "
+            f"mambakernels exec {old.place.argument} -- python -m pip uninstall {' '.join(clashing)}",
         )
 
 

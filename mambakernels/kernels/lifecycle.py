@@ -39,17 +39,17 @@ def create(
     InvalidRequestError, SolveError, ChannelError, EngineError, ActivationError or KernelError, and leaves nothing
     half-made.
     """
-    place = Root.find(root)
+    at = Root.find(root)
     name = name or (Path(prefix).name if prefix is not None else "")
     spec = environments.requested(name, specs, file=file, locked=locked, channel=channel, engine=engine)
-    target = None if prefix is None else Path(prefix)
+    folder = None if prefix is None else Path(prefix)
     if register:
-        where = environments.Location.at(target, place) if target else environments.Location.named(spec.name, place)
+        where = environments.Location.at(folder, at) if folder else environments.Location.named(spec.name, at)
         registered.check_name(where.name, where.prefix)
-    environment = environments.create_environment(spec, root=place, prefix=target, progress=progress)
+    environment = environments.create_environment(spec, root=at, prefix=folder, progress=progress)
     if register:
-        with environments.held(target or environment.name, place) as environment:
-            _registered(environment)
+        with environments.held(folder or environment.name, at) as environment:
+            _register_new(environment)
     return environment
 
 
@@ -78,7 +78,9 @@ def install(
     `channel` is searched before the channels that the environment came from. Raises as `create` does; after an error or
     an interruption, the environment is as it was before.
     """
-    return _changed(name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress)
+    return _change_and_refresh(
+        name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress
+    )
 
 
 @storage_errors
@@ -96,7 +98,9 @@ def update(
 
     Python keeps its minor version unless it is named. Raises as `install` does.
     """
-    return _changed(name, environments.updating(names), channel, engine, root, dry_run=dry_run, progress=progress)
+    return _change_and_refresh(
+        name, environments.updating(names), channel, engine, root, dry_run=dry_run, progress=progress
+    )
 
 
 @storage_errors
@@ -110,23 +114,25 @@ def uninstall(
     progress: Progress = silent,
 ) -> Change:
     """Remove packages and the dependencies that only they needed; InvalidRequestError if others need them."""
-    return _changed(name, environments.uninstalling(names), (), engine, root, dry_run=dry_run, progress=progress)
+    return _change_and_refresh(
+        name, environments.uninstalling(names), (), engine, root, dry_run=dry_run, progress=progress
+    )
 
 
 @storage_errors
 def clone(
     name: PathLike,
-    target: str,
+    new_name: str,
     *,
     engine: EngineName = "auto",
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Environment:
     """Make another environment of the same packages and files, and register the same kernels for it."""
-    place = Root.find(root)
-    source = environments.get(name, place)
-    environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
-    with environments.held(target, place) as made:
+    at = Root.find(root)
+    source = environments.get(name, at)
+    environments.clone_environment(name, new_name, root=at, engine=engine, progress=progress)
+    with environments.held(new_name, at) as made:
         registered.copy(source, made)
     return made
 
@@ -134,7 +140,7 @@ def clone(
 @storage_errors
 def rename(
     name: PathLike,
-    target: str,
+    new_name: str,
     *,
     engine: EngineName = "auto",
     root: PathLike | None = None,
@@ -144,9 +150,9 @@ def rename(
 
     After an interruption it exists under both names; renaming again completes it.
     """
-    place = Root.find(root)
-    environments.clone_environment(name, target, root=place, engine=engine, progress=progress)
-    with environments.held(name, place) as source, environments.held(target, place) as made:
+    at = Root.find(root)
+    environments.clone_environment(name, new_name, root=at, engine=engine, progress=progress)
+    with environments.held(name, at) as source, environments.held(new_name, at) as made:
         registered.move(source, made)
         environments.discard_environment(source)
     return made
@@ -156,7 +162,9 @@ def rename(
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return an environment's manifest, the packages that pip added, and its kernels."""
     environment = environments.get(name, Root.find(root))
-    specs = [item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix]
+    kernel_names = [
+        item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix
+    ]
     return {
         "name": environment.name,
         "prefix": str(environment.prefix),
@@ -167,7 +175,7 @@ def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
         "specs": list(environment.specs),
         "channels": list(environment.channels),
         "variables": dict(environment.variables),
-        "kernels": specs,
+        "kernels": kernel_names,
         "pip": sorted(environments.pip_installed(environment.prefix)),
         "packages": [package.identity for package in environment.packages],
     }
@@ -187,20 +195,21 @@ def register(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> list[KernelSpec]:
-    """Register an environment's kernels with Jupyter, activated; again after its activation changed.
+    """Register an environment's kernels with Jupyter, to start activated; call it again when the activation changes.
 
     `name` is an environment's, or the path of one that conda, mamba or pixi made. `kernel` is the kernelspec's name,
     by default the environment's; a `variant` adds a dash and its name, for one more kernel of the environment.
-    `display_name` may have fields: `{environment} · {language} {version} · {blas} · {variant}` is the default, also
-    `{threads}` and `{kernel}`. `env` are variables that override those of the activation. `threads` is the number of
-    threads of all numeric libraries; 0 leaves it to them, and None means no more than a container's CPU quota allows.
+    `display_name` is a template; the default is `{environment} · {language} {version} · {blas} · {variant}`;
+    `{threads}` and `{kernel}` work too. `env` are variables that override those of the activation. `threads` is the
+    number of threads of all numeric libraries; 0 leaves it to them; None allows no more than a container's CPU quota,
+    and gives BLIS, which would use one thread, all cores.
     `jupyter` is `user`, `sys-prefix` or a Jupyter data folder. `add_ipykernel` installs ipykernel in an environment
     without a kernel.
     """
-    place = Root.find(root)
+    at = Root.find(root)
     if add_ipykernel:
-        _add_ipykernel(name, place, progress)
-    with environments.held(name, place) as environment:
+        _add_ipykernel(name, at, progress)
+    with environments.held(name, at) as environment:
         return registration.register_kernels(
             environment,
             name=kernel,
@@ -220,17 +229,17 @@ def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
         environments.change(name, environments.installing(["ipykernel"]), root=root, progress=progress)
 
 
-def _registered(environment: Environment) -> None:
+def _register_new(environment: Environment) -> None:
     """Register the kernels of a new environment; an error adds that the environment exists."""
     try:
         registration.register_kernels(environment)
     except errors.MambakernelsError as error:
-        again = f"The environment exists; once that is repaired: mambakernels register {environment.name}"
+        again = f"The environment exists; once that is repaired: mambakernels register {environment.place.argument}"
         error.next_step = "\n".join(filter(None, (error.next_step, again)))
         raise
 
 
-def _changed(
+def _change_and_refresh(
     name: PathLike,
     planner: environments.Planner,
     channel: str | Sequence[str],
@@ -241,11 +250,11 @@ def _changed(
     progress: Progress,
 ) -> Change:
     """Change an environment, then register its kernels again, in any case: an earlier call may have been killed."""
-    place = Root.find(root)
+    at = Root.find(root)
     change = environments.change(
-        name, planner, root=place, channel=channel, engine=engine, dry_run=dry_run, progress=progress
+        name, planner, root=at, channel=channel, engine=engine, dry_run=dry_run, progress=progress
     )
     if not dry_run:
-        with environments.held(name, place) as environment:
+        with environments.held(name, at) as environment:
             registered.refresh(environment)
     return change

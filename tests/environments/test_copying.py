@@ -71,15 +71,16 @@ def test_a_clone_again_is_nothing_to_do_and_onto_something_else_is_refused(world
     assert mambakernels.clone("one", "two", **world.options) == made
     world.create("three", "python", "other")
     between = tree(world.root / "envs" / "three")
-    for target in ("three", "one"):
-        with pytest.raises(errors.InvalidRequestError):
-            mambakernels.clone("one", target, **world.options)
+    for new_name, advice in (("three", "remove it first: mambakernels remove three"), ("one", "Choose another name.")):
+        with pytest.raises(errors.InvalidRequestError) as caught:
+            mambakernels.clone("one", new_name, **world.options)
+        assert advice in str(caught.value.next_step)
     with pytest.raises(errors.InvalidRequestError, match="cannot be an environment's name"):
         mambakernels.clone("one", "a b", **world.options)
     with pytest.raises(errors.NotFoundError):
         mambakernels.clone("nothing", "four", **world.options)
     (world.root / "envs" / "five").mkdir()
-    with pytest.raises(errors.InvalidRequestError, match="name 'five' is taken"):
+    with pytest.raises(errors.InvalidRequestError, match=r"name 'five' is taken.*\n.* move the folder away\.$"):
         mambakernels.clone("one", "five", **world.options)
     after = tree(world.root / "envs")
     assert {name: after[name] for name in before if name != "."} == {

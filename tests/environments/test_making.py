@@ -228,6 +228,13 @@ def test_a_file_that_cannot_be_read_comes_with_the_kinds_there_are(tmp_path: Pat
     assert no_lock.value.next_step == "Make one: mambakernels lock NAME -o FILE.lock"
 
 
+def test_advice_names_an_environment_outside_the_root_by_its_path(tmp_path: Path) -> None:
+    root = Root(tmp_path / "root")
+    assert environments_module.Location.of("one", root).argument == "one"
+    assert environments_module.Location.of(root.environments / "one", root).argument == "one"
+    assert environments_module.Location.of(tmp_path / "a b" / "one", root).argument == f"'{tmp_path}/a b/one'"
+
+
 def test_several_removed_at_once_are_all_removed(borrowed_root: Root) -> None:
     names = [f"small-{number}" for number in range(4)]
     for name in names:
