@@ -142,9 +142,9 @@ def bench(
         seed=seed,
     )
 
-    def accept(workers: Sequence[MeasuredKernel]) -> None:
+    def accept(started: Sequence[MeasuredKernel]) -> None:
         if then is not None:
-            check_comparable(workers, then.workers, force=force)
+            check_comparable(started, then.kernels, force=force)
 
     measured = measure_interleaved(settings, accept=accept, progress=progress)
     saved = None if save is None else measured.save(save)

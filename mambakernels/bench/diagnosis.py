@@ -25,7 +25,7 @@ _BLAS_STEMS = frozenset({"dot", "dotu", "dotc", "gemv", "gemm", "syrk", "herk"})
 
 def diagnose(measured: Measured) -> tuple[Finding, ...]:
     """Return the findings of the rules: about kernels first, then about the comparison and the machine."""
-    about_kernels = (finding for worker in measured.workers for finding in findings_of(worker))
+    about_kernels = (finding for kernel in measured.kernels for finding in findings_of(kernel))
     found = [finding for finding in about_kernels if finding.severity != "error"]
     found += [Finding(rule, grade, text) for rule, (grade, ask) in RULES.items() for text in ask(measured)]
     return tuple(dict.fromkeys(found))
@@ -70,13 +70,13 @@ def _is_product(routine: str) -> bool:
 
 
 def _busy(measured: Measured) -> Iterator[str]:
-    machines = [worker.machine for worker in measured.workers if worker.machine.get("load")]
+    machines = [kernel.machine for kernel in measured.kernels if kernel.machine.get("load")]
     if not machines:
         return
     load, cores = min(machine["load"][0] for machine in machines), machines[0].get("cores") or 1
     if load > BUSY * cores:
         yield f"The machine was busy before measuring began: load {load:.1f} on {cores} cores."
-    if load > cores and any((worker.library.get("threads") or 1) > 1 for worker in measured.workers):
+    if load > cores and any((kernel.library.get("threads") or 1) > 1 for kernel in measured.kernels):
         yield (
             "Figures of several threads mean little here: while one waits for a core that others use, the rest "
             "wait for it. Measure them on a quiet machine."
@@ -90,9 +90,15 @@ def _canary(measured: Measured) -> Iterator[str]:
     change, spread = drift(seconds), max(seconds) / min(seconds) - 1
     if abs(change) > DRIFT and trend_probability(seconds) < _UNLIKELY:
         slower = "slower" if change > 0 else "faster"
-        yield f"The canary drifted: the machine became {abs(change):.0%} {slower} while kernels were measured."
+        yield (
+            "The canary (a fixed piece of Python, timed between rounds) drifted: "
+            f"the machine became {abs(change):.0%} {slower} while kernels were measured."
+        )
     elif spread > UNSTEADY:
-        yield f"The canary was unsteady: between rounds, the machine's speed varied by {spread:.0%}."
+        yield (
+            "The canary (a fixed piece of Python, timed between rounds) was unsteady: "
+            f"the machine's speed varied by {spread:.0%}."
+        )
 
 
 def _not_idle(measured: Measured) -> Iterator[str]:
@@ -103,7 +109,7 @@ def _not_idle(measured: Measured) -> Iterator[str]:
 
 
 def _unverified(measured: Measured) -> Iterator[str]:
-    if len(measured.workers) > 1 and len(measured.frame) and measured.frame["others"].isna().all():
+    if len(measured.kernels) > 1 and len(measured.frame) and measured.frame["others"].isna().all():
         yield "Whether the other kernels idled was not verified: this system does not report their processor time."
 
 

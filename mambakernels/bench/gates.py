@@ -15,22 +15,22 @@ def gates(measured: Measured) -> tuple[Finding, ...]:
 
     The figures of a kernel that did not pass a gate must not be used.
     """
-    found = [gate for worker in measured.workers for gate in _of(worker)]
+    found = [gate for kernel in measured.kernels for gate in _of(kernel)]
     return tuple(dict.fromkeys([*found, *_results(measured)]))
 
 
-def findings_of(worker: MeasuredKernel) -> Iterator[Finding]:
+def findings_of(kernel: MeasuredKernel) -> Iterator[Finding]:
     """Yield the findings about a kernel; none about one that never answered."""
-    if worker.probe:
-        working = worker.facts.get("working")
-        for finding in rules.findings(worker.probe, asked=worker.asked, working=working, made_for=worker.blas):
-            yield replace(finding, kernel=worker.name, text=f"{worker.name}: {finding.text}")
+    if kernel.probe:
+        working = kernel.facts.get("working")
+        for finding in rules.findings(kernel.probe, asked=kernel.asked, working=working, made_for=kernel.blas):
+            yield replace(finding, kernel=kernel.name, text=f"{kernel.name}: {finding.text}")
 
 
-def _of(worker: MeasuredKernel) -> Iterator[Finding]:
-    if worker.failure is not None:
-        yield Finding("kernel", "error", f"{worker.name} failed: {worker.failure}", kernel=worker.name)
-    for finding in findings_of(worker):
+def _of(kernel: MeasuredKernel) -> Iterator[Finding]:
+    if kernel.failure is not None:
+        yield Finding("kernel", "error", f"{kernel.name} failed: {kernel.failure}", kernel=kernel.name)
+    for finding in findings_of(kernel):
         if finding.severity == "error":
             yield replace(finding, rule=rules.RULES[finding.rule].gate)
 

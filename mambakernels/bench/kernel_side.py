@@ -43,7 +43,7 @@ def visit(
     dtype: str,
     *,
     seed: int,
-    place: int,
+    layout_seed: int,
     loops: int | None,
     samples: int,
     seconds: float,
@@ -51,13 +51,13 @@ def visit(
 ) -> None:
     """Set one case up, check its result, and publish a measurement of at least `samples` samples and `seconds` seconds.
 
-    Each sample is `loops` calls, or as many as last `min_sample` seconds if that is None. `place` moves the arrays in
-    memory: their place makes a dot product up to a quarter faster or slower (measured), as long as a process reuses the
-    same pages.
+    Each sample is `loops` calls, or as many as last `min_sample` seconds if that is None. `layout_seed` moves
+    the arrays in memory: their place makes a dot product up to a quarter faster or slower (measured), as long as a
+    process reuses the same pages.
     """
     from mambakernels.numeric.timing import Sampling, Timing, stability
 
-    ballast = _ballast(place)
+    ballast = _ballast(layout_seed)
     try:
         case = numeric.prepare(operation, n, dtype, seed=seed)
     except ValueError as error:  # it needs a package that is not installed here, or too much memory
@@ -79,11 +79,11 @@ def canary(repeats: int) -> None:
     _publish({"seconds": min(_steps(CANARY_STEPS) for _ in range(repeats))})
 
 
-def _ballast(place: int) -> list[Any]:
+def _ballast(seed: int) -> list[Any]:
     """Return arrays of random sizes: while they exist, later arrays lie in another place than before."""
     import numpy as np
 
-    sizes = random.Random(place)  # noqa: S311 (a place, no secret)
+    sizes = random.Random(seed)  # noqa: S311 (a layout, no secret)
     return [np.ones(sizes.randrange(1, _BALLAST_NUMBERS)) for _ in range(sizes.randrange(1, _BALLAST_ARRAYS))]
 
 

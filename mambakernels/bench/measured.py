@@ -92,7 +92,7 @@ class Circumstances:
     `canary` are the seconds of a fixed piece of Python before each round and after the last.
     """
 
-    workers: tuple[MeasuredKernel, ...]
+    kernels: tuple[MeasuredKernel, ...]
     settings: Settings
     canary: tuple[float, ...]
     started: str
@@ -134,7 +134,7 @@ class Measured(Circumstances):
             raise COMPARISONS.not_readable(path, error) from error
 
 
-def visit_row(worker: MeasuredKernel, one: Measurement, circumstances: Mapping[str, Any]) -> Json:
+def visit_row(kernel: MeasuredKernel, measurement: Measurement, circumstances: Mapping[str, Any]) -> Json:
     """Return what a visit measured as a row; `circumstances` are round, position, elapsed and others."""
-    measured = row_of(one, dict(worker.probe), worker.facts.get("code"))
-    return {"kernel": worker.kernel, "asked": worker.asked, **circumstances, **measured}
+    measured = row_of(measurement, dict(kernel.probe), kernel.facts.get("code"))
+    return {"kernel": kernel.kernel, "asked": kernel.asked, **circumstances, **measured}

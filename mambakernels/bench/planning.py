@@ -20,7 +20,7 @@ _FAR_TOO_LONG = (
 
 
 @dataclass(frozen=True)
-class Visit:
+class VisitCost:
     """The cost of a visit, in seconds: the overhead, and each sample."""
 
     overhead: float
@@ -31,7 +31,7 @@ class Visit:
         return self.overhead + max(count * self.sample, least)
 
 
-Costs = Mapping[tuple[Key, Case], Visit]
+Costs = Mapping[tuple[Key, Case], VisitCost]
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,12 @@ class Regression:
 
 def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) -> Regression:
     """Compare with a saved comparison; InvalidRequestError names what makes them incomparable, unless `force`."""
-    differences = check_comparable(now.workers, then.workers, force=force)
+    differences = check_comparable(now.kernels, then.kernels, force=force)
     frame = _frame(now, then)
     if frame.empty:
         raise InvalidRequestError(
             "This measurement and the saved one share no kernel, operation, size and thread count.",
-            next_step="Give the same --kernels, --operations, --sizes and --threads as for the saved comparison.",
+            next_step="Give the same --kernel, --operations, --sizes and --threads as for the saved comparison.",
         )
     trusted, text = _trust(frame)
     return Regression(frame, differences, trusted, text)
@@ -72,24 +72,24 @@ def check_comparable(
 
 
 def _differences(now: Sequence[MeasuredKernel], then: Sequence[MeasuredKernel]) -> Iterator[str]:
-    before = {(worker.kernel, worker.asked): worker for worker in then}
-    for worker in now:
-        same = before.get((worker.kernel, worker.asked))
+    before = {(kernel.kernel, kernel.asked): kernel for kernel in then}
+    for kernel in now:
+        same = before.get((kernel.kernel, kernel.asked))
         if same is not None:
             yield from (
-                f"{name}: {left} now, {right} then" for name, left, right in _fields(worker, same) if left != right
+                f"{name}: {left} now, {right} then" for name, left, right in _fields(kernel, same) if left != right
             )
-        elif counts := [str(other.asked or "as registered") for other in then if other.kernel == worker.kernel]:
-            yield f"threads of {worker.kernel}: {worker.asked or 'as registered'} now, {', '.join(counts)} then"
+        elif counts := [str(other.asked or "as registered") for other in then if other.kernel == kernel.kernel]:
+            yield f"threads of {kernel.kernel}: {kernel.asked or 'as registered'} now, {', '.join(counts)} then"
 
 
-def _fields(worker: MeasuredKernel, then: MeasuredKernel) -> Iterator[tuple[str, Any, Any]]:
+def _fields(kernel: MeasuredKernel, then: MeasuredKernel) -> Iterator[tuple[str, Any, Any]]:
     """Yield each fact that must be the same: its name, its value now, its value then."""
     for key, name in (("cpu", "the processor"), ("cores", "cores"), ("instruction_sets", "instruction sets")):
-        yield name, _shown(worker.machine.get(key)), _shown(then.machine.get(key))
-    yield f"NumPy in {worker.kernel}", worker.probe.get("numpy"), then.probe.get("numpy")
+        yield name, _shown(kernel.machine.get(key)), _shown(then.machine.get(key))
+    yield f"NumPy in {kernel.kernel}", kernel.probe.get("numpy"), then.probe.get("numpy")
     for key, name in (("threads", "threads used by"), ("name", "BLAS in"), ("architecture", "code path in")):
-        yield f"{name} {worker.kernel}", worker.library.get(key), then.library.get(key)
+        yield f"{name} {kernel.kernel}", kernel.library.get(key), then.library.get(key)
 
 
 def _shown(value: Any) -> Any:

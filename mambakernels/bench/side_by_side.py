@@ -31,7 +31,7 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
     kernel listed first).
     """
     frame = measured.frame
-    peaks = {(worker.kernel, worker.asked): _peak(worker.machine) for worker in measured.workers}
+    peaks = {(kernel.kernel, kernel.asked): _peak(kernel.machine) for kernel in measured.kernels}
     rows = [_row(group, visits, peaks) for group, visits in frame.groupby(_GROUP, sort=False, dropna=False)]
     table = pd.DataFrame(rows, columns=[*_GROUP, *_COLUMNS])
     rated = table["gflops"].where(~table["control"])

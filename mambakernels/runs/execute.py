@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import functools
 import json
@@ -11,13 +10,11 @@ import platform
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -49,9 +46,8 @@ from mambakernels.runs.records import (
     read_run,
     record_path,
 )
+from mambakernels.system.background import in_a_thread
 from mambakernels.system.files import writable_folder, write_atomically
-
-T = TypeVar("T")
 
 _WRITE_SECONDS = 2.0
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
@@ -373,31 +369,3 @@ class _Meter:
 
     def _say(self, what: str, done: int) -> None:
         self.report(Event("run", f"{self.name}: {what}", done=self.before + done, total=self.total))
-
-
-def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
-    """Run a coroutine on a loop in another thread (a notebook's thread has a loop already).
-
-    Its events go to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits
-    until it has cleaned up.
-    """
-    events: SimpleQueue[Event | None] = SimpleQueue()
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Future[T]]] = Future()
-
-    async def main() -> T:
-        task = asyncio.ensure_future(work(events.put))
-        begun.set_result((asyncio.get_running_loop(), task))
-        return await task
-
-    with ThreadPoolExecutor(1, "mambakernels run") as pool:
-        outcome = pool.submit(lambda: asyncio.run(main()))
-        outcome.add_done_callback(lambda _: events.put(None))
-        try:
-            for event in iter(events.get, None):
-                progress(event)
-        except BaseException:
-            loop, task = begun.result()
-            with contextlib.suppress(RuntimeError):  # it has just ended, and closed its loop
-                loop.call_soon_threadsafe(task.cancel)
-            raise
-    return outcome.result()

@@ -12,10 +12,10 @@ from traitlets import TraitError
 
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import session
-from mambakernels.runs.execute import in_a_thread
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json
 from mambakernels.runs.records import Failure
+from mambakernels.system.background import in_a_thread
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The system underneath: processes, files, locks, credentials, and what can be reached."""
+"""The system underneath: processes, background threads, files, locks, credentials, and what can be reached."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.measurements import FFT, GEMM, measured, visits, worker
+from support.measurements import FFT, GEMM, kernel, measured, visits
 
 from mambakernels.bench.comparison import Comparison, evaluate
 from mambakernels.cli import bench
@@ -16,7 +16,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def example(*, residual: float = 1e-16, gemm: float = 0.02) -> Comparison:
-    a, b = worker("np-a"), worker("np-b", library={"architecture": "Haswell"})
+    a, b = kernel("np-a"), kernel("np-b", library={"architecture": "Haswell"})
     rows = [*visits(a, GEMM, [0.01] * 20), *visits(b, GEMM, [gemm] * 20, residual=residual, fingerprint="f2")]
     rows += [*visits(a, FFT, [0.001] * 20), *visits(b, FFT, [0.001] * 20)]
     whole = measured([a, b], rows)
@@ -55,14 +55,14 @@ def test_a_gate_that_was_not_passed_is_shown_as_failed(capsys: pytest.CaptureFix
 
 
 def test_threads_that_are_not_used_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    one = worker("np-netlib", 2, library={"name": "netlib", "threads": 1})
+    one = kernel("np-netlib", 2, library={"name": "netlib", "threads": 1})
     text = shown(evaluate(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
     assert "2 (1 used)" in text
     assert "runs on one thread of 2 cores" in text
 
 
 def test_one_kernel_alone_is_shown_without_a_comparison(capsys: pytest.CaptureFixture[str]) -> None:
-    one = worker("np-a", None)
+    one = kernel("np-a", None)
     text = shown(evaluate(measured([one], list(visits(one, GEMM, [0.01] * 20)))), capsys)
     assert "against" not in text
     assert "control" not in text
@@ -83,7 +83,7 @@ def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path
     base = tmp_path / "base.json"
     words = [
         "bench",
-        "--kernels",
+        "--kernel",
         "one",
         "--operations",
         "gemm",
@@ -104,7 +104,7 @@ def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path
 @pytest.mark.slow
 def test_what_makes_no_sense_is_said_before_anything_starts(install: Install, cli: Cli, tmp_path: Path) -> None:
     install("one")
-    words = ["bench", "--kernels", "one", "--budget", "600"]
+    words = ["bench", "--kernel", "one", "--budget", "600"]
     for more, reason in (
         (["--sizes", "big"], "is not a list of sizes"),
         (["--operations", "gem"], "Unknown operation: gem"),

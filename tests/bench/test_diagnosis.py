@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.measurements import FFT, GEMM, SVD, measured, visits, worker
+from support.measurements import FFT, GEMM, SVD, kernel, measured, visits
 
 from mambakernels.bench import diagnosis
 from mambakernels.bench.cases import Case
@@ -23,7 +23,7 @@ def said(rule: str, what: MeasuredKernel | Measured) -> list[str]:
 
 
 def test_where_all_is_well_nothing_is_said() -> None:
-    kernels = [worker("a"), worker("b")]
+    kernels = [kernel("a"), kernel("b")]
     rows = [row for one in kernels for case in (GEMM, SVD, FFT) for row in visits(one, case, TIMES)]
     assert diagnose(measured(kernels, rows)) == ()
 
@@ -86,20 +86,20 @@ KERNELS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("rule", KERNELS)
 def test_a_rule_about_a_kernel_speaks_where_it_should_and_only_there(rule: str) -> None:
     ill, words, well = KERNELS[rule]
-    [text] = said(rule, worker("a", **{"asked": 1, **ill}))
+    [text] = said(rule, kernel("a", **{"asked": 1, **ill}))
     assert words in text
-    assert said(rule, worker("a", **{"asked": 1, **well})) == []
+    assert said(rule, kernel("a", **{"asked": 1, **well})) == []
 
 
 def test_netlib_on_one_thread_is_told_even_if_more_were_asked_for() -> None:
-    [text] = said("one-thread", worker(asked=2, library={"name": "netlib", "threads": 1}))
+    [text] = said("one-thread", kernel(asked=2, library={"name": "netlib", "threads": 1}))
     assert "netlib's BLAS knows no others" in text
-    assert said("capped-threads", worker(asked=2, library={"name": "netlib", "threads": 1})) == []
+    assert said("capped-threads", kernel(asked=2, library={"name": "netlib", "threads": 1})) == []
 
 
 def with_blis(solve: float, gemm: float = 1.0) -> Measured:
-    usual = worker("np-openblas")
-    blis = worker("np-blis", library={"name": "blis", "architecture": "skx"}, probe={"lapack": {"name": "netlib"}})
+    usual = kernel("np-openblas")
+    blis = kernel("np-blis", library={"name": "blis", "architecture": "skx"}, probe={"lapack": {"name": "netlib"}})
     rows = [*visits(usual, GEMM, TIMES), *visits(blis, GEMM, [0.01 * gemm] * 12)]
     rows += [*visits(usual, SOLVE, TIMES), *visits(blis, SOLVE, [0.01 * solve] * 12)]
     return measured([usual, blis], rows)
@@ -116,7 +116,7 @@ def test_a_solve_no_slower_than_the_products_needs_no_such_explanation() -> None
 
 
 def whole(**changes: Any) -> Measured:
-    kernels = [worker("a", machine=changes.pop("machine", {})), worker("b", probe=changes.pop("probe", {}))]
+    kernels = [kernel("a", machine=changes.pop("machine", {})), kernel("b", probe=changes.pop("probe", {}))]
     of_rows = {name: changes.pop(name) for name in ("others", "fingerprint") if name in changes}
     rows = [row for one in kernels for row in visits(one, GEMM, TIMES, **of_rows)]
     return measured(kernels, rows, **changes)
@@ -130,7 +130,7 @@ ALL: dict[str, tuple[Measured, str]] = {
     "not-idle": (whole(others=0.3), "While a was measured, another kernel was not idle: it used 30% of a core."),
     "idling-unverified": (whole(others=float("nan")), "was not verified"),
     "busy-machine": (
-        measured([one := worker("a", machine={"load": [4.0, 1.0, 1.0]})], list(visits(one, GEMM, TIMES))),
+        measured([one := kernel("a", machine={"load": [4.0, 1.0, 1.0]})], list(visits(one, GEMM, TIMES))),
         "load 4.0 on 2 cores",
     ),
     "canary": (whole(canary=tuple(0.003 * 1.02**i for i in range(12))), "the machine became 17% slower"),
@@ -148,7 +148,7 @@ def test_a_rule_about_the_whole_speaks_where_it_should(rule: str) -> None:
 
 
 def test_threads_that_have_to_share_their_cores_are_warned_of() -> None:
-    crowded = worker("a", 2, library={"threads": 2}, machine={"load": [4.0, 1.0, 1.0]})
+    crowded = kernel("a", 2, library={"threads": 2}, machine={"load": [4.0, 1.0, 1.0]})
     assert "several threads mean little here" in said("busy-machine", crowded)[1]
 
 
@@ -159,7 +159,7 @@ def test_a_canary_that_only_jumps_is_unsteady() -> None:
 
 
 def test_other_bits_from_round_to_round_are_told() -> None:
-    one = worker("np-mkl")
+    one = kernel("np-mkl")
     rows = [row | {"fingerprint": str(number)} for number, row in enumerate(visits(one, SVD, TIMES))]
     assert said("irreproducible", measured([one], rows)) == ["np-mkl gives different bits from round to round in svd."]
     assert said("irreproducible", whole(fingerprint="same")) == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.measurements import GEMM, measured, visits, worker
+from support.measurements import GEMM, kernel, measured, visits
 
 from mambakernels.bench.gates import gates
 from mambakernels.bench.measured import MeasuredKernel
@@ -14,35 +14,35 @@ def found(one: MeasuredKernel, **changes: float) -> list[tuple[str, str]]:
 
 
 def test_where_all_is_well_every_gate_is_passed() -> None:
-    assert found(worker(blas="openblas")) == []
+    assert found(kernel(blas="openblas")) == []
 
 
 def test_a_wrong_product_is_caught_once_with_its_worst_residual() -> None:
-    [(gate, text)] = found(worker(), residual=0.5)
+    [(gate, text)] = found(kernel(), residual=0.5)
     assert gate == "result"
     assert "gemm (float64, n=256) is wrong in a (1 thread)" in text
     assert "5.0e-01" in text
 
 
 def test_another_library_than_the_environments_is_caught() -> None:
-    [(gate, text)] = found(worker(blas="mkl"))
+    [(gate, text)] = found(kernel(blas="mkl"))
     assert gate == "library"
     assert "It was made for mkl, and NumPy runs on openblas: /env/lib/libopenblas.so" in text
 
 
 def test_a_kernel_of_others_promises_no_library() -> None:
-    assert found(worker(blas=None)) == []
+    assert found(kernel(blas=None)) == []
 
 
 def test_threads_that_the_library_only_says_it_uses_are_caught() -> None:
-    [(gate, text)] = found(worker(asked=2, library={"threads": 2}, facts={"working": 1}))
+    [(gate, text)] = found(kernel(asked=2, library={"threads": 2}, facts={"working": 1}))
     assert gate == "threads"
     assert "says it uses 2 threads" in text
 
 
 @pytest.mark.parametrize(("threads", "working"), [(8, 2), (2, 2), (2, None), (1, 1)])
 def test_threads_cannot_be_more_than_cores_and_need_not_be_known(threads: int, working: int | None) -> None:
-    assert found(worker(asked=threads, library={"threads": threads}, facts={"working": working})) == []
+    assert found(kernel(asked=threads, library={"threads": threads}, facts={"working": working})) == []
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_threads_cannot_be_more_than_cores_and_need_not_be_known(threads: int, w
     ],
 )
 def test_an_error_about_a_kernel_belongs_to_a_gate(changes: dict[str, Any], gate: str, text: str) -> None:
-    [(found_gate, found_text)] = found(worker(**changes))
+    [(found_gate, found_text)] = found(kernel(**changes))
     assert (found_gate, found_text[: len(text)]) == (gate, text)
 
 
 def test_a_warning_about_a_kernel_closes_no_gate() -> None:
-    assert found(worker(asked=2, library={"threads": 2}, machine={"cores": 4, "quota": 1.5})) == []
+    assert found(kernel(asked=2, library={"threads": 2}, machine={"cores": 4, "quota": 1.5})) == []
 
 
 def test_a_kernel_that_failed_is_named_with_its_reason() -> None:
     dead = MeasuredKernel("b", None, {}, failure="KernelDied: The kernel ended with signal SIGILL.")
-    [gate] = gates(measured([worker(), dead], []))
+    [gate] = gates(measured([kernel(), dead], []))
     assert (gate.rule, gate.kernel) == ("kernel", "b")
     assert "SIGILL" in gate.text

@@ -38,7 +38,7 @@ def settings(*kernels: str, operations: tuple[str, ...] = ("gemm",), **changes: 
 
 
 def pids(found: Measured) -> list[int]:
-    return [worker.facts["pid"] for worker in found.workers if "pid" in worker.facts]
+    return [kernel.facts["pid"] for kernel in found.kernels if "pid" in kernel.facts]
 
 
 def test_every_kernel_measures_every_case_in_every_round(install: Install) -> None:
@@ -90,8 +90,8 @@ def test_a_thread_count_means_a_process_that_was_told_before_its_libraries_loade
     install("one")
     found = measure_interleaved(settings("one", threads=(1, 2)))
     assert len(set(pids(found))) == 2
-    assert [worker.asked for worker in found.workers] == [1, 2]
-    assert [worker.probe["variables"]["OPENBLAS_NUM_THREADS"] for worker in found.workers] == ["1", "2"]
+    assert [kernel.asked for kernel in found.kernels] == [1, 2]
+    assert [kernel.probe["variables"]["OPENBLAS_NUM_THREADS"] for kernel in found.kernels] == ["1", "2"]
     assert sorted(set(found.frame["asked"])) == [1, 2]
 
 
@@ -99,7 +99,7 @@ def test_as_registered_no_threads_are_told(install: Install, monkeypatch: pytest
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     install("one")
     found = measure_interleaved(settings("one", threads=()))
-    assert "OPENBLAS_NUM_THREADS" not in found.workers[0].probe["variables"]
+    assert "OPENBLAS_NUM_THREADS" not in found.kernels[0].probe["variables"]
     assert found.frame["asked"].isna().all()
 
 

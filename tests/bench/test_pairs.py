@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from support.measurements import FFT, GEMM, SVD, measured, noisy, visits, worker
+from support.measurements import FFT, GEMM, SVD, kernel, measured, noisy, visits
 
 from mambakernels.bench.agreement import check_pairs
 from mambakernels.bench.pairs import CONTROL_TOLERANCE, LEAST_MARGIN, PER_PROCESS, judge, pairs
 
-A, B, C = worker("a"), worker("b"), worker("c")
+A, B, C = kernel("a"), kernel("b"), kernel("c")
 ROUNDS = 20
 TIMES = [0.01] * ROUNDS
 
@@ -57,7 +57,7 @@ def test_few_rounds_show_only_what_is_plain(rounds: int) -> None:
 
 def test_the_more_is_looked_at_the_surer_each_has_to_be() -> None:
     one = pair_of(TIMES, TIMES)["coverage"]
-    kernels = [worker(name) for name in "abcdefgh"]
+    kernels = [kernel(name) for name in "abcdefgh"]
     rows = [row for kernel in kernels for case in (GEMM, SVD) for row in visits(kernel, case, TIMES)]
     many = pairs(measured(kernels, rows).frame)
     assert len(many) == 14
@@ -78,7 +78,7 @@ def test_wrong_results_are_not_compared() -> None:
 
 
 def test_threads_are_compared_with_as_many_threads() -> None:
-    kernels = [worker(name, asked) for asked in (1, 2) for name in "ab"]
+    kernels = [kernel(name, asked) for asked in (1, 2) for name in "ab"]
     rows = [row for kernel in kernels for row in visits(kernel, GEMM, [0.01 / (kernel.asked or 1)] * ROUNDS)]
     found = pairs(measured(kernels, rows).frame)
     assert found["threads"].tolist() == [1, 2]
@@ -86,7 +86,7 @@ def test_threads_are_compared_with_as_many_threads() -> None:
 
 
 def test_kernels_as_they_are_registered_are_compared_whatever_their_threads() -> None:
-    one, two = worker("a", None), worker("b", None, library={"threads": 2})
+    one, two = kernel("a", None), kernel("b", None, library={"threads": 2})
     rows = [*visits(one, GEMM, TIMES), *visits(two, GEMM, TIMES, threads=2)]
     found = pairs(measured([one, two], rows).frame)
     assert len(found) == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mambakernels.bench.cases import Case, Settings
-from mambakernels.bench.planning import Visit, guess, hopeless, schedule, to_drop, too_long, with_larger
+from mambakernels.bench.planning import VisitCost, guess, hopeless, schedule, to_drop, too_long, with_larger
 from mambakernels.errors import InvalidRequestError
 
 SMALL, LARGE, CONTROL = (
@@ -14,17 +14,17 @@ SMALL, LARGE, CONTROL = (
 SETTINGS = Settings(("a",), (SMALL, LARGE, CONTROL), budget=30, samples=3, visit_seconds=0.04, rounds=50)
 
 
-def costs(large: float = 1.0) -> dict[tuple[tuple[str, int | None], Case], Visit]:
+def costs(large: float = 1.0) -> dict[tuple[tuple[str, int | None], Case], VisitCost]:
     return {
-        (("a", 1), SMALL): Visit(0.01, 0.002),
-        (("a", 1), LARGE): Visit(0.5, large),
-        (("a", 1), CONTROL): Visit(0.01, 0.002),
+        (("a", 1), SMALL): VisitCost(0.01, 0.002),
+        (("a", 1), LARGE): VisitCost(0.5, large),
+        (("a", 1), CONTROL): VisitCost(0.01, 0.002),
     }
 
 
 def test_a_visit_costs_its_samples_or_its_least_time() -> None:
-    assert Visit(0.01, 0.002).with_samples(3, 0.04) == pytest.approx(0.05)
-    assert Visit(0.5, 1.0).with_samples(3, 0.04) == pytest.approx(3.5)
+    assert VisitCost(0.01, 0.002).with_samples(3, 0.04) == pytest.approx(0.05)
+    assert VisitCost(0.5, 1.0).with_samples(3, 0.04) == pytest.approx(3.5)
 
 
 def test_many_rounds_come_before_many_samples() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.measurements import FFT, GEMM, SVD, measured, visits, worker
+from support.measurements import FFT, GEMM, SVD, kernel, measured, visits
 
 from mambakernels.bench.measured import Measured
 from mambakernels.bench.regression import LEAST_MARGIN, compare_with_saved
@@ -15,7 +15,7 @@ ROUNDS = 20
 def comparison(gemm: float = 1.0, svd: float = 1.0, control: float = 1.0, **changes: Any) -> Measured:
     residual = changes.pop("residual", 1e-16)
     rounds = changes.pop("rounds", ROUNDS)
-    one = worker("a", **changes)
+    one = kernel("a", **changes)
     rows = [*visits(one, GEMM, [0.01 * gemm] * rounds, residual=residual), *visits(one, SVD, [0.1 * svd] * rounds)]
     return measured([one], [*rows, *visits(one, FFT, [0.001 * control] * rounds)])
 
@@ -81,6 +81,6 @@ def test_another_version_of_the_library_is_what_one_wants_to_compare() -> None:
 
 
 def test_nothing_in_common_is_said() -> None:
-    other = worker("b")
+    other = kernel("b")
     with pytest.raises(InvalidRequestError, match="share no kernel, operation"):
         compare_with_saved(comparison(), measured([other], list(visits(other, GEMM, [0.1] * 9))))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.measurements import FFT, GEMM, measured, visits, worker
+from support.measurements import FFT, GEMM, kernel, measured, visits
 
 from mambakernels.bench.measured import COMPARISONS, Measured
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError
 
 
 def example() -> Measured:
-    one, other = worker("a"), worker("NA", None, probe={"numpy": None}, failure="it died")
+    one, other = kernel("a"), kernel("NA", None, probe={"numpy": None}, failure="it died")
     rows = [*visits(one, GEMM, [0.1, 0.2, 1 / 3]), *visits(other, FFT, [0.1], others=float("nan"), flops=None)]
     return measured([one, other], rows, notes=("a note",), interrupted=True)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from support.measurements import FFT, GEMM, as_json, measured, visits, worker
+from support.measurements import FFT, GEMM, as_json, kernel, measured, visits
 
 from mambakernels.bench.cases import Case
 from mambakernels.bench.comparison import evaluate
@@ -12,7 +12,7 @@ SINGLE = Case("gemm", "float32", 256)
 
 
 def test_time_rate_and_shares() -> None:
-    a, b = worker("a"), worker("b")
+    a, b = kernel("a"), kernel("b")
     rows = [*visits(a, GEMM, [0.001, 0.002, 0.003]), *visits(b, GEMM, [0.004] * 3, fingerprint="f2")]
     rows += [*visits(a, FFT, [0.001] * 3), *visits(b, FFT, [0.001] * 3)]
     table = side_by_side(measured([a, b], rows))
@@ -29,7 +29,7 @@ def test_time_rate_and_shares() -> None:
 
 
 def test_the_peak_is_that_of_the_threads_and_twice_as_high_in_single_precision() -> None:
-    two = worker("a", 2, library={"threads": 2})
+    two = kernel("a", 2, library={"threads": 2})
     rows = [*visits(two, GEMM, [0.001] * 3, threads=2), *visits(two, SINGLE, [0.001] * 3, threads=2)]
     table = side_by_side(measured([two], rows))
     rate = 2 * 256**3 / 0.001 / 1e9
@@ -38,14 +38,14 @@ def test_the_peak_is_that_of_the_threads_and_twice_as_high_in_single_precision()
 
 
 def test_without_a_peak_no_share_is_made_up() -> None:
-    one = worker("a", machine={"peak": {"gflops_per_core": None, "how": "unknown"}})
+    one = kernel("a", machine={"peak": {"gflops_per_core": None, "how": "unknown"}})
     table = side_by_side(measured([one], list(visits(one, GEMM, [0.001]))))
     assert table["of_peak"].isna().all()
     assert table["reproducible"].tolist() == [None]
 
 
 def test_a_wrong_result_is_marked_with_its_worst_residual() -> None:
-    one = worker("a")
+    one = kernel("a")
     rows = [*visits(one, GEMM, [0.001]), *visits(one, GEMM, [0.001], residual=0.5)]
     table = side_by_side(measured([one], rows))
     assert as_json(table)[0]["correct"] is False
@@ -53,14 +53,14 @@ def test_a_wrong_result_is_marked_with_its_worst_residual() -> None:
 
 
 def test_the_error_is_the_worst_and_missing_where_it_is_not_defined() -> None:
-    one = worker("a")
+    one = kernel("a")
     rows = [*visits(one, GEMM, [0.001]), *visits(one, GEMM, [0.001], error=3.5), *visits(one, FFT, [0.001])]
     table = side_by_side(measured([one], rows))
     assert [row["error"] for row in as_json(table)] == [3.5, None]
 
 
 def test_a_comparison_of_one_kernel_or_of_nothing_is_no_error() -> None:
-    one = worker("a")
+    one = kernel("a")
     assert evaluate(measured([one], list(visits(one, GEMM, [0.001] * 3)))).ok
     empty = evaluate(measured([], []))
     assert empty.ok
@@ -70,7 +70,7 @@ def test_a_comparison_of_one_kernel_or_of_nothing_is_no_error() -> None:
 
 
 def test_the_first_kernel_that_was_asked_for_is_the_reference() -> None:
-    a, b = worker("a"), worker("b")
+    a, b = kernel("a"), kernel("b")
     rows = [*visits(b, GEMM, [0.001] * 9), *visits(a, GEMM, [0.002] * 9)]
     found = evaluate(measured([a, b], rows))
     assert found.pairs["reference"].tolist() == ["a"]

@@ -31,10 +31,10 @@ frame = collect("notebook.ipynb")
 found["frame"] = [frame["joules"][0], str(frame["joules"].dtype)]
 for file in ("results.csv", "results.parquet"):
     found[file] = load(save(frame, file))["joules"][0]
-worker = MeasuredKernel("here", None, {"probe": probed.as_dict(), "code": "c0de"})
+kernel = MeasuredKernel("here", None, {"probe": probed.as_dict(), "code": "c0de"})
 when = {"round": 0, "position": 0, "elapsed": 0.0, "others": 0.0}
 comparison = Measured(
-    frame=frame_of([visit_row(worker, measured[0], when)], COLUMNS), workers=(worker,), canary=(), started="", host="",
+    frame=frame_of([visit_row(kernel, measured[0], when)], COLUMNS), kernels=(kernel,), canary=(), started="", host="",
     settings=Settings(("here",), (Case("gemm", "float64", 8),)), seconds=1.0, rounds=1,
 )
 for file in ("comparison.json", "comparison.parquet"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.measurements import GEMM, measured, visits, worker
+from support.measurements import GEMM, kernel, measured, visits
 
 import mambakernels
 from mambakernels.bench import measurements
@@ -38,7 +38,7 @@ def test_a_file_of_collect_gives_the_same_pictures_as_its_notebooks(tmp_path: Pa
 
 @pytest.mark.parametrize("suffix", [".json", ".parquet"])
 def test_a_file_of_bench_has_ratios(tmp_path: Path, suffix: str) -> None:
-    one, other = worker("a"), worker("b")
+    one, other = kernel("a"), kernel("b")
     rows = [*visits(one, GEMM, [0.010] * 8), *visits(other, GEMM, [0.012] * 8)]
     measured([one, other], rows).save(tmp_path / f"base{suffix}")
     drawn = mambakernels.plot(tmp_path / f"base{suffix}", output=tmp_path, figures=["ratios"], format="svg")

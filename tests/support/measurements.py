@@ -34,7 +34,7 @@ FFT = Case("fft", "float64", 64, control=True)
 ROUTINES = {"gemm": "dgemm", "svd": "dgesdd", "solve": "dgesv"}
 
 
-def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> MeasuredKernel:
+def kernel(name: str = "a", asked: int | None = 1, **changes: Any) -> MeasuredKernel:
     """Return a kernel as it ran; `blas`, `machine`, `probe` and `facts` replace single facts."""
     probe = {
         "numpy": "2.4.0",
@@ -51,7 +51,7 @@ def worker(kernel: str = "a", asked: int | None = 1, **changes: Any) -> Measured
         **changes.pop("probe", {}),
     }
     facts = {"pid": 1, "code": "c0de", "working": probe["blas"]["threads"], **changes.pop("facts", {})}
-    return MeasuredKernel(kernel, asked, {**facts, "probe": probe}, **changes)
+    return MeasuredKernel(name, asked, {**facts, "probe": probe}, **changes)
 
 
 def measurement(case: Case, seconds: float, **changes: Any) -> Measurement:
@@ -89,17 +89,17 @@ def visits(one: MeasuredKernel, case: Case, seconds: Sequence[float], **changes:
         yield visit_row(one, measurement(case, least, **changes), circumstances)
 
 
-def measured(workers: Sequence[MeasuredKernel], rows: Sequence[Mapping[str, Any]], **changes: Any) -> Measured:
+def measured(kernels: Sequence[MeasuredKernel], rows: Sequence[Mapping[str, Any]], **changes: Any) -> Measured:
     """Put rows and kernels together as what `measure` returns."""
     frame = frame_of(rows, COLUMNS)
     keys = frame[["operation", "dtype", "size", "control"]].drop_duplicates().itertuples(index=False)
     settings = Settings(
-        kernels=tuple(dict.fromkeys(one.kernel for one in workers)),
+        kernels=tuple(dict.fromkeys(one.kernel for one in kernels)),
         cases=tuple(Case(str(key.operation), str(key.dtype), int(key.size), bool(key.control)) for key in keys),
-        threads=tuple(dict.fromkeys(one.asked for one in workers if one.asked is not None)),
+        threads=tuple(dict.fromkeys(one.asked for one in kernels if one.asked is not None)),
     )
     whole = Measured(
-        frame=frame, workers=tuple(workers), settings=settings, canary=(0.003,) * 8,
+        frame=frame, kernels=tuple(kernels), settings=settings, canary=(0.003,) * 8,
         started="2026-01-01T00:00:00+00:00", host="here", seconds=10.0,
         rounds=len(set(frame["round"])),
     )  # fmt: skip
