@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+# The public names are stated twice: here for type checkers and editors, which read no table, and in `_HOMES`, which
+# imports a name at its first use. A test keeps the two equal: tests/test_imports.py, test_types_and_table_agree.
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would cost more than the rest of this file
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,14 +100,14 @@ _HOMES = {
 _SHADOWING = {"exec", "list"}  # builtins: for attribute access, not for a star import
 _FUNCTIONS = {name for name, home in _HOMES.items() if ":" in home}
 
-__all__ = [  # noqa: PLE0604 (all are texts)
+__all__ = [  # noqa: PLE0604 (all are strings)
     "__version__",
     *sorted(_HOMES.keys() - _SHADOWING),
 ]
 
 
 class _Facade(ModuleType):
-    """The package as a module whose functions keep their names, next to rooms that are called the same."""
+    """The package as a module whose functions keep their names, next to subpackages of the same name."""
 
     def __setattr__(self, name: str, value: object) -> None:
         # Python sets a submodule as an attribute once it is imported; `bench`, `demo` and `doctor` stay functions.

@@ -137,6 +137,18 @@ def test_a_public_name_leads_to_its_home(name: str) -> None:
     assert callable(getattr(mambakernels, name)) or name in {"__version__", *ROOMS, "errors", "plots"}
 
 
+def test_types_and_table_agree() -> None:
+    """Type checkers see the same names, from the same modules, as `__getattr__` imports."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    typed = {
+        alias.asname: f"{node.module}.{alias.name}".removeprefix("mambakernels.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mambakernels"
+        for alias in node.names
+    }
+    assert typed == {name: home.replace(":", ".") for name, home in mambakernels._HOMES.items()}
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_for_users_have_their_functions(room: str) -> None:
     assert all(callable(getattr(getattr(mambakernels, room), name)) for name in ROOMS[room])

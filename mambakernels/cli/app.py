@@ -8,13 +8,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 import mambakernels
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+PANELS = {
+    "Start here": ("demo", "info", "doctor"),
+    "Environments": (
+        "create", "list", "install", "update", "uninstall", "clone", "rename", "remove", "verify", "export", "lock",
+        "exec", "shell", "shell-init",
+    ),
+    "Kernels": ("kernels", "register", "unregister", "prune", "sync"),
+    "Notebooks and results": ("run", "collect"),
+    "Measuring": ("bench", "plot"),
+    "Housekeeping": ("bootstrap", "channel", "clean"),
+}  # fmt: skip
+
+
+class _Panels(TyperGroup):
+    """A group whose help lists the commands in panels; typer's own `rich_help_panel` needs rich's boxes and colours."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (click's signature)
+        """Write the panels in place of one long list."""
+        longest = max(map(len, self.commands))
+        room = formatter.width - longest - 6
+        for title, names in PANELS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(longest), self.commands[name].get_short_help_str(room)) for name in names]
+                )
+
+
 app = typer.Typer(
+    cls=_Panels,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,17 +62,22 @@ RootOption = Annotated[
         show_default=False,
     ),
 ]
-EngineOption = Annotated[
-    Literal["auto", "rattler", "micromamba"], typer.Option(help="The program that solves and links packages.")
-]
-NameArgument = Annotated[str, typer.Argument(help="The environment: its name or its path.", metavar="NAME")]
+Engine = Literal["auto", "rattler", "micromamba"]
+EngineOption = Annotated[Engine, typer.Option(help="The program that solves and links packages.")]
+NameArgument = Annotated[str, typer.Argument(help="The environment: its name or its path.")]
 FileOption = Annotated[
     Path | None,
-    typer.Option("--file", "-f", help="An environment.yml, a list of specs, an @EXPLICIT file or a lockfile."),
+    typer.Option(
+        "--file", "-f", help="An environment.yml or a list of specs, to solve; or an @EXPLICIT file or a lockfile."
+    ),
 ]
 ChannelOption = Annotated[
     list[str] | None,
     typer.Option("--channel", "-c", help="auto, wheels, conda-forge, a URL or a folder; repeat for several."),
+]
+KernelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--kernel", "-k", metavar="NAME,…", help="Kernels: -k a,b or -k a -k b.", show_default=False),
 ]
 ParameterOption = Annotated[
     list[str] | None,
@@ -70,6 +104,19 @@ def plain(item: DataclassInstance) -> dict[str, Any]:
     if isinstance(content.get("root"), dict):
         content["root"] = content["root"]["path"]
     return content
+
+
+def kernel_names(given: list[str] | None) -> list[str]:
+    """Return the names that one or several `--kernel` options give, each with commas or without."""
+    names = [name.strip() for text in given or () for name in text.split(",")]
+    if any(names):
+        return list(filter(None, names))
+    from mambakernels.runs.kernelspecs import known_kernels
+
+    raise typer.BadParameter(
+        f"No kernel was named. {known_kernels()} To see them with their environments: mambakernels kernels",
+        param_hint="--kernel",
+    )
 
 
 def print_json(content: Any) -> None:

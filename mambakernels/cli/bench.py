@@ -10,7 +10,7 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import AsJson, Quiet, app, print_json
+from mambakernels.cli.app import AsJson, KernelsOption, Quiet, app, kernel_names, print_json
 
 if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
@@ -21,9 +21,7 @@ _INTERRUPTED = 130
 @app.command()
 def bench(
     *,
-    kernels: Annotated[
-        str, typer.Option("--kernels", "-k", help="Kernels, such as a,b,c; the others are compared with the first.")
-    ],
+    kernel: KernelsOption = None,
     operations: Annotated[str, typer.Option(help="Operations, such as gemm,svd.")] = "gemm,solve,svd",
     sizes: Annotated[str, typer.Option(help="256,512 or 256:4096:log2 or 100:500:100.")] = "256",
     dtypes: Annotated[str, typer.Option(help="Any of float32,float64,complex64,complex128.")] = "float64",
@@ -40,12 +38,14 @@ def bench(
 ) -> None:
     """Compare kernels: which is faster, how surely, and why. Operations are measured in rounds, in all kernels in turn.
 
+    The first kernel is the one that the others are compared with.
     The exit status is 1 if a result is wrong, if another library or thread count ran than requested, or if something
     became slower than in the saved comparison.
     """
+    kernels = kernel_names(kernel)
     with bars.progress(quiet=quiet or as_json) as progress:
         found = mambakernels.bench(
-            _words(kernels),
+            kernels,
             operations=_words(operations),
             sizes=sizes,
             dtypes=_words(dtypes),

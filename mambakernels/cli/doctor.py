@@ -12,7 +12,7 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars
-from mambakernels.cli.app import AsJson, EngineOption, Quiet, RootOption, amount, app, plain, print_json
+from mambakernels.cli.app import AsJson, Engine, Quiet, RootOption, amount, app, plain, print_json
 
 if TYPE_CHECKING:
     from mambakernels.doctor import Examination, Finding, Repair
@@ -26,7 +26,7 @@ def doctor(
     *,
     start: Annotated[bool, typer.Option("--start", help="Start every kernel as well.")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Carry out the repairs that are safe.")] = False,
-    engine: EngineOption = "auto",
+    engine: Annotated[Engine, typer.Option(help="With --fix: the program that solves and links packages.")] = "auto",
     root: RootOption = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

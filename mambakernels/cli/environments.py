@@ -35,10 +35,17 @@ def create(
     name: Annotated[
         str | None, typer.Argument(help="The name of the environment and its kernel; with --prefix, the first spec.")
     ] = None,
-    specs: Annotated[list[str] | None, typer.Argument(help="Match specs: python=3.11 numpy 'libblas=*=*mkl'.")] = None,
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Match specs, each a package with the versions and builds allowed: python=3.11 'libblas=*=*mkl'."
+        ),
+    ] = None,
     *,
     file: FileOption = None,
-    locked: Annotated[Path | None, typer.Option(help="A lockfile, whose packages are linked exactly.")] = None,
+    locked: Annotated[
+        Path | None, typer.Option(help="A lockfile: link exactly its packages; any other file is refused.")
+    ] = None,
     prefix: Annotated[
         Path | None, typer.Option("--prefix", "-p", help="The environment's folder, instead of a name.")
     ] = None,

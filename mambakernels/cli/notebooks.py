@@ -10,7 +10,18 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import AsJson, EngineOption, ParameterOption, Quiet, RootOption, app, plain, print_json
+from mambakernels.cli.app import (
+    AsJson,
+    EngineOption,
+    KernelsOption,
+    ParameterOption,
+    Quiet,
+    RootOption,
+    app,
+    kernel_names,
+    plain,
+    print_json,
+)
 from mambakernels.paths import storage_errors
 
 if TYPE_CHECKING:
@@ -58,7 +69,7 @@ def demo(
 def run(
     notebook: Annotated[Path, typer.Argument(help="The notebook to execute; it is not changed.")],
     *,
-    kernel: Annotated[list[str], typer.Option("--kernel", "-k", help="The kernel to run it on; repeat for several.")],
+    kernel: KernelsOption = None,
     parameter: ParameterOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(),
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
@@ -68,12 +79,13 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Execute a notebook on each of several kernels. The executed notebooks are kept."""
+    kernels = kernel_names(kernel)
     finished: list[Run] = []
     try:
         with bars.progress(quiet=quiet or as_json) as progress:
             runs = mambakernels.run(
                 notebook,
-                kernels=kernel,
+                kernels=kernels,
                 parameters=mambakernels.parse_parameters(notebook, parameter or ()),
                 output=output,
                 timeout=timeout,
@@ -84,7 +96,7 @@ def run(
             )
     except SystemExit:  # a signal; what is finished stays
         _show_runs(finished)
-        typer.echo(f"{len(finished)} of {len(kernel)} runs finished. The same command with --resume does the rest.")
+        typer.echo(f"{len(finished)} of {len(kernels)} runs finished. The same command with --resume does the rest.")
         raise
     if as_json:
         print_json([plain(item) for item in runs])

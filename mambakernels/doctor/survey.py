@@ -174,10 +174,15 @@ def _narrowed(survey: Survey, names: Collection[str], *, strict: bool) -> Survey
     if strict and (unknown := sorted(wanted - known)):
         raise errors.NotFoundError(
             f"mambakernels has no kernel or environment {unknown[0]!r}.",
-            next_step=f"Kernels: {', '.join(kernel.spec.name for kernel in survey.kernels) or 'none yet'}.",
+            next_step=f"Kernels: {_in_order(kernel.spec.name for kernel in survey.kernels)}. "
+            f"Environments: {_in_order(prefix.name for prefix in survey.prefixes)}.",
         )
     prefixes += [kernel.prefix for kernel in chosen if kernel.prefix not in prefixes]
     return replace(survey, kernels=tuple(chosen), prefixes=tuple(prefixes), damaged=broken)
+
+
+def _in_order(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names))) or "none yet"
 
 
 def _kernelspecs(place: Path) -> Iterable[Path]:

@@ -67,20 +67,21 @@ def plot(
             f"There is no figure {unknown[0]!r}.", next_step=f"Known figures: {', '.join(FIGURES)}."
         )
     frame = _read(sources)
-    files, left_out = {}, {}
+    files: dict[str, Path] = {}
+    errors: dict[str, InvalidRequestError] = {}
     for name in figures or FIGURES:
         try:
             figure = FIGURES[name](frame, theme)
         except InvalidRequestError as error:
             if figures:
                 raise
-            left_out[name] = error.what
+            errors[name] = error
             continue
         files[name] = Path(output).expanduser().absolute() / f"{name}.{format}"
         write_atomically(files[name], _encoded(figure, format))
     if not files:
-        raise InvalidRequestError("Nothing can be drawn from these results.", next_step=next(iter(left_out.values())))
-    return Drawn(files, left_out)
+        raise next(iter(errors.values()))
+    return Drawn(files, {name: error.what for name, error in errors.items()})
 
 
 def png(figure: Figure, *, dpi: int = 144) -> bytes:

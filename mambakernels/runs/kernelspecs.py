@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,10 @@ def find_kernels(names: Iterable[str]) -> list[Kernel]:
     there = _folders()
     wanted = list(dict.fromkeys(names))
     if not wanted:
-        raise InvalidRequestError("No kernel was named.", next_step=_known(there))
+        raise InvalidRequestError("No kernel was named.", next_step=known_kernels())
     missing = [name for name in wanted if name.lower() not in there]
     if missing:
-        raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=_known(there))
+        raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=known_kernels())
     return [_load(name.lower(), Path(there[name.lower()])) for name in wanted]
 
 
@@ -80,7 +80,7 @@ def _load(name: str, folder: Path) -> Kernel:
     return Kernel(name=name, spec=spec, fingerprint=hashlib.sha256(raw).hexdigest())
 
 
-def _known(folders: Mapping[str, str]) -> str:
-    if not folders:
-        return "No kernel is registered here yet."
-    return f"Known kernels: {', '.join(sorted(folders))}."
+def known_kernels() -> str:
+    """Return the sentence that lists the kernels Jupyter finds."""
+    names = sorted(_folders())
+    return f"Known kernels: {', '.join(names)}." if names else "No kernel is registered here yet."

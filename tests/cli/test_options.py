@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 import mambakernels
 from mambakernels.cli import app
+from mambakernels.cli.app import PANELS, kernel_names
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Commands whose function is not called as they are.
@@ -42,6 +44,31 @@ def test_an_option_is_a_keyword(name: str) -> None:
     keywords = set(inspect.signature(function).parameters) | ONLY_HERE.get(name, set()) | RENDERING
     options = {item.name for item in COMMANDS[name].params if item.param_type_name == "option"}
     assert {option for option in options if not {option, f"{option}s"} & keywords} == set()
+
+
+def test_the_help_lists_every_command_in_one_panel() -> None:
+    assert sorted(name for names in PANELS.values() for name in names) == sorted(COMMANDS)
+    shown = CliRunner().invoke(app, ["--help"]).output
+    titles = [
+        line.rstrip(":") for line in shown.splitlines() if line and not line.startswith((" ", "Usage", "Options"))
+    ]
+    assert titles == list(PANELS)
+    listed = [line.split()[0] for line in shown.partition("Start here:")[2].splitlines() if line.startswith("  ")]
+    assert listed == [name for names in PANELS.values() for name in names]
+
+
+@pytest.mark.parametrize("given", [["a,b", "c"], ["a", "b", "c"], ["a, b,c,"]])
+def test_kernels_are_given_with_commas_or_one_by_one(given: list[str]) -> None:
+    assert kernel_names(given) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("command", [["run", "notebook.ipynb"], ["bench"], ["bench", "-k", ","]])
+def test_without_a_kernel_those_that_exist_are_named(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mambakernels.runs.kernelspecs._folders", lambda: {"np-mkl": "", "np-blis": ""})
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 2
+    assert "Known kernels: np-blis, np-mkl." in answer.output
+    assert "mambakernels kernels" in answer.output
 
 
 def test_the_channel_has_the_commands_of_its_module() -> None:

@@ -174,8 +174,9 @@ def test_names_choose_kernels_and_environments(world: World, one: kernels.Kernel
     assert [finding.kernel for finding in examine(world, "one").findings] == ["one"]
     found = examine(world, "two")
     assert (found.findings, found.kernels, found.started) == ((), 1, True)
-    with pytest.raises(NotFoundError, match="'three'"):
+    with pytest.raises(NotFoundError, match="'three'") as caught:
         examine(world, "three")
+    assert caught.value.next_step == "Kernels: one, two. Environments: one, two."
     assert examine(world, "one", fix=True).kernels == 1
 
 

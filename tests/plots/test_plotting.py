@@ -55,6 +55,15 @@ def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_an_error(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_results_that_allow_no_figure_are_explained_once(tmp_path: Path) -> None:
+    frame = measurements.collect(MEASURED)
+    file = measurements.save(frame.assign(gflops=float("nan"), error=float("nan")), tmp_path / "results.csv")
+    with pytest.raises(InvalidRequestError) as caught:
+        mambakernels.plot(file, output=tmp_path)
+    assert caught.value.what == "There is nothing to draw: no measurement has a rate."
+    assert caught.value.next_step == "Measure an operation such as gemm."
+
+
 def test_the_command_says_what_it_wrote(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     done = cli("plot", MEASURED, "-o", tmp_path, "--figure", "gflops", "--theme", "dark", "--format", "pdf")
     assert done.returncode == 0, done.stderr
