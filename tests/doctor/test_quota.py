@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support.examination import examine
-from support.measurements import GEMM, measured, visits, worker
+from support.measurements import GEMM, kernel, measured, visits
 from support.world import World
 
 from mambakernels.bench.diagnosis import diagnose
@@ -32,7 +32,7 @@ def test_doctor_bench_gates_and_probe_agree(world: World, threads: int) -> None:
     probed = replace(here, machine=machine, blas=replace(here.blas, threads=threads), variables={}, openmp=())
     assert [finding.rule for finding in findings(probed, asked=threads) if finding.is_problem] == expected
 
-    one = worker(asked=threads, library={"threads": threads}, machine={"cores": 4, "quota": 1.5})
+    one = kernel(asked=threads, library={"threads": threads}, machine={"cores": 4, "quota": 1.5})
     compared = measured([one], list(visits(one, GEMM, [0.01] * 12)))
     assert gates(compared) == ()  # a warning: its figures count, and a sentence below them says what they are worth
     assert [finding.rule for finding in diagnose(compared) if finding.is_problem] == expected
