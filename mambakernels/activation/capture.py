@@ -214,7 +214,7 @@ def _variable_name(name: str, file: Path) -> str:
 def _variable_value(name: str, value: Any, file: Path) -> str:
     """Return text or a number as text; on other kinds of values, the engines do not agree."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise _malformed(file, f"the value of {name} is not text")
+        raise _malformed(file, f"the value of {name} is not a string")
     if not _can_be_passed(str(value)):
         raise _malformed(file, f"the value of {name} cannot be passed to a program")
     return str(value)

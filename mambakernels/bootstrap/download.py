@@ -35,8 +35,8 @@ ABSENT = frozenset({403, 404, 410})  # object stores answer 403 for a missing ob
 # The first kind found among an error and its causes gives the words.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (exceptions.ProxyError, "the proxy cannot be reached, or does not let it through"),
-    (NameResolutionError, "its name cannot be resolved"),
-    (exceptions.SSLError, "its certificate is not trusted (REQUESTS_CA_BUNDLE names your own)"),
+    (NameResolutionError, "the server's name cannot be resolved"),
+    (exceptions.SSLError, "the server's certificate is not trusted (REQUESTS_CA_BUNDLE names your own)"),
     (exceptions.TooManyRedirects, "it redirects without end"),
     (exceptions.InvalidSchema, "such an address cannot be used"),
     (ConnectionRefusedError, "the connection was refused"),

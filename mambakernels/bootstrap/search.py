@@ -35,6 +35,7 @@ class _Refusal(NamedTuple):
     """The answer of one candidate that is not a micromamba."""
 
     source: str
+    host: str
     where: str
     answer: str
 
@@ -73,7 +74,7 @@ class Search:
                 raise
             except errors.DownloadError as error:
                 where = error.where or _shown(candidate)
-                self._refusals.append(_Refusal(candidate.source, where, error.answer.rstrip(".")))
+                self._refusals.append(_Refusal(candidate.source, candidate.host, where, error.answer.rstrip(".")))
                 if error.status not in download.ABSENT:  # else another file may be there all the same
                     silent.add(candidate.host)
         raise self._failure()
@@ -81,7 +82,9 @@ class Search:
     def _failure(self) -> errors.DownloadError:
         """Return the error that names each source, its answer, and the ways out; its first line stands alone."""
         distinct = {item.answer for item in self._refusals}
-        reason = distinct.pop() if len(distinct) == 1 else f"none of {len(self._refusals)} addresses has it"
+        hosts = ", ".join(dict.fromkeys(item.host for item in self._refusals))
+        same = f"{distinct.pop()}: {hosts}" if len(distinct) == 1 else None
+        reason = same or f"none of {len(self._refusals)} addresses has it"
         lines = [f"{self.release} is not available: {reason}.", *self._answers()]
         return errors.DownloadError("\n".join(lines), next_step=_OTHER_WAYS, answer=reason)
 

@@ -102,12 +102,12 @@ def provide(
 
 
 def what_wheels_offer() -> str:
-    """Return a sentence on the packages that the `wheels` channel can offer."""
+    """Return sentences on the packages that the `wheels` channel can offer."""
     from mambakernels.channels import interpreter
 
     return (
-        f"The wheels channel has Python {interpreter.VERSION}, which mambakernels runs on, and packages with wheels "
-        "for it; conda-forge has more: --channel conda-forge."
+        f"Check names and versions. The wheels channel has Python {interpreter.VERSION}, which mambakernels runs on, "
+        "and packages with wheels for it; where conda-forge can be reached, it has more: --channel conda-forge."
     )
 
 

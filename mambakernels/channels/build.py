@@ -376,7 +376,8 @@ def _stage_numpy_on(build: Build, numpy: _Plain, blas: BlasLibrary, found: dict[
 
 
 def _compile(build: Build, staged: Sequence[Staged]) -> None:
-    build.progress(Event("compile", f"{len(staged)} packages"))
+    if staged:
+        build.progress(Event("compile", f"{len(staged)} package{'s' * (len(staged) != 1)}"))
     compile_all([item.files for item in staged])
 
 

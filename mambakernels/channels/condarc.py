@@ -76,5 +76,5 @@ def _content(path: Path) -> Mapping[str, Any]:
             "There is no such .condarc.", where=str(path), next_step=f"Correct or unset {VARIABLE}."
         ) from error
     except ValueError as error:
-        raise errors.InvalidRequestError(f"This .condarc is not YAML: {error}", where=str(path)) from error
+        raise errors.InvalidRequestError(f"This .condarc is not YAML: {error}.", where=str(path)) from error
     return content if isinstance(content, dict) else {}

@@ -28,7 +28,9 @@ _CORE = re.compile(
 _NOTHING = re.compile(r"No matching distribution found for (?P<what>[^\n]+)")
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _FILE = re.compile(r"(?:Downloading|Using cached) (\S+)")
-_ANOTHER_SOURCE = "Check the name and version, or take it from conda-forge: --channel conda-forge."
+_ANOTHER_SOURCE = (
+    "Check the name and version; if they are right, name another channel (--channel) or package index (PIP_INDEX_URL)."
+)
 
 
 def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] = (), progress: Progress) -> list[Path]:

@@ -221,7 +221,8 @@ def unavailable(blas: BlasLibrary, reason: str) -> errors.ChannelError:
     names = ", ".join(item.name for item in blas_libraries.available() if item != blas)
     return errors.ChannelError(
         f"{blas.title} is not available here: {reason}.",
-        next_step=f"The wheels channel offers {names}; conda-forge has more: --channel conda-forge.",
+        next_step=f"The wheels channel offers {names}; where conda-forge can be reached, it has more: "
+        "--channel conda-forge.",
     )
 
 

@@ -50,7 +50,7 @@ def compile_modules(prefix: Path, files: Sequence[str], final: Path, progress: P
     """
     if not files:
         return
-    progress(Event("compile", f"{len(files)} modules"))
+    progress(Event("compile", f"{len(files)} module{'s' * (len(files) != 1)}"))
     sources = [prefix / name for name in files]
     our_version = "python{}.{}".format(*sys.version_info)
     if len(sources) < _WORTH_PROCESSES and (prefix / "lib" / our_version).is_dir():

@@ -17,7 +17,7 @@ from mambakernels.system import decoding, yaml
 
 _MISFITS = {
     "": "An environment file needs a list of match specs under `dependencies`.",
-    "name": "An environment file's `name` must be text.",
+    "name": "An environment file's `name` must be a string.",
     "channels": "An environment file's `channels` must be a list of names.",
     "variables": "An environment file's `variables` must be names with values.",
     "dependencies": "An environment file needs a list of match specs under `dependencies`, with at most a `pip:` list "
@@ -106,10 +106,15 @@ def _read_yaml(path: Path) -> EnvironmentSpec:
     try:
         content = decoding.decode(yaml.load(text), _Content)
     except decoding.MisfitError as error:
-        unknown = f"An environment file cannot have the key {error.key!r}."
-        raise errors.InvalidRequestError(_MISFITS[error.key] if error.known else unknown, where=str(path)) from error
+        if error.known:
+            raise errors.InvalidRequestError(_MISFITS[error.key], where=str(path)) from error
+        raise errors.InvalidRequestError(
+            f"An environment file cannot have the key {error.key!r}.",
+            where=str(path),
+            next_step=decoding.suggest(error.key, _Content.__struct_fields__),
+        ) from error
     except ValueError as error:
-        raise errors.InvalidRequestError(f"This is not YAML: {error}", where=str(path)) from error
+        raise errors.InvalidRequestError(f"This is not YAML: {error}.", where=str(path)) from error
     if not content.dependencies:
         raise errors.InvalidRequestError(_MISFITS[""], where=str(path))
     channels = (content.channels,) if isinstance(content.channels, str) else content.channels or ()

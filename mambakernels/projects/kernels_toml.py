@@ -65,10 +65,10 @@ class _Kernel(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _KINDS = {
-    **dict.fromkeys(("specs", "channels", "pip"), 'a list of texts, ["…", "…"]'),
+    **dict.fromkeys(("specs", "channels", "pip"), 'a list of strings, ["…", "…"]'),
     **dict.fromkeys(("environments", "kernels"), "a table"),
     **dict.fromkeys(("variables", "env"), 'variables, { NAME = "value" }'),
-    **dict.fromkeys(("root", "jupyter", "engine", "file", "locked", "environment", "display_name"), 'a text, "…"'),
+    **dict.fromkeys(("root", "jupyter", "engine", "file", "locked", "environment", "display_name"), 'a string, "…"'),
     "kernel": "true or false",
     "threads": "a whole number of at least 0",
 }
@@ -146,9 +146,9 @@ class _Table:
 
     def _misfit(self, error: decoding.MisfitError, value: Any, kind: type[T]) -> errors.InvalidRequestError:
         if not error.known:
-            return self.wrong(f"There is no key {error.key!r}.", suggest(error.key, kind.__struct_fields__))
+            return self.wrong(f"There is no key {error.key!r}.", decoding.suggest(error.key, kind.__struct_fields__))
         if error.key == "engine" and isinstance(value, str) and value:
-            return self.wrong(f"engine cannot be {value!r}.", suggest(value, get_args(EngineName)))
+            return self.wrong(f"engine cannot be {value!r}.", decoding.suggest(value, get_args(EngineName)))
         shown = str(value).lower() if isinstance(value, bool) else repr(value)
         return self.wrong(f"{error.key} is {shown}, and should be {_KINDS[error.key]}.")
 
@@ -188,12 +188,6 @@ def _tables(here: _Table, key: str, given: Mapping[str, Any], kind: type[T]) -> 
             what = error.what.replace("an environment's", f"{_ARTICLES[key]}'s")
             raise table.wrong(what, error.next_step) from error
         yield name, (table, table.decode(content, kind))
-
-
-def suggest(word: str, known: Collection[str]) -> str:
-    """Return a sentence that lists the known words, the one most like an unknown word first."""
-    close = difflib.get_close_matches(word, known, 1)
-    return (f"Did you mean {close[0]!r}? " if close else "") + f"Choose from: {', '.join(known)}."
 
 
 def _load(file: Path) -> Mapping[str, Any]:
@@ -268,7 +262,8 @@ def _folder_or_name(name: str, table: _Table) -> str:
     if channels.is_name(name) and not difflib.get_close_matches(name, _CHANNELS, 1, _TOO_CLOSE):
         return name
     raise table.wrong(
-        f"There is no channel {name!r}.", f"{suggest(name, sorted(_CHANNELS))[:-1]}, another name, a URL or a folder."
+        f"There is no channel {name!r}.",
+        f"{decoding.suggest(name, sorted(_CHANNELS))[:-1]}, another name, a URL or a folder.",
     )
 
 
@@ -277,7 +272,7 @@ def _kernel(name: str, table: _Table, content: _Kernel, *, known: Collection[str
     if environment is None:
         raise table.wrong("It does not name its environment.", f'environment = "…": {", ".join(known)}')
     if environment not in known:
-        raise table.wrong(f"There is no environment {environment!r}.", suggest(environment, known))
+        raise table.wrong(f"There is no environment {environment!r}.", decoding.suggest(environment, known))
     try:
         naming.check_title(content.display_name or "")
     except errors.InvalidRequestError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +19,12 @@ class MisfitError(ValueError):
         super().__init__(key)
         self.key = key
         self.known = known
+
+
+def suggest(word: str, known: Collection[str]) -> str:
+    """Return a sentence that lists the known words, the one most like an unknown word first."""
+    close = difflib.get_close_matches(word, known, 1)
+    return (f"Did you mean {close[0]!r}? " if close else "") + f"Choose from: {', '.join(known)}."
 
 
 def decode(content: Any, kind: type[T]) -> T:

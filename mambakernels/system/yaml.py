@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes a text that either version would read as something else."""
+    """Quotes a string that either version would read as something else."""
 
 
 for _tag, (_pattern, _first) in _CORE.items():
@@ -37,11 +37,16 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value,
 
 
 def load(text: str) -> Any:
-    """Return the value of a document; ValueError, in one line, if it is not YAML."""
+    """Return the value of a document; ValueError if it is not YAML, as `line 2, column 6: …`."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        words = ", ".join(filter(None, (error.problem, error.context)))
+        raise ValueError(f"line {mark.line + 1}, column {mark.column + 1}: {words}" if mark else words) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position].split("\n")
+        raise ValueError(f"line {len(before)}, column {len(before[-1]) + 1}: {error.reason}") from error
 
 
 def dump(content: Any) -> str:

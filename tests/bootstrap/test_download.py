@@ -208,7 +208,7 @@ def test_a_name_that_cannot_be_resolved_is_asked_for_once(target: Path, monkeypa
         return resolve(host, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("socket.getaddrinfo", count)
-    with pytest.raises(errors.DownloadError, match="its name cannot be resolved"):
+    with pytest.raises(errors.DownloadError, match="the server's name cannot be resolved"):
         fetch("https://nowhere.invalid/f", target)
     assert asked == ["nowhere.invalid"]
 

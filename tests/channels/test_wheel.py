@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from mambakernels import errors
-from mambakernels.channels import interpreter, wheel, wheel_names, wheels
+from mambakernels.channels import build, interpreter, wheel, wheel_names, wheels
+from mambakernels.channels.conda_packages import Recipe
 from mambakernels.channels.wheel import Wheel
+from mambakernels.paths import Root
+from mambakernels.progress import Event
 
 METADATA = """Metadata-Version: 2.1
 Name: {name}
@@ -120,6 +123,20 @@ def test_a_broken_wheel_is_named(tmp_path: Path) -> None:
 )
 def test_match_specs_become_requirements(spec: str, requirement: str) -> None:
     assert wheel_names.pip_requirement(spec) == requirement
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, []), (1, ["1 package"]), (2, ["2 packages"])])
+def test_progress_says_how_many_packages_are_compiled(tmp_path: Path, count: int, said: list[str]) -> None:
+    seen: list[Event] = []
+    working = build.Build(Root(tmp_path), tmp_path, wheels.State("", ""), seen.append)
+    recipe = Recipe(name="a", version="1", subdir="noarch", depends=(), license="", summary="")
+    staged = [build.Staged("1 a x", recipe, tmp_path / str(number)) for number in range(count)]
+    for item in staged:
+        item.files.mkdir()
+        (item.files / "a.py").write_text("a = 1\n")
+    build._compile(working, staged)
+    assert [event.detail for event in seen] == said
+    assert len(list(tmp_path.rglob("*.pyc"))) == count
 
 
 @pytest.mark.parametrize("spec", ["hello world", "numpy==new", "_openmp_mutex"])

@@ -171,13 +171,18 @@ def test_environment_files_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: [", "not YAML"),
+        ("a: [", "not YAML: line 1, column 5: "),
         ("name: x", "needs a list"),
         ("- python", "needs a list"),
         ("dependencies: [python, {pip: x}]", "at most a `pip:` list"),
         ("dependencies: [python, {conda: [x]}]", "at most a `pip:` list"),
         ("dependencies: [python]\nvariables: {A: [1]}", "names with values"),
         ("dependencies: [python]\nplatforms: [osx-64]", "the key 'platforms'"),
+        (
+            "dependencies: [python]\nchanels: [x]",
+            "Did you mean 'channels'? Choose from: dependencies, name, channels, ",
+        ),
+        ("name: [x]\ndependencies: [python]", "`name` must be a string"),
         ("dependencies: [python]\nchannels: [5]", "list of names"),
     ],
 )

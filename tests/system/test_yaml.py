@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -47,3 +48,18 @@ def test_what_is_not_yaml_is_a_value_error_in_one_line(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S") as caught:
         yaml.load(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: 1\n  b: 2", "line 2, column 4: mapping values are not allowed here"),
+        ("a: [", "line 1, column 5: expected the node content"),
+        ("a: 1\nb: \x07", "line 2, column 4: special characters are not allowed"),
+        ("a: 1\n---\nb: 2", "line 2, column 1: but found another document"),
+    ],
+)
+def test_what_is_not_yaml_is_named_by_line_and_column(text: str, place: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(place)}") as caught:
+        yaml.load(text)
+    assert "<unicode string>" not in str(caught.value)
