@@ -38,7 +38,7 @@ def test_a_wrong_result_is_neither_the_best_nor_compared(frame: pd.DataFrame) ->
     assert svd.loc["np-openblas", "ratio"] == 1.0
 
 
-def test_several_runs_are_all_cases_by_their_median(frame: pd.DataFrame) -> None:
+def test_several_runs_are_put_together_by_their_median(frame: pd.DataFrame) -> None:
     slower = frame.assign(seconds=frame["seconds"] * 3)
     table = summary(pd.concat([frame, slower, slower], ignore_index=True))
     assert len(table) == len(summary(frame))
