@@ -120,10 +120,12 @@ sys.modules[__name__].__class__ = _Facade
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import mambakernels` itself loads nothing."""
-    from importlib import import_module, metadata
+    from importlib import import_module
 
     if name == "__version__":
-        return metadata.version("mambakernels")
+        from importlib.metadata import version  # slow: not for every name
+
+        return version("mambakernels")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
