@@ -156,7 +156,7 @@ def test_what_a_mirror_refuses_is_not_called_a_missing_package() -> None:
         "WARNING: Could not fetch URL https://mirror/simple/x/: There was a problem confirming the ssl certificate\n"
         "ERROR: No matching distribution found for x\n"
     )
-    assert "refuses" in downloads._explain(said, ["x"]).what
+    assert "refused" in downloads._explain(said, ["x"]).what
 
 
 def test_a_file_of_the_users_does_not_take_the_place_of_pythons_own(

@@ -178,7 +178,7 @@ def test_a_request_to_end_is_obeyed_at_once_and_leaves_nothing(empty_root: Root)
             break
     child.send_signal(signal.SIGTERM)
     said = child.communicate(timeout=20)[1]
-    assert child.returncode == 130
+    assert child.returncode == 143
     assert "Interrupted" in said
     time.sleep(0.2)
     leftover = subprocess.run(["pgrep", "-f", str(empty_root.path)], capture_output=True, text=True, check=False)

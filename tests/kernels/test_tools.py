@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sysconfig
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,7 @@ def test_jupyter_console_talks_to_them(spec: KernelSpec, environment: Environmen
     ]
     with terminal(argv, environ) as screen:
         screen.wait_for("In [1]:", seconds=120)
+        time.sleep(2)  # the console prompts before it is subscribed to outputs; what it misses it waits for without end
         for number, cell in enumerate(cells, start=1):
             screen.type(cell.cell + "\n")
             screen.wait_for(cell.value)

@@ -78,7 +78,7 @@ def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
     page = Page(html)
     for fact in (
         "A <Processor>", "Linux 6", "2.4.0", "2026.2", "avx512", "/envs/x/lib/libmkl.so", "The controls agree", "1.25",
-        "wrong", "2 ms", "16.8", "cell 4: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
+        "wrong", "2 ms", "16.8", "cell 3: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
         "np-<bad>",
     ):  # fmt: skip
         assert fact in page.text, fact
