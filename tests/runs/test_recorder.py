@@ -48,6 +48,7 @@ def test_outputs_stay_in_the_order_in_which_they_came(outputs: Outputs) -> None:
     assert second == ["0\n", "0\n", "1\n", "1\n"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["display(n)", "print(n, flush=True)"])
 def test_none_of_many_outputs_is_lost_in_silence(cell: str, install: Any, write: Any, output: Path) -> None:
     install("here")
