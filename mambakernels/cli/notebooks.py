@@ -95,13 +95,11 @@ def run(
                 progress=progress,
             )
     except SystemExit:  # a signal; what is finished stays
-        _show_runs(finished)
-        typer.echo(f"{len(finished)} of {len(kernels)} runs finished. The same command with --resume does the rest.")
+        _show_runs(finished, as_json=as_json)
+        rest = "The same command with --resume does the rest."
+        typer.echo(f"{len(finished)} of {len(kernels)} runs finished. {rest}", err=as_json)
         raise
-    if as_json:
-        print_json([plain(item) for item in runs])
-    else:
-        _show_runs(runs)
+    _show_runs(runs, as_json=as_json)
     if any(item.status != "ok" for item in runs):
         raise typer.Exit(1)
 
@@ -127,7 +125,10 @@ def collect(
         tables.print_results(frame)
 
 
-def _show_runs(runs: Sequence[Run]) -> None:
+def _show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
+    if as_json:
+        print_json([plain(item) for item in runs])
+        return
     rows = [(item.kernel, item.status, f"{item.seconds:.1f} s", str(item.path)) for item in runs]
     tables.print_table(("kernel", "status", "time", "executed notebook"), rows)
     for item in runs:

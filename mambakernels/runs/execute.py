@@ -198,9 +198,11 @@ def run(
         )
         for kernel in chosen
     ]
-    return in_a_thread(
-        lambda report: _execute_all(plans, resume=resume, html=html, on_run=on_run, report=report), progress
-    )
+    runs = in_a_thread(lambda report: _execute_all(plans, resume=resume, on_run=on_run, report=report), progress)
+    if html:  # when all have run: nothing that is wrong with a page keeps a notebook from running
+        for failed in (one for one in runs if one.error is not None):
+            pages.write(failed)
+    return runs
 
 
 def _existing_folder(folder: Path) -> Path:
@@ -210,7 +212,7 @@ def _existing_folder(folder: Path) -> Path:
 
 
 async def _execute_all(
-    plans: Sequence[_Plan], *, resume: bool, html: bool, on_run: Callable[[Run], None] | None, report: Progress
+    plans: Sequence[_Plan], *, resume: bool, on_run: Callable[[Run], None] | None, report: Progress
 ) -> list[Run]:
     cells = len(_code_cells(plans[0].content))
     runs: list[Run] = []
@@ -229,8 +231,6 @@ async def _execute_all(
         else:
             runs.append(await _execute_one(plan, meter))
             meter.finished(runs[-1].status)
-        if html and runs[-1].error is not None:
-            pages.write(runs[-1])
         if on_run is not None:
             on_run(runs[-1])
     return runs

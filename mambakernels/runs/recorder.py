@@ -30,8 +30,7 @@ class Recorder(NotebookClient):
     """Executes the cells of one notebook on one kernel and takes up what the kernel sends, whenever it comes.
 
     An output goes to the cell that caused it, also when that cell has ended. Text of one stream is joined only where
-    nothing came in between. `client` is the kernel's; `death` returns None while the kernel
-    lives, and else why it died.
+    nothing came in between. `client` is the kernel's; `death` returns None while the kernel lives, or else why not.
     """
 
     def __init__(self, notebook: Any, client: Any, death: Callable[[], Awaitable[Failure | None]]) -> None:

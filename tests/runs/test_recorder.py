@@ -204,26 +204,31 @@ def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output:
     assert list(output.iterdir()) == [record]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_with_what_is_finished(
-    number: int, install: Any, write: Any, output: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "option"), [(signal.SIGINT, "--quiet"), (signal.SIGTERM, "--quiet"), (signal.SIGINT, "--json")]
+)
+def test_a_signal_ends_with_what_is_finished(  # noqa: PLR0917 (fixtures)
+    number: int, option: str, install: Any, write: Any, output: Path, tmp_path: Path
 ) -> None:
     for name in ("first", "second"):
         install(name)
     mark = tmp_path / "mark"
     notebook = write(f"import os, time\nif os.path.exists({str(mark)!r}): time.sleep(600)\nopen({str(mark)!r}, 'w')")
-    words = ["-m", "mambakernels", "run", str(notebook), "-k", "first", "-k", "second", "-o", str(output)]
-    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as child:
+    words = ["-m", "mambakernels", "run", str(notebook), "-k", "first", "-k", "second", "-o", str(output), option]
+    with subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as child:
         record = output / f"{notebook.stem}.second.ipynb"
         end = time.monotonic() + 60
         while not record.exists():
             assert time.monotonic() < end
             time.sleep(0.05)
         child.send_signal(number)
-        said, _ = child.communicate(timeout=60)
+        printed, said = child.communicate(timeout=60)
     assert child.returncode == 128 + number
-    assert "1 of 2 runs finished." in said
-    assert "first" in said
+    assert "1 of 2 runs finished." in printed + said
+    assert (option == "--json") == printed.startswith("[")
+    assert "first" in printed + said
     assert [read_run(output / f"{notebook.stem}.{name}.ipynb").status for name in ("first", "second")] == [
         "ok",
         "interrupted",
