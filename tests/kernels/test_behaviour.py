@@ -66,6 +66,8 @@ def ended() -> Iterator[set[int]]:
 
 STARTED = "print('started', flush=True)"
 PRODUCTS = f"import numpy\na = numpy.ones((500, 500))\n{STARTED}\nwhile True:\n    a @ a"
+POOL = """import multiprocessing as m, signal, time
+with m.Pool(2, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as p:"""
 # Work that never ends, and the error that an interrupt ends it with. IPython passes the interrupt of a shell command on
 # to the command, and the cell goes on, in any kernel.
 WORK = {
@@ -78,9 +80,11 @@ WORK = {
         f"import subprocess\n{STARTED}\nsubprocess.run('sleep 600 | sleep 600', shell=True)", "KeyboardInterrupt",
     ),
     "a shell command": ("!echo started; sleep 600", None),
-    "a pool": (  # at work before it is interrupted: one that is being made may hang, in any Python
-        f"import multiprocessing as m, time\nwith m.Pool(2) as p: p.map(abs, [1]); {STARTED}; p.map(time.sleep, [9e3])",
-        "KeyboardInterrupt",
+    # The pool ends its workers itself, as Python's documentation has it: where an interrupt kills one that reads its
+    # next task, Pool.terminate now and then raises an EOFError instead. It is at work before it is interrupted, as a
+    # pool that is being made may hang.
+    "a pool": (
+        f"{POOL}\n    p.map(abs, [1]); {STARTED}; p.map(time.sleep, [9e3])", "KeyboardInterrupt",
     ),
 }  # fmt: skip
 
