@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mambakernels.activation.programs import shell as shell
     from mambakernels.activation.shell_init import shell_init as shell_init
     from mambakernels.bench.comparison import bench as bench
-    from mambakernels.bench.measurements import collect as collect
+    from mambakernels.bench.published import measurements as measurements
     from mambakernels.channels import channel as channel
     from mambakernels.demo import clean_demo as clean_demo
     from mambakernels.demo import demo as demo
@@ -85,7 +85,7 @@ _HOMES = {
     # runs and results
     "run": "runs.execute:run",
     "parse_parameters": "runs.parameters:parse_parameters",
-    "collect": "bench.measurements:collect",
+    "measurements": "bench.published:measurements",
     "bench": "bench.comparison:bench",
     "plot": "plots.plotting:plot",
     "plots": "plots",

@@ -68,7 +68,7 @@ def demo(
     The environments are called `np-<blas>`. Run again, it does only what is missing. The caller checks the outcome
     with `Demo.check()`.
     """
-    from mambakernels.bench import measurements
+    from mambakernels.bench import published
     from mambakernels.runs import execute
 
     place, folder = Root.find(root), Path(output).expanduser().absolute()
@@ -94,7 +94,7 @@ def demo(
         progress=progress,
     )
     progress(Event("report", str(folder)))
-    frame = measurements.collect(*(run.path for run in runs if run.path.exists()))
+    frame = published.measurements([run.path for run in runs if run.path.exists()])
     return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
 
 
@@ -209,14 +209,14 @@ def _remember(root: Root, name: str) -> None:
 def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, Path]:
     """Write the results, the report and, if there is a rate, the plot; return their paths."""
     from mambakernels import plots
-    from mambakernels.bench import measurements
+    from mambakernels.bench import published
     from mambakernels.report import html
 
     files = {"results": folder / "results.csv", "plot": folder / "gflops.png", "report": folder / "report.html"}
     if frame["gflops"].isna().all():
         del files["plot"]
     before = files["results"].read_bytes() if files["results"].exists() else b""
-    measurements.save(frame, files["results"])
+    published.save(frame, files["results"])
     if before == files["results"].read_bytes() and _is_newer(files["report"], [run.path for run in runs]):
         return files  # drawing takes longer than the rest of a demo that has nothing to do
     if "plot" in files:

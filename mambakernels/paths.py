@@ -7,7 +7,7 @@ import inspect
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -116,6 +116,11 @@ def _option_for(where: Path, arguments: Mapping[str, Any]) -> str | None:
         name for name, place in chosen.items() if where.is_relative_to(place) or place.is_relative_to(where.absolute())
     ]
     return _OPTIONS[max(fitting, key=lambda name: len(chosen[name].parts))] if fitting else None
+
+
+def listed(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
+    """Return one path or several as a list."""
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
 def jupyter_data() -> Path:

@@ -18,8 +18,8 @@ from mambakernels.bench import idle, planning
 from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.live_kernel import LiveKernel
 from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
-from mambakernels.bench.measurements import frame_of
 from mambakernels.bench.planning import Key, Schedule, VisitCost
+from mambakernels.bench.published import frame_of
 from mambakernels.errors import InvalidRequestError, KernelError
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.progress import Event, Progress, silent

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mambakernels.bench.cases import Settings
 from mambakernels.bench.frame_files import TEXT, FrameFiles, Json
-from mambakernels.bench.measurements import MEASURED, RAN, row_of
+from mambakernels.bench.published import MEASURED, RAN, row_of
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.rules import threads_in_words
 from mambakernels.paths import PathLike
@@ -114,7 +114,7 @@ class Measured(Circumstances):
 
     `frame` has a row per kernel, case and round: `kernel`, `asked` (threads; missing: as it is registered), `round`,
     `position` in it, `elapsed` (seconds since the start), `others` (share of a core that the busiest of the other
-    kernels used meanwhile; missing: cannot be seen), and then, as in the frame of `collect`, what ran and what was
+    kernels used meanwhile; missing: cannot be seen), and then, as in the frame of `measurements`, what ran and what was
     measured.
     """
 

@@ -1,4 +1,4 @@
-"""Summaries of the frame that `collect` returns: each kernel's times, rates and libraries."""
+"""Summaries of the frame that `measurements` returns: each kernel's times, rates and libraries."""
 
 from __future__ import annotations
 

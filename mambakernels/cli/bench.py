@@ -69,7 +69,7 @@ def bench(
 
 @app.command()
 def plot(
-    sources: Annotated[list[str], typer.Argument(help="A file of collect or bench, or executed notebooks.")],
+    sources: Annotated[list[str], typer.Argument(help="A file of measurements or bench, or executed notebooks.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the figures.")] = Path(),
     figure: Annotated[

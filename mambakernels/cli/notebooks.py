@@ -1,4 +1,4 @@
-"""Commands that execute notebooks and read their results: demo, run, collect."""
+"""Commands that execute notebooks and read their results: demo, run, measurements."""
 
 from __future__ import annotations
 
@@ -106,18 +106,18 @@ def run(
 
 @app.command()
 @storage_errors
-def collect(
-    notebooks: Annotated[list[str], typer.Argument(help="Executed notebooks, folders of them, or patterns.")],
+def measurements(
+    paths: Annotated[list[str], typer.Argument(help="Executed notebooks, folders of them, or patterns.")],
     *,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A .csv or .parquet file to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Collect measurements of executed notebooks in a table."""
-    frame = mambakernels.collect(*notebooks)
+    """Show the measurements that executed notebooks published, or write them to a file."""
+    frame = mambakernels.measurements(paths)
     if output is not None:
-        from mambakernels.bench import measurements
+        from mambakernels.bench import published
 
-        measurements.save(frame, output)
+        published.save(frame, output)
         typer.echo(f"{len(frame)} measurements in {output}")
     elif as_json:
         typer.echo(frame.to_json(orient="records"))

@@ -1,7 +1,7 @@
 """The one description of a measurement: its fields, their units and limits, and where each value comes from.
 
 The rest follows from the annotations: what a kernel publishes and the check of it (`mambakernels.numeric.bundle`), the
-columns of the frame that `collect` returns and of the files that `bench` saves (`mambakernels.bench.measurements`).
+columns of the frame that `measurements` returns and of the files that `bench` saves (`mambakernels.bench.published`).
 A new field is one line in `Measurement` and one in `Measurement.of`.
 """
 

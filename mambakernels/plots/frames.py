@@ -36,7 +36,7 @@ def checked(frame: pd.DataFrame, needed: Sequence[str], *, figure: str) -> pd.Da
     if missing:
         raise InvalidRequestError(
             f"There is nothing to draw: {figure} needs the columns {', '.join(missing)}, which the frame lacks.",
-            next_step="Pass a frame from `collect`, or the frame of a comparison.",
+            next_step="Pass a frame from `measurements`, or the frame of a comparison.",
         )
     whole = frame.assign(**{name: value for name, value in _OPTIONAL.items() if name not in frame.columns})
     # A comparison is about the threads that were asked for, and netlib does not report how many it uses.

@@ -1,4 +1,4 @@
-"""Figures as files: results of `collect` or `bench` in, PNG, PDF or SVG out."""
+"""Figures as files: results of `measurements` or `bench` in, PNG, PDF or SVG out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mambakernels.bench import measurements
+from mambakernels.bench import published
 from mambakernels.bench.measured import Measured
 from mambakernels.bench.pairs import pairs
 from mambakernels.errors import InvalidRequestError, RunError
@@ -57,8 +57,8 @@ def plot(
 ) -> Drawn:
     """Draw results as one file per figure in the folder `output`.
 
-    `sources` is one file that `collect` or `bench` wrote, or executed notebooks and folders of them. `figures` is any
-    of gflops, ratios, threads, roofline, accuracy, paths and summary; by default all that these results allow.
+    `sources` is one file that `measurements` or `bench` wrote, or executed notebooks and folders of them. `figures` is
+    any of gflops, ratios, threads, roofline, accuracy, paths and summary; by default all that these results allow.
     InvalidRequestError for an unknown figure, for a requested one that these results do not allow, and if none can be
     drawn.
     """
@@ -96,7 +96,7 @@ def png(figure: Figure, *, dpi: int = 144) -> bytes:
 
 
 def _read(sources: Sequence[PathLike]) -> pd.DataFrame:
-    """Read results from one file of `bench` or `collect`, or from executed notebooks and their folders."""
+    """Read results from one file of `bench` or `measurements`, or from executed notebooks and their folders."""
     file = Path(sources[0]) if len(sources) == 1 else Path()
     readers = _READERS.get(file.suffix.lower(), ())
     for reader in readers:
@@ -105,7 +105,7 @@ def _read(sources: Sequence[PathLike]) -> pd.DataFrame:
         except RunError:
             if reader is readers[-1]:
                 raise
-    return measurements.collect(*sources)
+    return published.measurements(sources)
 
 
 def _of_bench(file: Path) -> pd.DataFrame:
@@ -114,8 +114,8 @@ def _of_bench(file: Path) -> pd.DataFrame:
 
 _READERS: Mapping[str, tuple[Callable[[Path], pd.DataFrame], ...]] = {
     ".json": (_of_bench,),
-    ".parquet": (_of_bench, measurements.load),
-    ".csv": (measurements.load,),
+    ".parquet": (_of_bench, published.load),
+    ".csv": (published.load,),
 }
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mambakernels.bench.agreement import check_controls
-from mambakernels.bench.measurements import collect
+from mambakernels.bench.published import measurements
 from mambakernels.bench.summaries import libraries, summary, wide
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
@@ -14,7 +14,7 @@ DATA = Path(__file__).parents[1] / "data" / "measured"
 
 @pytest.fixture
 def frame() -> pd.DataFrame:
-    return collect(DATA)
+    return measurements(DATA)
 
 
 def test_each_kernel_is_compared_with_the_best_of_its_group(frame: pd.DataFrame) -> None:

@@ -66,7 +66,7 @@ def report(environments: dict[str, Environment], tmp_path_factory: pytest.TempPa
     runs = mambakernels.run(notebook, kernels=names, parameters=TINY, output=folder)
     failed = mambakernels.run(notebook, kernels=names[0], parameters=FAILING, output=folder)
     assert [run.status for run in (*runs, *failed)] == ["ok"] * len(names) + ["failed"]
-    frame = mambakernels.collect(*(run.path for run in runs))
+    frame = mambakernels.measurements([run.path for run in runs])
     return write_report(frame, [*runs, *failed], folder / "report.html")
 
 

@@ -31,7 +31,18 @@ def fails(answer: subprocess.CompletedProcess[str], *parts: str) -> None:
 def test_help_and_version(cli: Cli) -> None:
     assert "demo" in cli("--help").stdout
     assert cli("--version").stdout.startswith("mambakernels 0.")
-    for command in ("demo", "create", "list", "remove", "kernels", "register", "unregister", "run", "collect", "info"):
+    for command in (
+        "demo",
+        "create",
+        "list",
+        "remove",
+        "kernels",
+        "register",
+        "unregister",
+        "run",
+        "measurements",
+        "info",
+    ):
         assert cli(command, "--help").returncode == 0
 
 
@@ -110,7 +121,7 @@ def test_errors_say_what_where_and_what_next(cli: Cli, root: Root, tmp_path: Pat
     fails(cli("create", "x", "-f", tmp_path / "none.yml", *here), "no such file", "none.yml")
     fails(cli("run", tmp_path / "none.ipynb", "-k", "np-mkl"), "none.ipynb")
     fails(cli("run", paths.notebooks() / "blas.ipynb", "-k", "no-kernel"), "no-kernel")
-    fails(cli("collect", tmp_path / "nothing"), "nothing")
+    fails(cli("measurements", tmp_path / "nothing"), "nothing")
     fails(cli("unregister", "no-kernel"), "no-kernel")
     fails(cli("register", "nothing", *here), "nothing")
     fails(cli("demo", "--blas", "atlas", "-c", "wheels", *here), "atlas", "openblas")

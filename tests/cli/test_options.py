@@ -27,7 +27,7 @@ ELSEWHERE = {
 RENDERING = {"as_json", "quiet", "help"}
 ONLY_HERE = {
     "bootstrap": {"check", "remove"},  # functions themselves
-    "collect": {"output"},
+    "measurements": {"output"},
     "create": {"dry_run"},  # `solve`
     "demo": {"clean"},  # `clean_demo`
     "export": {"output"},

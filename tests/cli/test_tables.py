@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mambakernels.bench import measurements
+from mambakernels.bench.published import measurements
 from mambakernels.cli import tables
 
 MEASURED = Path(__file__).parents[1] / "data" / "measured"
@@ -26,7 +26,7 @@ def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_on_a_terminal_nothing_is_cut(
     width: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = measurements.collect(MEASURED)
+    frame = measurements(MEASURED)
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     tables.print_results(frame)

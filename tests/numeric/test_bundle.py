@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mambakernels.bench.measurements import SchemaError, validate
+from mambakernels.bench.published import SchemaError, validate
 from mambakernels.numeric import measure, mime_bundle, probe
 from mambakernels.numeric.bundle import MIME_TYPE, json_schema
 

@@ -17,7 +17,7 @@ JOURNEY = """
 import json, sys
 from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
-from mambakernels.bench.measurements import collect, frame_of, load, save
+from mambakernels.bench.published import frame_of, load, measurements, save
 from mambakernels.numeric import MIME_TYPE, measure, mime_bundle, probe
 
 found = {}
@@ -27,7 +27,7 @@ found["bundle"] = bundle["measurements"][0]["joules"]
 notebook = json.load(open("notebook.ipynb", encoding="utf-8"))
 notebook["cells"][1]["outputs"][1]["data"][MIME_TYPE] = bundle
 json.dump(notebook, open("notebook.ipynb", "w", encoding="utf-8"))
-frame = collect("notebook.ipynb")
+frame = measurements("notebook.ipynb")
 found["frame"] = [frame["joules"][0], str(frame["joules"].dtype)]
 for file in ("results.csv", "results.parquet"):
     found[file] = load(save(frame, file))["joules"][0]

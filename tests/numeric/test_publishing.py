@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from mambakernels.bench.measurements import validate
+from mambakernels.bench.published import validate
 from mambakernels.numeric import MIME_TYPE, Measurement, code_hash, measure, mime_bundle, probe, publish
 from mambakernels.numeric.publishing import as_html, as_text
 

@@ -320,9 +320,9 @@ def test_the_page_of_another_operation() -> None:
 def test_frames_of_notebooks_can_be_drawn_too() -> None:
     from plots.drawn import DATA
 
-    from mambakernels.bench.measurements import collect
+    from mambakernels.bench.published import measurements
 
-    frame = collect(DATA)
+    frame = measurements(DATA)
     for figure in ("gflops", "roofline", "accuracy", "page"):
         assert cut_off(DRAW[figure](frame)) == []
 

@@ -12,7 +12,7 @@ from PIL import Image
 from support.measurements import GEMM, kernel, measured, visits
 
 import mambakernels
-from mambakernels.bench import measurements
+from mambakernels.bench import published
 from mambakernels.errors import InvalidRequestError, NotFoundError
 from mambakernels.plots.plotting import FIGURES
 
@@ -29,8 +29,8 @@ def test_all_that_can_be_drawn_of_notebooks_is_drawn(tmp_path: Path) -> None:
             assert min(picture.size) > 200
 
 
-def test_a_file_of_collect_gives_the_same_pictures_as_its_notebooks(tmp_path: Path) -> None:
-    measurements.save(measurements.collect(MEASURED), tmp_path / "results.csv")
+def test_a_file_of_measurements_gives_the_same_pictures_as_its_notebooks(tmp_path: Path) -> None:
+    published.save(published.measurements(MEASURED), tmp_path / "results.csv")
     first = mambakernels.plot(MEASURED, output=tmp_path / "one", figures=["gflops"]).files["gflops"]
     second = mambakernels.plot(tmp_path / "results.csv", output=tmp_path / "two", figures=["gflops"]).files["gflops"]
     assert first.read_bytes() == second.read_bytes()
@@ -56,8 +56,8 @@ def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_an_error(tmp_path: P
 
 
 def test_results_that_allow_no_figure_are_explained_once(tmp_path: Path) -> None:
-    frame = measurements.collect(MEASURED)
-    file = measurements.save(frame.assign(gflops=float("nan"), error=float("nan")), tmp_path / "results.csv")
+    frame = published.measurements(MEASURED)
+    file = published.save(frame.assign(gflops=float("nan"), error=float("nan")), tmp_path / "results.csv")
     with pytest.raises(InvalidRequestError) as caught:
         mambakernels.plot(file, output=tmp_path)
     assert caught.value.what == "There is nothing to draw: no measurement has a rate."

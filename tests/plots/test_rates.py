@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from mambakernels.bench.measurements import collect
+from mambakernels.bench.published import measurements
 from mambakernels.errors import InvalidRequestError
 from mambakernels.plots import MARKS, UNKNOWN, gflops_by_size, png
 
@@ -21,7 +21,7 @@ DATA = Path(__file__).parents[1] / "data" / "measured"
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    return collect(DATA)
+    return measurements(DATA)
 
 
 @pytest.fixture(scope="module")

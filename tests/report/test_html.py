@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mambakernels.bench.measurements import collect
+from mambakernels.bench.published import measurements
 from mambakernels.errors import StorageError
 from mambakernels.report.html import render, write_report
 from mambakernels.runs.records import Failure, Run
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    return collect(DATA)
+    return measurements(DATA)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 
 from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
-from mambakernels.bench.measurements import frame_of
+from mambakernels.bench.published import frame_of
 from mambakernels.numeric import Measurement
 
 MACHINE: Mapping[str, Any] = {

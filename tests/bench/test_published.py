@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from mambakernels.bench.measurements import COLUMNS, collect, load, save
+from mambakernels.bench.published import COLUMNS, load, measurements, save
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, StorageError
 from mambakernels.numeric import measure, mime_bundle, probe
 from mambakernels.numeric.bundle import MIME_TYPE
@@ -33,7 +33,7 @@ def changed(folder: Path, change: Change) -> Path:
 
 
 def test_every_measurement_is_a_row_with_where_it_comes_from() -> None:
-    frame = collect(DATA)
+    frame = measurements(DATA)
     assert list(frame.columns) == list(COLUMNS)
     assert list(frame["kernel"]) == ["np-mkl"] * 4 + ["np-openblas"] * 4
     row = frame.iloc[0]
@@ -51,13 +51,13 @@ def test_every_measurement_is_a_row_with_where_it_comes_from() -> None:
 
 
 def test_what_is_not_known_is_missing_and_correctness_follows_the_residual() -> None:
-    frame = collect(MKL)
+    frame = measurements(MKL)
     fft = frame[frame["operation"] == "fft"].iloc[0]
     assert fft["threads"] == 2, "the library's number stands in for the operation's"
     assert math.isnan(fft["gflops"])
     assert pd.isna(fft["routine"])
     assert list(frame["correct"]) == [True, True, False, True]
-    assert pd.isna(collect(DATA / "blas.np-openblas.ipynb")["architecture"]).all()
+    assert pd.isna(measurements(DATA / "blas.np-openblas.ipynb")["architecture"]).all()
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,20 @@ def test_what_is_not_known_is_missing_and_correctness_follows_the_residual() -> 
     ],
 )
 def test_notebooks_folders_and_patterns_are_found_once(paths: Any) -> None:
-    assert len(collect(*paths)) == 8
+    assert len(measurements(paths)) == 8
 
 
 def test_hidden_folders_are_left_out(tmp_path: Path) -> None:
     for folder in (tmp_path / "deep" / "er", tmp_path / ".ipynb_checkpoints"):
         folder.mkdir(parents=True)
         (folder / MKL.name).write_bytes(MKL.read_bytes())
-    assert len(collect(tmp_path)) == 4
+    assert len(measurements(tmp_path)) == 4
 
 
 @pytest.mark.parametrize("path", ["missing.ipynb", "*.ipynb", ""])
 def test_a_path_that_matches_nothing_is_an_error(path: str, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="No notebook is there"):
-        collect(DATA, tmp_path / path)
+        measurements([DATA, tmp_path / path])
 
 
 @pytest.mark.parametrize(
@@ -113,19 +113,19 @@ def test_a_bundle_that_breaks_the_contract_is_named_by_notebook_and_cell(
     change: Change, field: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RunError, match=rf"cell 2 (.|\n)*{field}(.|\n)*changed\.ipynb"):
-        collect(changed(tmp_path, change))
+        measurements(changed(tmp_path, change))
 
 
 def test_a_residual_that_is_missing_though_it_has_a_bound_is_not_correct(tmp_path: Path) -> None:
     path = changed(tmp_path, lambda bundle: bundle["measurements"][0].update(residual=None))
-    assert not collect(path)["correct"].iloc[0]
+    assert not measurements(path)["correct"].iloc[0]
 
 
 def test_a_notebook_run_by_hand_counts_too(tmp_path: Path) -> None:
     content = json.loads(MKL.read_text(encoding="utf-8"))
     del content["metadata"]["mambakernels"]
     (tmp_path / "by hand.ipynb").write_text(json.dumps(content), encoding="utf-8")
-    frame = collect(tmp_path)
+    frame = measurements(tmp_path)
     assert list(frame[["notebook", "kernel", "status"]].iloc[0]) == ["by hand.ipynb", "np-mkl", "ok"]
     assert frame["started"].isna().all()
 
@@ -138,31 +138,31 @@ def test_a_failed_run_contributes_what_it_published(install: Any, write: Any, ou
         f"display({{{MIME_TYPE!r}: json.loads({json.dumps(bundle)!r})}}, raw=True)"
     )
     run(write(publish, "raise ValueError"), kernels="known", output=output)
-    frame = collect(output)
+    frame = measurements(output)
     assert list(frame["status"]) == ["failed"] * 4
     assert frame["gflops"].notna().sum() == 3
 
 
 def test_no_measurements_make_an_empty_frame_of_the_same_columns(write: Any) -> None:
-    frame = collect(write("1"))
+    frame = measurements(write("1"))
     assert frame.empty
-    assert_frame_equal(frame, collect(DATA).iloc[:0])
+    assert_frame_equal(frame, measurements(DATA).iloc[:0])
 
 
 def test_csv_gives_the_same_frame_back(tmp_path: Path) -> None:
-    frame = collect(DATA)
+    frame = measurements(DATA)
     path = save(frame, tmp_path / "new folder" / "resülts.csv")
     assert_frame_equal(load(path), frame)
     assert [file.name for file in path.parent.iterdir()] == ["resülts.csv"]
 
 
 def test_a_kernel_called_na_survives_csv(tmp_path: Path) -> None:
-    frame = collect(MKL).assign(kernel=pd.array(["NA"] * 4, dtype="string"))
+    frame = measurements(MKL).assign(kernel=pd.array(["NA"] * 4, dtype="string"))
     assert_frame_equal(load(save(frame, tmp_path / "results.csv")), frame)
 
 
 def test_an_empty_frame_survives_csv(tmp_path: Path) -> None:
-    frame = collect(DATA).iloc[:0]
+    frame = measurements(DATA).iloc[:0]
     assert_frame_equal(load(save(frame, tmp_path / "results.csv")), frame)
 
 
@@ -171,14 +171,14 @@ def test_errors_are_collected(tmp_path: Path) -> None:
     content = json.loads(MKL.read_text(encoding="utf-8"))
     content["cells"][1]["outputs"][1]["data"][MIME_TYPE] = published
     (tmp_path / "new.ipynb").write_text(json.dumps(content), encoding="utf-8")
-    frame = collect(tmp_path)
+    frame = measurements(tmp_path)
     assert frame["error"].iloc[0] == published["measurements"][0]["error"]
     assert math.isnan(frame["error"].iloc[1])
     assert_frame_equal(load(save(frame, tmp_path / "results.csv")), frame)
 
 
 def test_parquet_gives_the_same_frame_back_or_says_what_it_needs(tmp_path: Path) -> None:
-    frame = collect(DATA)
+    frame = measurements(DATA)
     if importlib.util.find_spec("pyarrow"):
         assert_frame_equal(load(save(frame, tmp_path / "results.parquet")), frame)
     else:
@@ -187,7 +187,7 @@ def test_parquet_gives_the_same_frame_back_or_says_what_it_needs(tmp_path: Path)
 
 
 def test_other_formats_and_missing_or_foreign_files_are_refused(tmp_path: Path) -> None:
-    frame = collect(DATA)
+    frame = measurements(DATA)
     with pytest.raises(InvalidRequestError, match=r"\.csv or \.parquet"):
         save(frame, tmp_path / "results.xlsx")
     with pytest.raises(NotFoundError):
@@ -200,4 +200,4 @@ def test_other_formats_and_missing_or_foreign_files_are_refused(tmp_path: Path) 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        save(collect(DATA), tmp_path / "file" / "results.csv")
+        save(measurements(DATA), tmp_path / "file" / "results.csv")

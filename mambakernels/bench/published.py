@@ -21,7 +21,7 @@ from mambakernels.errors import RunError
 from mambakernels.numeric import probing
 from mambakernels.numeric.bundle import MIME_TYPE, SCHEMA, json_schema
 from mambakernels.numeric.measurement import Figures, Measurement
-from mambakernels.paths import PathLike, storage_errors
+from mambakernels.paths import PathLike, listed, storage_errors
 from mambakernels.runs.notebooks import Json, Notebook, find_notebooks, outputs_of
 from mambakernels.runs.records import provenance
 
@@ -88,19 +88,19 @@ RESULTS = FrameFiles(
     suffixes=(".csv", ".parquet"),
     things="Results",
     missing="There is no such results file.",
-    next_step="Write one with: mambakernels collect NOTEBOOKS -o FILE",
+    next_step="Write one with: mambakernels measurements NOTEBOOKS -o FILE",
     foreign="This file does not hold results",
 )
 
 
 @storage_errors
-def collect(*notebooks: PathLike) -> pd.DataFrame:
+def measurements(paths: PathLike | Iterable[PathLike]) -> pd.DataFrame:
     """Read every measurement that executed notebooks published into one frame, a row per measurement.
 
     Parameters
     ----------
-    notebooks
-        Executed notebooks, folders (searched through, hidden ones left out) or glob patterns.
+    paths
+        An executed notebook, a folder (searched through, hidden ones left out) or a glob pattern, or several of them.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def collect(*notebooks: PathLike) -> pd.DataFrame:
     RunError
         A file is not a notebook, or a bundle in it does not match its schema; names the notebook and the cell.
     """
-    return frame_of([row for notebook in find_notebooks(notebooks) for row in _rows(notebook)], COLUMNS)
+    return frame_of([row for notebook in find_notebooks(listed(paths)) for row in _rows(notebook)], COLUMNS)
 
 
 def save(frame: pd.DataFrame, path: PathLike) -> Path:
