@@ -90,7 +90,7 @@ def demo(
         kernels=[environment.name for environment in made],
         parameters={**default_parameters(), **(parameters or {})},
         output=folder,
-        resume=True,
+        force=True,
         progress=progress,
     )
     progress(Event("report", str(folder)))

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Event:
-    """One step: `step` names the stage, `detail` its current object, `done` of `total` the amount in any unit."""
+    """One step: `step` names the stage, `detail` its current object, `done` of `total` the amount in any unit.
+
+    `item` names the one of several things at work at once that this is about.
+    """
 
     step: str
     detail: str = ""
     done: float | None = None
     total: float | None = None
+    item: str = ""
 
 
 Progress = Callable[[Event], None]

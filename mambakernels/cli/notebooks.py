@@ -67,13 +67,16 @@ def demo(
 
 @app.command()
 def run(
-    notebook: Annotated[Path, typer.Argument(help="The notebook to execute; it is not changed.")],
+    notebooks: Annotated[list[Path], typer.Argument(help="Notebooks or folders of them; they are not changed.")],
     *,
     kernel: KernelsOption = None,
     parameter: ParameterOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(
+        "runs"
+    ),
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Skip runs whose record is current.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many runs execute at once.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Repeat the runs that are done, too.")] = False,
     html: Annotated[bool, typer.Option("--html", help="Write each failed notebook as a page, too.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -84,20 +87,21 @@ def run(
     try:
         with bars.progress(quiet=quiet or as_json) as progress:
             runs = mambakernels.run(
-                notebook,
+                notebooks,
                 kernels=kernels,
-                parameters=mambakernels.parse_parameters(notebook, parameter or ()),
+                parameters=mambakernels.parse_parameters(notebooks[0], parameter or ()),
                 output=output,
+                jobs=jobs,
                 timeout=timeout,
-                resume=resume,
+                force=force,
                 html=html,
                 on_run=finished.append,
                 progress=progress,
             )
     except SystemExit:  # a signal; what is finished stays
         _show_runs(finished, as_json=as_json)
-        rest = "The same command with --resume does the rest."
-        typer.echo(f"{len(finished)} of {len(kernels)} runs finished. {rest}", err=as_json)
+        ended = [run for run in finished if run.status != "interrupted"]
+        typer.echo(f"{len(ended)} of {len(kernels)} runs finished. The same command does the rest.", err=as_json)
         raise
     _show_runs(runs, as_json=as_json)
     if any(item.status != "ok" for item in runs):

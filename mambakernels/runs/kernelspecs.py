@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +43,49 @@ class Kernel:
         return metadata
 
     @property
+    def program(self) -> list[str]:
+        """Its command, without the launcher of kernelspecs that mambakernels wrote."""
+        argv = [str(word) for word in self.spec.argv]
+        return launcher.program(argv) if self.ours else argv
+
+    @cached_property
+    def packages(self) -> str | None:
+        """The SHA-256 of its environment's packages: their names, versions and builds; None for no environment."""
+        prefix = Path(self.program[0]).parent.parent
+        if not (prefix.is_absolute() and ((prefix / "conda-meta").is_dir() or (prefix / "pyvenv.cfg").is_file())):
+            return None
+        patterns = ("conda-meta/*.json", "lib/python*/site-packages/*.dist-info", "Lib/site-packages/*.dist-info")
+        names = sorted(path.name for pattern in patterns for path in prefix.glob(pattern))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+    @property
     def is_ipykernel(self) -> bool:
         """Whether its command is a Python of this machine that starts ipykernel, with no wrapper around it."""
-        argv = [str(word) for word in self.spec.argv]
-        words = launcher.program(argv) if self.ours else argv
+        words = self.program
         return launcher.runs_module(words) and words[words.index("-m") + 1].startswith("ipykernel")
 
 
 def find_kernels(names: Iterable[str]) -> list[Kernel]:
-    """Return the named kernelspecs, each once, in the order given; `NotFoundError` lists the known ones."""
+    """Return the kernelspecs of these names, each once, in the order given; `NotFoundError` lists the known ones.
+
+    A name may be a pattern such as `np-*`, or `all`, if no kernelspec has that name.
+    """
     there = _folders()
     wanted = list(dict.fromkeys(names))
     if not wanted:
         raise InvalidRequestError("No kernel was named.", next_step=known_kernels())
-    missing = [name for name in wanted if name.lower() not in there]
+    matching = {name: _matching(name.lower(), sorted(there)) for name in wanted}
+    missing = [name for name, found in matching.items() if not found]
     if missing:
         raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=known_kernels())
-    return [_load(name.lower(), Path(there[name.lower()])) for name in wanted]
+    chosen = dict.fromkeys(name for found in matching.values() for name in found)
+    return [_load(name, Path(there[name])) for name in chosen]
+
+
+def _matching(name: str, there: list[str]) -> list[str]:
+    if name in there:
+        return [name]
+    return there if name == "all" else [known for known in there if fnmatchcase(known, name)]
 
 
 def _folders() -> dict[str, str]:

@@ -77,6 +77,15 @@ def heading_above(cells: Sequence[Mapping[str, Any]], index: int) -> str:
     return str(next(found, ""))
 
 
+def cells_sha256(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all that a notebook's outputs may depend on: its cells without outputs and counts."""
+    cells = [
+        [cell["cell_type"], source_of(cell), sorted(tags_of(cell)), cell.get("attachments") or {}]
+        for cell in content["cells"]
+    ]
+    return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()
+
+
 def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Iterate over every output of a notebook with the index of its cell."""
     for index, cell in enumerate(content["cells"]):

@@ -62,6 +62,10 @@ class Parameters:
             reason = f"{value!r} does not fit the parameter '{name}': {error}."
             raise self.refused(reason) from error
 
+    def has(self, name: str) -> bool:
+        """Whether the notebook has a parameter of that name, settable or not."""
+        return unicodedata.normalize("NFKC", name) in self.known
+
     def get(self, name: str) -> Parameter:
         """Return the parameter of that name; `InvalidRequestError` lists those that can be set."""
         parameter = self.known.get(unicodedata.normalize("NFKC", name))  # as Python compares names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import math
 import re
@@ -68,6 +69,16 @@ class Recorder(NotebookClient):
             _settle(cell)
         if reply["status"] == "error" and not may_raise:
             raise CellRaisedError(_raised(reply, cell))
+
+    async def evaluate(self, expression: str, timeout: float) -> str | None:
+        """Return the value of a Python expression that is a text; None if it has none, or not within `timeout`."""
+        request = self._client.execute("", silent=True, allow_stdin=False, user_expressions={"value": expression})
+        self._replies[request] = asyncio.get_running_loop().create_future()
+        try:
+            reply = await asyncio.wait_for(self._replies[request], timeout)
+            return str(ast.literal_eval(reply["user_expressions"]["value"]["data"]["text/plain"]))
+        except (asyncio.TimeoutError, KeyError, ValueError, SyntaxError):
+            return None
 
     async def stop(self) -> None:
         """Stop reading the kernel's messages."""

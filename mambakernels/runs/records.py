@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,6 +71,7 @@ class Run:
     seconds: float
     started: str
     error: Failure | None = None
+    repeat: int = 1
 
     def check(self) -> Run:
         """Return the run itself if it went well; `RunError` says what failed otherwise."""
@@ -85,34 +86,45 @@ class Run:
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes two runs the same: notebook, parameters and kernelspec, the first and last by their SHA-256."""
+    """What makes two runs the same: the cells, the kernelspec and its packages by their SHA-256, and the parameters."""
 
-    notebook_sha256: str
+    cells: str
     parameters: Mapping[str, Any]
-    kernel_fingerprint: str
+    kernel: str
+    packages: str | None = None
+    repeat: int = 1
 
 
 @dataclass(frozen=True)
 class RecordedNotebook:
-    """The notebook that was run."""
+    """The notebook that was run: where, the SHA-256 of the file, and that of its cells without outputs."""
 
     path: str
     sha256: str
+    cells: str
 
 
 @dataclass(frozen=True)
 class RecordedKernel:
-    """The kernelspec that ran it; `metadata` is what mambakernels registered with it, if it did."""
+    """The kernelspec that ran it; `metadata` is what mambakernels registered with it, if it did.
+
+    `packages` is the SHA-256 of the names, versions and builds of its environment's packages.
+    """
 
     name: str
     fingerprint: str
     display_name: str
     metadata: Mapping[str, Any] | None
+    packages: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """The provenance of an executed notebook, in its metadata under `METADATA_KEY`."""
+    """The provenance of an executed notebook, in its metadata under `METADATA_KEY`.
+
+    `code` is the SHA-256 of each Python file that the notebook imported from its working directory `folder`. A run
+    that was retried counts its `attempts`.
+    """
 
     schema: Literal[1] = 1
     notebook: RecordedNotebook
@@ -124,11 +136,16 @@ class Record:
     error: Failure | None
     version: str
     host: str
+    folder: str
+    repeat: int = 1
+    attempts: int = 1
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> Identity:
         """The identity of its run."""
-        return Identity(self.notebook.sha256, self.parameters, self.kernel.fingerprint)
+        kernel = self.kernel
+        return Identity(self.notebook.cells, self.parameters, kernel.fingerprint, kernel.packages, self.repeat)
 
     def run(self, path: Path) -> Run:
         """Return the run whose executed notebook is at `path`."""
@@ -141,14 +158,30 @@ class Record:
             seconds=self.seconds,
             started=self.started,
             error=self.error,
+            repeat=self.repeat,
         )
+
+
+class _Metadata(msgspec.Struct):
+    mambakernels: Record
+
+
+class _Executed(msgspec.Struct):
+    metadata: _Metadata
+
+
+_DECODER = msgspec.json.Decoder(_Executed)
 
 
 def read_record(path: Path) -> Record | None:
     """Return the record of an executed notebook, or None if the file is not one (or not there)."""
     try:
-        return msgspec.convert(read_notebook(path).content["metadata"][METADATA_KEY], Record)
-    except (MambakernelsError, msgspec.ValidationError, KeyError, TypeError):
+        return _DECODER.decode(path.read_bytes()).metadata.mambakernels
+    except (OSError, msgspec.ValidationError):
+        return None
+    except msgspec.DecodeError:  # half an emoji, which msgspec refuses anywhere, or no JSON
+        with contextlib.suppress(MambakernelsError, msgspec.ValidationError, KeyError):
+            return msgspec.convert(read_notebook(path).content["metadata"][METADATA_KEY], Record)
         return None
 
 
@@ -179,24 +212,3 @@ def provenance(notebook: Notebook) -> Json:
         "host": record.get("host"),
         "parameters": json.dumps(record.get("parameters", {}), sort_keys=True),
     }
-
-
-def is_current(path: PathLike, identity: Identity) -> bool:
-    """Return whether the executed notebook at `path` is the record of this run, and the run went well."""
-    record = read_record(Path(path))
-    return record is not None and record.status == "ok" and record.identity == identity
-
-
-def record_path(folder: Path, *, notebook: Path, kernel: str, parameters: Mapping[str, Any]) -> Path:
-    """Return the path of a run's executed notebook: `<notebook>.<kernel>.ipynb`.
-
-    A short hash is added if a file of that name is not the record of the same notebook file, kernel and parameters, so
-    that no other run's record and no file of the user's is ever replaced.
-    """
-    plain = folder / f"{notebook.stem}.{kernel}.ipynb"
-    record = read_record(plain)
-    same = record and (record.notebook.path, record.kernel.name) == (str(notebook), kernel)
-    if not plain.exists() or (record and same and record.parameters == parameters):
-        return plain
-    subject = json.dumps([str(notebook), dict(parameters)], sort_keys=True)
-    return folder / f"{notebook.stem}.{kernel}.{hashlib.sha256(subject.encode()).hexdigest()[:8]}.ipynb"

@@ -129,6 +129,11 @@ class Session:
             raise CellRaisedError(failure)
         return displayed
 
+    async def evaluate(self, expression: str, timeout: float) -> str | None:
+        """Return the value of a Python expression that is a text, without a trace in the notebook; None if it fails."""
+        assert self._recorder is not None
+        return await self._recorder.evaluate(expression, timeout)
+
     def keep_widgets(self) -> None:
         """Store the state of the widgets that the cells made in the notebook's metadata."""
         assert self._recorder is not None

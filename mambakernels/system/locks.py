@@ -1,7 +1,10 @@
-"""Locks between processes: by name, under the root; a process that waits gets a progress event that says for what."""
+"""Locks between processes, by name; a process that waits for one under the root reports what it waits for."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE = "in-use"
+_CLAIMANT = "claimant-"
 _ENVIRONMENT = "env-"  # begins the name of an environment's lock
 # A shorter wait is not reported; threads of one process wait for each other as well.
 _UNNOTICED_SECONDS = 0.2
@@ -43,7 +47,7 @@ def using_packages(root: Root, *, alone: Callable[[], None] = _nothing, progress
     """
     # Not filelock's ReadWriteLock: that is an SQLite database, which many network file systems do not support.
     with locked(root, "packages", progress=progress):
-        if not any(_is_held(root, path) for path in root.locks.glob(f"{_IN_USE}-*.lock")):
+        if not any(_is_held(path) for path in root.locks.glob(f"{_IN_USE}-*.lock")):
             alone()
         lock = _lock(root, f"{_IN_USE}-{secrets.token_hex(8)}")
         lock.acquire()
@@ -66,11 +70,13 @@ def nobody_using_packages(root: Root, *, progress: Progress = silent) -> Iterato
         yield
 
 
-def _is_held(root: Root, path: Path) -> bool:
+def _is_held(path: Path) -> bool:
     """Whether a process holds a lock; if none does, as it was killed, remove the lock's file."""
     import filelock
 
-    lock = _lock(root, path.stem)
+    if not path.exists():
+        return False
+    lock = _file_lock(path)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -81,10 +87,14 @@ def _is_held(root: Root, path: Path) -> bool:
 
 
 def _lock(root: Root, name: str) -> BaseFileLock:
+    root.locks.mkdir(parents=True, exist_ok=True)
+    return _file_lock(root.locks / f"{name}.lock")
+
+
+def _file_lock(path: Path) -> BaseFileLock:
     import filelock
 
-    root.locks.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(root.locks / f"{name}.lock")
+    return filelock.FileLock(path, thread_local=False)
 
 
 def _path(lock: BaseFileLock) -> Path:
@@ -99,3 +109,66 @@ def _acquire(lock: BaseFileLock, why: str, progress: Progress) -> None:
     except filelock.Timeout:
         progress(Event("wait", why))
         lock.acquire()
+
+
+@contextmanager
+def claiming(folder: Path, root: Root) -> Iterator[Claims]:
+    """Yield claims to names in a folder; they lie in a hidden folder there, which the last process removes."""
+    claims = Claims(folder, root)
+    claims.open()
+    try:
+        yield claims
+    finally:
+        claims.close()
+
+
+class Claims:
+    """Names in a folder that one process works on at a time; the claims of a process that was killed count no more."""
+
+    def __init__(self, folder: Path, root: Root) -> None:
+        self._folder = folder / ".claims"
+        self._root = root
+        self._table = f"claims-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}"
+        self._token = secrets.token_hex(8)
+        self._alive = _file_lock(self._folder / f"{_CLAIMANT}{self._token}")
+
+    def open(self) -> None:
+        """Begin: from now on claims by this object count."""
+        with locked(self._root, self._table):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._alive.acquire()
+
+    def close(self) -> None:
+        """Give up all claims."""
+        with locked(self._root, self._table):
+            self._alive.release()
+            _path(self._alive).unlink(missing_ok=True)
+            for path in list(self._folder.iterdir()):  # those of processes that were killed go, too
+                if path.name.startswith(_CLAIMANT):
+                    _is_held(path)
+                elif not self._is_alive_other(path):
+                    path.unlink()
+            with contextlib.suppress(OSError):  # another process has claims there
+                self._folder.rmdir()
+
+    def take(self, name: str) -> bool:
+        """Claim a name; False if another process, or another user of this class, has it."""
+        with locked(self._root, self._table):
+            claim = self._folder / name
+            if self._is_alive_other(claim):
+                return False
+            claim.write_text(self._token, encoding="utf-8")
+        return True
+
+    def release(self, name: str) -> None:
+        """Give up the claim to a name."""
+        with locked(self._root, self._table):
+            (self._folder / name).unlink(missing_ok=True)
+
+    def _is_alive_other(self, claim: Path) -> bool:
+        """Whether a claim is there that another process holds."""
+        try:
+            token = claim.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
+        return bool(token) and token != self._token and _is_held(self._folder / f"{_CLAIMANT}{token}")

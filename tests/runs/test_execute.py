@@ -15,7 +15,7 @@ from support.running_kernels import exists, seconds_until
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError, RunError, StorageError
 from mambakernels.progress import Event
 from mambakernels.runs.execute import run
-from mambakernels.runs.records import Identity, is_current, read_run
+from mambakernels.runs.records import read_run
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def test_a_cell_that_takes_too_long_is_stopped(install: Any, write: Any, output:
     [late] = run(write(source), kernels="slow", output=output, timeout=1.5, progress=events.append)
     assert late.error is not None
     assert (late.error.cell, late.error.ename) == (2, "TimeoutError")
-    assert "slow: cell 2 of 2" in [event.detail for event in events]
+    assert "näme with space.slow: cell 2 of 2 (A notebook)" in [event.detail for event in events]
     assert str(late.error).startswith('cell 2 (In [1], under "A notebook"): TimeoutError: ')
     assert "1.5 seconds" in late.error.evalue
     assert read(late.path).cells[1].outputs[0].text == "begun\n"
@@ -254,10 +254,12 @@ def test_progress_counts_the_cells_of_all_runs(install: Any, write: Any, output:
     install("two")
     events: list[Event] = []
     run(write("1", "", "2"), kernels=["one", "two"], output=output, progress=events.append)
-    assert [(event.detail, event.done) for event in events] == [
-        ("one: starting", 0), ("one: cell 2 of 4", 0), ("one: cell 4 of 4", 1), ("one: ok", 2),
-        ("two: starting", 2), ("two: cell 2 of 4", 2), ("two: cell 4 of 4", 3), ("two: ok", 4),
+    label, heading = "näme with space", "(A notebook)"
+    assert [(event.detail.removeprefix(f"{label}."), event.done) for event in events] == [
+        ("one: starting", 0), (f"one: cell 2 of 4 {heading}", 0), (f"one: cell 4 of 4 {heading}", 1), ("one: ok", 2),
+        ("two: starting", 2), (f"two: cell 2 of 4 {heading}", 2), (f"two: cell 4 of 4 {heading}", 3), ("two: ok", 4),
     ]  # fmt: skip
+    assert {event.item for event in events} == {f"{label}.one", f"{label}.two"}
     assert {(event.step, event.total) for event in events} == {("run", 4)}
 
 
@@ -306,9 +308,11 @@ def test_resuming_leaves_out_what_is_current(install: Any, write: Any, output: P
     notebook = write("n", parameters="n = 1")
     [first] = run(notebook, kernels="known", output=output)
     events: list[Event] = []
-    [again] = run(notebook, kernels="known", output=output, resume=True, progress=events.append)
+    [again] = run(notebook, kernels="known", output=output, progress=events.append)
     assert again == first
-    assert [event.detail for event in events] == ["known: already done"]
+    assert [(event.item, event.detail) for event in events] == [
+        ("näme with space.known", "näme with space.known: already done")
+    ]
 
 
 def test_resuming_runs_what_changed_or_failed(install: Any, write: Any, output: Path) -> None:
@@ -316,32 +320,20 @@ def test_resuming_runs_what_changed_or_failed(install: Any, write: Any, output: 
     notebook = write("1 / n", parameters="n = 1")
     [first] = run(notebook, kernels="known", output=output)
 
-    [failed] = run(notebook, kernels="known", output=output, parameters={"n": 0}, resume=True)
-    [again] = run(notebook, kernels="known", output=output, parameters={"n": 0}, resume=True)
+    [failed] = run(notebook, kernels="known", output=output, parameters={"n": 0})
+    [again] = run(notebook, kernels="known", output=output, parameters={"n": 0})
     assert failed.status == again.status == "failed"
     assert again.started > failed.started
     assert again.path == failed.path != first.path
 
     install("known", env={"SOMETHING": "else"})
-    [other_kernel] = run(notebook, kernels="known", output=output, resume=True)
+    [other_kernel] = run(notebook, kernels="known", output=output)
     assert other_kernel.started > again.started
     assert other_kernel.path == first.path
 
     write("1 / n + 0", parameters="n = 1")
-    [other_notebook] = run(notebook, kernels="known", output=output, resume=True)
+    [other_notebook] = run(notebook, kernels="known", output=output)
     assert other_notebook.started > other_kernel.started
-
-
-def test_is_current_compares_notebook_parameters_and_kernelspec(install: Any, write: Any, output: Path) -> None:
-    install("known")
-    [done] = run(write("1", parameters="n = 1"), kernels="known", output=output)
-    record = read(done.path).metadata.mambakernels
-    identity = Identity(record.notebook.sha256, {"n": 1}, record.kernel.fingerprint)
-    assert is_current(done.path, identity)
-    assert not is_current(done.path, Identity("other", identity.parameters, identity.kernel_fingerprint))
-    assert not is_current(done.path, Identity(identity.notebook_sha256, {"n": 2}, identity.kernel_fingerprint))
-    assert not is_current(done.path, Identity(identity.notebook_sha256, identity.parameters, "other"))
-    assert not is_current(done.path.with_name("missing.ipynb"), identity)
 
 
 def test_a_file_of_the_users_is_never_replaced(install: Any, write: Any, output: Path) -> None:

@@ -15,7 +15,8 @@ import nbformat
 import pytest
 from support.python_kernels import ARGV
 
-from mambakernels.runs.execute import read_run, run
+from mambakernels.runs.execute import run
+from mambakernels.runs.records import read_run
 
 Outputs = Callable[..., list[list[Any]]]
 
@@ -201,7 +202,9 @@ def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output:
     assert read_run(record).status == "running"
     texts = [cell.outputs[0].text for cell in nbformat.read(record, as_version=4).cells[1:]]
     assert texts == ["first\n", "begun\n"]
-    assert list(output.iterdir()) == [record]
+    assert list(output.glob("[!.]*")) == [record]
+    [again] = run(write("print('other')"), kernels="here", output=output)  # takes the claim of the killed runner
+    assert (again.path, again.status) == (record, "ok")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,243 @@
+"""One run, from its kernel's start to its record on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import functools
+import json
+import platform
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mambakernels.runs import session
+from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, heading_above, prepare_nbformat, source_of, tags_of
+from mambakernels.runs.records import (
+    METADATA_KEY,
+    Failure,
+    Record,
+    RecordedKernel,
+    RecordedNotebook,
+    Run,
+    Status,
+)
+from mambakernels.runs.tasks import Task
+from mambakernels.system.files import digest, write_atomically
+
+SKIPPED = "skip-execution"
+"""The tag of cells that are not executed; their outputs stay."""
+
+Report = Callable[[str, int], None]
+"""Called with what a run does now, in words, and how many of its code cells have ended."""
+
+_WRITE_SECONDS = 2.0
+_PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
+_ANSWER_SECONDS = 5.0
+# The files of all modules that a Python kernel has imported, and where Python's own are, as one text.
+_IMPORTED = (
+    "__import__('json').dumps([[f for f in (getattr(m, '__file__', None) "
+    "for m in list(__import__('sys').modules.values())) if isinstance(f, str)], "
+    "[__import__('sys').prefix, __import__('sys').base_prefix]])"
+)
+
+
+async def execute(task: Task, path: Path, *, attempt: int, report: Report) -> Run:
+    """Execute a task and return its run; whatever happens, its record is written to `path`.
+
+    Only a cancellation raises, after the record says `interrupted`.
+    """
+    execution = _Execution(task, path, attempt)
+    error: Failure | None = None
+    try:
+        await _execute(execution, report)
+    except session.RunStoppedError as stopped:
+        error = stopped.failure
+    except asyncio.CancelledError:
+        execution.write("interrupted", Failure("Interrupted", "The run was interrupted."))
+        raise
+    except Exception as unforeseen:  # noqa: BLE001 (whatever it is, it is this run's failure alone)
+        said = "".join(traceback.format_exception(unforeseen))
+        error = Failure(type(unforeseen).__name__, str(unforeseen), traceback=said)
+    return execution.write("failed" if error else "ok", error)
+
+
+def code_cells(content: Json) -> list[int]:
+    """Return the indices of the cells that are executed."""
+    cells = enumerate(content["cells"])
+    return [
+        index
+        for index, cell in cells
+        if cell["cell_type"] == "code" and source_of(cell).strip() and not _is_skipped(cell)
+    ]
+
+
+class _Execution:
+    """One run while it goes on: its notebook as far as it got, its time, and its record on disk."""
+
+    def __init__(self, task: Task, path: Path, attempt: int) -> None:
+        self.task = task
+        self.content = task.content()
+        self.code: dict[str, str] = {}
+        self._path = path
+        self._attempt = attempt
+        self._started = _now()
+        self._begin = time.perf_counter()
+        self._end: float | None = None
+
+    @functools.cached_property
+    def notebook(self) -> Any:
+        """The notebook that takes up the outputs."""
+        return _load(self.content)
+
+    def stop_clock(self) -> None:
+        """Count no further time; only the first call counts."""
+        self._end = self._end or time.perf_counter()
+
+    def limit(self) -> float | None:
+        """Return the most seconds for the next cell: its own limit, or what is left of the run's."""
+        limits = self.task.limits
+        left = None if limits.run is None else max(0.0, limits.run - (time.perf_counter() - self._begin))
+        return min((limit for limit in (limits.cell, left) if limit is not None), default=None)
+
+    async def keep_writing(self) -> None:
+        """Write the record every few seconds, so that little is lost if this process is killed."""
+        pause = 0.0
+        while True:
+            await asyncio.sleep(max(_WRITE_SECONDS, pause))
+            begin = time.perf_counter()
+            self.write("running")
+            pause = _PAUSE_PER_WRITE * (time.perf_counter() - begin)
+
+    def write(self, status: Status, error: Failure | None = None) -> Run:
+        """Write the record with this status and return the run that it describes."""
+        task, kernel, identity = self.task, self.task.kernel, self.task.identity
+        record = Record(
+            notebook=RecordedNotebook(str(task.notebook.path), task.notebook.sha256, identity.cells),
+            kernel=RecordedKernel(kernel.name, kernel.fingerprint, kernel.display_name, kernel.ours, identity.packages),
+            parameters=identity.parameters,
+            started=self._started,
+            seconds=round((self._end or time.perf_counter()) - self._begin, 3),
+            status=status,
+            error=error,
+            version=_version(),
+            host=platform.node(),
+            folder=str(task.folder),
+            repeat=identity.repeat,
+            attempts=self._attempt,
+            code=self.code,
+        )
+        self.notebook.metadata["kernelspec"] = {
+            "name": kernel.name,
+            "display_name": kernel.display_name,
+            "language": kernel.language,
+        }
+        self.notebook.metadata[METADATA_KEY] = msgspec.to_builtins(record)
+        write_atomically(self._path, _as_text(self.notebook))
+        return record.run(self._path)
+
+
+async def _execute(execution: _Execution, report: Report) -> None:
+    task = execution.task
+    report("starting", 0)
+    try:
+        async with session.start(task.kernel, task.folder) as kernel:
+            notebook = execution.notebook  # while the kernel boots: importing nbformat and nbclient takes as long
+            kernel.attach(notebook)
+            info = await kernel.ready(task.limits.startup)
+            notebook.metadata["language_info"] = info.get("language_info", {})
+            keeping = asyncio.create_task(execution.keep_writing())
+            try:
+                await _execute_cells(kernel, execution, report)
+            finally:
+                keeping.cancel()
+            kernel.keep_widgets()
+            execution.code = await _local_code(kernel, task)
+    finally:
+        execution.stop_clock()
+
+
+async def _execute_cells(kernel: session.Session, execution: _Execution, report: Report) -> None:
+    cells = execution.content["cells"]
+    try:
+        for number, index in enumerate(code_cells(execution.content)):
+            report(_cell_in_words(cells, index), number)
+            await kernel.execute(index, execution.limit())
+    finally:
+        execution.stop_clock()
+
+
+def _cell_in_words(cells: list[Json], index: int) -> str:
+    """Return the place of a cell among all cells, as errors count them, and the heading above it."""
+    heading = heading_above(cells, index)
+    return f"cell {index + 1} of {len(cells)}" + (f" ({heading})" if heading else "")
+
+
+async def _local_code(kernel: session.Session, task: Task) -> dict[str, str]:
+    """Return the SHA-256 of each Python file that the cells imported from the run's folder, by its path there."""
+    if not task.kernel.is_ipykernel:
+        return {}
+    answer = await kernel.evaluate(_IMPORTED, timeout=_ANSWER_SECONDS)
+    return _hashes(json.loads(answer), task.folder.resolve()) if answer else {}
+
+
+def _hashes(imported: tuple[list[str], list[str]], folder: Path) -> dict[str, str]:
+    names, prefixes = imported
+    files = sorted({file for file in (Path(name).resolve() for name in names) if file.is_relative_to(folder)})
+    local = [file for file in files if file.is_file() and not any(file.is_relative_to(prefix) for prefix in prefixes)]
+    return {file.relative_to(folder).as_posix(): digest(file) for file in local}
+
+
+def _load(content: Json) -> Any:
+    """Return the notebook as nbclient wants it: texts joined, every cell with an id, no output of an earlier run."""
+    prepare_nbformat()
+    import nbformat
+
+    seen: set[str] = set()
+    cells = [_fresh(cell, content["nbformat_minor"], seen) for cell in content["cells"]]
+    return nbformat.from_dict({**content, "cells": cells})  # type: ignore[no-untyped-call]
+
+
+def _fresh(cell: Json, minor: int, seen: set[str]) -> Json:
+    fresh: Json = {**cell, "source": source_of(cell)}
+    if minor >= FIRST_MINOR_WITH_IDS:
+        known = cell.get("id")
+        fresh["id"] = known if isinstance(known, str) and known and known not in seen else uuid.uuid4().hex[:8]
+        seen.add(fresh["id"])
+    if cell["cell_type"] == "code":
+        fresh.setdefault("execution_count", None)
+        if not _is_skipped(cell):
+            metadata = {name: value for name, value in cell["metadata"].items() if name != "execution"}
+            fresh |= {"outputs": [], "execution_count": None, "metadata": metadata}
+    return fresh
+
+
+def _is_skipped(cell: Json) -> bool:
+    return SKIPPED in tags_of(cell)
+
+
+def _as_text(executed: Any) -> str:
+    """Return a notebook as its file; where a text holds a lone surrogate, all that is not ASCII is escaped."""
+    import nbformat
+
+    text: str = nbformat.v4.writes(executed)  # type: ignore[no-untyped-call]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = nbformat.v4.writes(executed, ensure_ascii=True)  # type: ignore[no-untyped-call]
+    return f"{text}\n"
+
+
+@functools.cache
+def _version() -> str:
+    return version("mambakernels")
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
