@@ -23,6 +23,7 @@ from mambakernels.cli.app import (
     print_json,
 )
 from mambakernels.paths import storage_errors
+from mambakernels.runs.values import encode_value
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo
@@ -131,7 +132,7 @@ def measurements(
 
 def _show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
     if as_json:
-        print_json([plain(item) for item in runs])
+        print_json([plain(item) | {"parameters": encode_value(item.parameters)} for item in runs])
         return
     rows = [(item.kernel, item.status, f"{item.seconds:.1f} s", str(item.path)) for item in runs]
     tables.print_table(("kernel", "status", "time", "executed notebook"), rows)

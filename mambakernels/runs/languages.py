@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _MAGIC = re.compile(r"^[%!].*$", re.MULTILINE)  # IPython's own lines, which Python cannot parse
+_EXACT_DIGITS = 15  # R rounds a longer number twice
+_PLAIN_KEY = re.compile(r"[ -~]{1,200}")  # R takes other keys of `list` for symbols that its locale may not have
+_NOT_IN_R = re.compile(r"[\0\ud800-\udfff]")
+_R_WORDS = frozenset(["if", "else", "repeat", "while", "function", "for", "next", "break", "in", "NA"])
+_JULIA_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "baremodule begin break catch const continue do else elseif end export finally for function global if import "
+        "let local macro module quote return struct try using while",
+    )
+)
 NOT_LITERAL = object()
 """The default of a name that is assigned something else than a literal."""
+
+Use = Literal["read", "assigned", "none"]
 
 
 @dataclass(frozen=True)
 class Language:
-    """How a language's `parameters` cell is read, and how an injected cell is written."""
+    """How a language's `parameters` cell is read, and how an injected cell is written.
+
+    `literal` raises ValueError for a value that the language does not have. `first_use` says what a source does first
+    with a name; `is_name` whether a word can be assigned to.
+    """
 
     assignments: Callable[[str], Iterator[tuple[str, Any]]]
     literal: Callable[[Any], str]
+    first_use: Callable[[str, str], Use]
+    is_name: Callable[[str], bool]
 
     def cell(self, values: Mapping[str, Any]) -> str:
         """Return the source of a cell that assigns these values."""
@@ -37,11 +57,72 @@ def _python_assignments(source: str) -> Iterator[tuple[str, Any]]:
                 yield name, _python_default(value)
 
 
+class _Floats(ast.NodeTransformer):
+    """Replaces what Python has in place of literals for NaN and the infinities by their values."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Replace `float("nan")`."""
+        match node:
+            case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str(text))], keywords=[]):
+                return ast.Constant(float(text))
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """Replace `math.nan` and `np.inf`."""
+        match node:
+            case ast.Attribute(value=ast.Name(id="math" | "np" | "numpy"), attr="nan" | "inf" as name):
+                return ast.Constant(float(name))
+        return node
+
+
 def _python_default(value: ast.expr) -> Any:
     try:
-        return ast.literal_eval(value)
+        return ast.literal_eval(_Floats().visit(value))
     except (ValueError, TypeError):
         return NOT_LITERAL
+
+
+def _python_literal(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_python_literal(item)}' for key, item in value.items())}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_python_literal, value))}{',' if len(value) == 1 else ''})"
+    return f"[{', '.join(map(_python_literal, value))}]" if isinstance(value, list) else repr(value)
+
+
+def _python_first_use(source: str, name: str) -> Use:
+    try:
+        body = ast.parse(_MAGIC.sub("pass", source)).body
+    except SyntaxError:
+        return _line_first_use(source, name)
+    for statement in body:
+        found = [node.ctx for node in ast.walk(statement) if isinstance(node, ast.Name) and node.id == name]
+        if found:
+            is_set = isinstance(statement, ast.Assign | ast.AnnAssign) and not any(
+                isinstance(context, ast.Load) for context in found
+            )
+            return "assigned" if is_set else "read"
+    return "read" if any(_mentions(line, name) for line in _MAGIC.findall(source)) else "none"
+
+
+def _is_python_name(word: str) -> bool:
+    return word.isidentifier() and not keyword.iskeyword(word)
+
+
+def _line_first_use(source: str, name: str) -> Use:
+    """Return what the first line that has the name does with it; comments do not count."""
+    for line in source.splitlines():
+        code = line.partition("#")[0]
+        if _mentions(code, name):
+            match = re.fullmatch(rf"{re.escape(name)}[ \t]*(?:<-|=(?!=))(.*)", code)
+            return "assigned" if match and not _mentions(match[1], name) else "read"
+    return "none"
+
+
+def _mentions(code: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", code) is not None
 
 
 def _line_assignments(words: Mapping[str, Any]) -> Callable[[str], Iterator[tuple[str, Any]]]:
@@ -65,6 +146,7 @@ def _line_default(text: str, words: Mapping[str, Any]) -> Any:
 
 def _writer(
     words: Mapping[bool | None, str],
+    number: Callable[[int | float], str],
     quoted: Callable[[str], str],
     sequence: Callable[[Sequence[Any], Callable[[Any], str]], str],
     mapping: Callable[[Mapping[str, Any], Callable[[Any], str]], str],
@@ -80,27 +162,49 @@ def _writer(
             return quoted(value)
         if isinstance(value, list | tuple):
             return sequence(value, write)
-        return mapping(value, write) if isinstance(value, Mapping) else repr(value)
+        return mapping(value, write) if isinstance(value, Mapping) else number(value)
 
     return write
 
 
+def _r_number(value: float) -> str:
+    if isinstance(value, int) and int(float(value)) != value:
+        raise ValueError(f"R has no whole number {value}; give it as a text")
+    text = repr(value)
+    digits = text.lower().partition("e")[0].lstrip("-0.").replace(".", "")
+    return text if isinstance(value, int) or len(digits) <= _EXACT_DIGITS else value.hex()
+
+
+def _r_quoted(text: str) -> str:
+    if _NOT_IN_R.search(text):
+        raise ValueError("R has no text with a NUL character or half of a surrogate pair")
+    return _quoted(text)
+
+
 def _r_sequence(values: Sequence[Any], write: Callable[[Any], str]) -> str:
     kinds = {type(value) for value in values}
-    is_vector = len(kinds) == 1 and kinds <= {bool, int, float, str}
+    is_vector = kinds in ({bool}, {str}, {int}, {float}, {int, float})
     return f"{'c' if is_vector else 'list'}({', '.join(map(write, values))})"
 
 
 def _r_mapping(values: Mapping[str, Any], write: Callable[[Any], str]) -> str:
-    return f"list({', '.join(f'{write(name)} = {write(value)}' for name, value in values.items())})"
+    if all(map(_PLAIN_KEY.fullmatch, values)):
+        return f"list({', '.join(f'{write(name)} = {write(value)}' for name, value in values.items())})"
+    return f"structure(list({', '.join(map(write, values.values()))}), names = c({', '.join(map(write, values))}))"
 
 
 def _julia_sequence(values: Sequence[Any], write: Callable[[Any], str]) -> str:
-    return f"[{', '.join(map(write, values))}]"
+    kinds = {type(value) for value in values}
+    return f"{'' if len(kinds) == 1 else 'Any'}[{', '.join(map(write, values))}]"
 
 
 def _julia_mapping(values: Mapping[str, Any], write: Callable[[Any], str]) -> str:
     return f"Dict({', '.join(f'{write(name)} => {write(value)}' for name, value in values.items())})"
+
+
+def _namer(pattern: str, reserved: Collection[str]) -> Callable[[str], bool]:
+    """Return a function that says whether a word is a name that a language can assign to."""
+    return lambda word: re.fullmatch(pattern, word) is not None and word not in reserved
 
 
 def _julia_quoted(text: str) -> str:
@@ -119,10 +223,21 @@ def _escaped(character: str) -> str:
 
 
 _LINE = re.compile(r"^[ \t]*([^\W\d][\w.]*)[ \t]*(?:<-|=)[ \t]*([^\n#]*?)[ \t]*(?:#.*)?$", re.MULTILINE)
-_R = _writer({None: "NULL", True: "TRUE", False: "FALSE"}, _quoted, _r_sequence, _r_mapping)
-_JULIA = _writer({None: "nothing", True: "true", False: "false"}, _julia_quoted, _julia_sequence, _julia_mapping)
+_FLOATS = {"NaN": math.nan, "Inf": math.inf, "-Inf": -math.inf}
+_R_CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, **_FLOATS}
+_JULIA_CONSTANTS = {"true": True, "false": False, "nothing": None, **_FLOATS}
 LANGUAGES: Mapping[str, Language] = {
-    "python": Language(_python_assignments, repr),
-    "r": Language(_line_assignments({"TRUE": True, "FALSE": False, "NULL": None}), _R),
-    "julia": Language(_line_assignments({"true": True, "false": False, "nothing": None}), _JULIA),
+    "python": Language(_python_assignments, _python_literal, _python_first_use, _is_python_name),
+    "r": Language(
+        _line_assignments(_R_CONSTANTS),
+        _writer({None: "NULL", True: "TRUE", False: "FALSE"}, _r_number, _r_quoted, _r_sequence, _r_mapping),
+        _line_first_use,
+        _namer(r"([^\W\d_]|\.(?!\d))[\w.]*", _R_WORDS.union(_R_CONSTANTS)),
+    ),
+    "julia": Language(
+        _line_assignments(_JULIA_CONSTANTS),
+        _writer({None: "nothing", True: "true", False: "false"}, repr, _julia_quoted, _julia_sequence, _julia_mapping),
+        _line_first_use,
+        _namer(r"[^\W\d]\w*", _JULIA_WORDS.union(_JULIA_CONSTANTS)),
+    ),
 }

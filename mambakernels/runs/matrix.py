@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -17,6 +16,7 @@ from mambakernels.runs.notebooks import Notebook, cells_sha256, find_notebooks
 from mambakernels.runs.parameters import Parameters, read_parameters
 from mambakernels.runs.records import Identity
 from mambakernels.runs.tasks import Limits, Task, record_names
+from mambakernels.runs.values import encode_value
 
 Values = Mapping[str, Any]
 
@@ -63,7 +63,7 @@ def plan(matrix: Matrix, *, output: Path, folder: Path | None, limits: Limits) -
         cells, relative = cells_sha256(notebook.content), _relative(notebook.path, roots)
         for swept, kernel in itertools.product(_settable(combinations, known), fitting):
             given = _checked(known, {**matrix.parameters, **swept})
-            values = json.loads(json.dumps({**known.resolve({}), **given}))  # as the record will hold them
+            values = encode_value(known.resolve(given))
             if _is_excluded(matrix.exclude, notebook, kernel, values):
                 continue
             identity = Identity(cells, values, kernel.fingerprint, kernel.packages, repeat)
@@ -95,7 +95,8 @@ def _combinations(grid: Mapping[str, Sequence[Any]], zipped: Sequence[Sequence[s
 def _settable(combinations: Sequence[Values], known: Parameters) -> list[dict[str, Any]]:
     """Return the combinations of the parameters that a notebook has, each once and with checked values."""
     own = [_checked(known, combination) for combination in combinations]
-    return [values for number, values in enumerate(own) if values not in own[:number]]
+    encoded = [encode_value(values) for values in own]  # where NaN is equal to itself
+    return [values for number, values in enumerate(own) if encoded[number] not in encoded[:number]]
 
 
 def _checked(known: Parameters, values: Values) -> dict[str, Any]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
-import math
 import numbers
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, storage_errors
-from mambakernels.runs.languages import LANGUAGES, NOT_LITERAL, Language
+from mambakernels.runs.languages import LANGUAGES, NOT_LITERAL, Language, Use
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of, tags_of
+from mambakernels.runs.values import NUMBER_KEY
 
 DECLARED_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
+
+_NUMPY_KINDS = frozenset("biufUO")  # of dtypes whose elements Python has: not dates, which become numbers
+_MOST_BITS = 14_280  # 4,300 digits is the most that Python writes and reads
+_SHOWN = 200
+_ADVICE = dict.fromkeys(("Timestamp", "datetime", "date", "datetime64"), "; give it as a text, such as str(value)")
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All parameters of one notebook, in the order of its cell."""
+    """All parameters of one notebook, in the order of its cell.
+
+    `injected` holds the values that a run before this one left in the notebook; they hold as long as none is given.
+    `undeclared` holds the sources of a notebook without a `parameters` cell: a name that they read can be set.
+    """
 
     notebook: str
     known: Mapping[str, Parameter]
+    language: str = "python"
+    injected: Mapping[str, Any] = field(default_factory=dict)
+    undeclared: Sequence[str] = ()
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every parameter: the given one, checked and in the default's type, else the default.
@@ -51,29 +63,49 @@ class Parameters:
         """
         checked = {self.get(name).name: self.check(name, value) for name, value in given.items()}
         defaults = {name: item.default for name, item in self.known.items() if item.default is not NOT_LITERAL}
-        return {**defaults, **checked}
+        return {**defaults, **(checked or self.injected)}
 
     def check(self, name: str, value: Any) -> Any:
         """Return one value in the type of its parameter's default (an int becomes a float where one is due)."""
         parameter = self.get(name)
         try:
-            return _conform(value, parameter.default)
-        except (TypeError, ValueError) as error:
-            reason = f"{value!r} does not fit the parameter '{name}': {error}."
-            raise self.refused(reason) from error
+            conforming = _conform(value, parameter.default)
+            LANGUAGES[self.language].literal(conforming)  # which not every language has
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise self.refused(f"{_short(value)} does not fit the parameter '{name}': {error}.") from error
+        return conforming
 
     def has(self, name: str) -> bool:
         """Whether the notebook has a parameter of that name, settable or not."""
-        return unicodedata.normalize("NFKC", name) in self.known
+        normal = unicodedata.normalize("NFKC", name)
+        return normal in self.known or self._use(normal) != "none"
 
     def get(self, name: str) -> Parameter:
         """Return the parameter of that name; `InvalidRequestError` lists those that can be set."""
-        parameter = self.known.get(unicodedata.normalize("NFKC", name))  # as Python compares names
-        if parameter is None:
+        normal = unicodedata.normalize("NFKC", name)  # as Python compares names
+        parameter = self.known.get(normal) or Parameter(normal, None)
+        use = "read" if normal in self.known else self._use(normal)
+        if use == "none":
             raise self.refused(f"This notebook has no parameter '{name}'.")
+        if use == "assigned":
+            raise InvalidRequestError(
+                f"The notebook assigns '{name}' before it reads it, so that no other value would have an effect.",
+                where=self.notebook,
+                next_step="Tag the cell that assigns it `parameters`.",
+            )
         if parameter.default is NOT_LITERAL:
             raise self.refused(f"The parameter '{name}' cannot be set: its default is not a literal.")
         return parameter
+
+    def _use(self, name: str) -> Use:
+        """Return what a notebook without a `parameters` cell does first with a name.
+
+        Papermill sets any name, in a cell above all others. Where that would have no effect we refuse to.
+        """
+        if not LANGUAGES[self.language].is_name(name):
+            return "none"
+        uses = (LANGUAGES[self.language].first_use(source, name) for source in self.undeclared)
+        return next((use for use in uses if use != "none"), "none")
 
     def refused(self, reason: str) -> InvalidRequestError:
         """Return the error for a value that cannot be set; it lists the parameters that can be."""
@@ -84,22 +116,37 @@ class Parameters:
 
 
 def read_parameters(notebook: Notebook) -> Parameters:
-    """Read the one cell tagged `parameters`; a notebook without it has no parameters.
+    """Read the one cell tagged `parameters`, and what a run before this one injected.
 
-    Lines of it that do not assign a literal are passed over: their names cannot be set. Raises `InvalidRequestError`
-    if there are several such cells, or the cell cannot be parsed.
+    Lines of it that do not assign a literal are passed over: their names cannot be set. A notebook without that cell
+    has the parameters that were injected into it, and takes values for names that it reads, as papermill does. Raises
+    `InvalidRequestError` if there are several such cells, or the cell cannot be parsed.
     """
     where = str(notebook.path)
-    cells = [index for index, cell in enumerate(notebook.content["cells"]) if DECLARED_TAG in tags_of(cell)]
-    if not cells:
-        return Parameters(where, {})
-    if len(cells) > 1:
+    cells = notebook.content["cells"]
+    declared = _tagged(cells, DECLARED_TAG)
+    if len(declared) > 1:
         raise InvalidRequestError(
-            f"Cells {', '.join(str(index + 1) for index in cells)} are all tagged `parameters`; only one may be.",
+            f"Cells {', '.join(str(index + 1) for index in declared)} are all tagged `parameters`; only one may be.",
             where=where,
         )
-    source = source_of(notebook.content["cells"][cells[0]])
-    return Parameters(where, {name: Parameter(name, default) for name, default in _assignments(source, notebook)})
+    language = notebook.language if notebook.language in LANGUAGES else "python"
+    injected = {
+        name: value
+        for index in _tagged(cells, INJECTED_TAG)[:1]
+        for name, value in _assignments(source_of(cells[index]), notebook)
+        if value is not NOT_LITERAL
+    }
+    if not declared:
+        known = {name: Parameter(name, value) for name, value in injected.items()}
+        code = [source_of(cell) for cell in cells if cell["cell_type"] == "code" and INJECTED_TAG not in tags_of(cell)]
+        return Parameters(where, known, language, undeclared=code if notebook.language in LANGUAGES else ())
+    assigned = _assignments(source_of(cells[declared[0]]), notebook)
+    return Parameters(where, {name: Parameter(name, default) for name, default in assigned}, language, injected)
+
+
+def _tagged(cells: Sequence[Json], tag: str) -> list[int]:
+    return [index for index, cell in enumerate(cells) if tag in tags_of(cell)]
 
 
 @storage_errors
@@ -121,20 +168,27 @@ def parse_assignment(text: str, parameters: Parameters) -> tuple[str, Any]:
     if not sign:
         raise parameters.refused(f"'{text}' does not set a parameter: write name=value, such as n=512.")
     parameter = parameters.get(name.strip())
-    typed = value if isinstance(parameter.default, str) else _read_value(value.strip())
+    typed = value if isinstance(parameter.default, str) else _with_floats(_read_value(value.strip()), parameter.default)
     return parameter.name, parameters.check(parameter.name, typed)
 
 
 def inject(content: Mapping[str, Any], values: Mapping[str, Any], language: str = "python") -> Json:
-    """Return a copy of a notebook with a cell that assigns `values`, right after its `parameters` cell.
+    """Return a copy of a notebook with a cell that assigns `values`; with no values the notebook stays as it is.
 
-    An earlier injected cell is replaced, or with no values removed; everything else stays as it was.
+    As papermill does, the cell replaces an earlier injected one, or follows the `parameters` cell, or is the first. In
+    a notebook without a `parameters` cell, values of the earlier one that are not given again are kept.
     """
     copied: Json = copy.deepcopy(dict(content))
-    copied["cells"] = [cell for cell in copied["cells"] if INJECTED_TAG not in tags_of(cell)]
-    if values:
-        position = next(i for i, cell in enumerate(copied["cells"]) if DECLARED_TAG in tags_of(cell))
-        copied["cells"].insert(position + 1, _injected_cell(values, copied, LANGUAGES[language]))
+    if not values:
+        return copied
+    cells = copied["cells"]
+    declared, injected = _tagged(cells, DECLARED_TAG), _tagged(cells, INJECTED_TAG)
+    position = (injected or [declared[0] + 1 if declared else 0])[0]
+    if injected and not declared:
+        earlier = LANGUAGES[language].assignments(source_of(cells[position]))
+        values = {**{name: value for name, value in earlier if value is not NOT_LITERAL}, **values}
+    copied["cells"] = [cell for cell in cells if INJECTED_TAG not in tags_of(cell)]
+    copied["cells"].insert(position, _injected_cell(values, copied, LANGUAGES[language]))
     return copied
 
 
@@ -178,19 +232,32 @@ def _read_value(text: str) -> Any:
         return text  # the type check then says what was expected
 
 
+def _with_floats(value: Any, default: Any) -> Any:
+    """Return a typed value with `nan` and `inf` as numbers, where the default has a float."""
+    if isinstance(value, list | tuple) and isinstance(default, list | tuple):
+        example = next((element for element in default if isinstance(element, float)), None)
+        return [_with_floats(element, example) for element in value]
+    if isinstance(value, str) and isinstance(default, float):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
 def _conform(value: Any, default: Any) -> Any:
     """Return `value` in the type of `default`; `TypeError` or `ValueError` says why it does not fit.
 
     A default of None, or an element of an empty list, allows whatever a notebook can record.
     """
+    if getattr(getattr(value, "dtype", None), "kind", None) in _NUMPY_KINDS:
+        value = value.tolist()  # Python's own numbers
     if default is None:
         return None if value is None else _conform(value, _example(value))
     kind = type(default)
     if kind not in _ACCEPTED:
-        raise TypeError(f"{_kind(default)} is not a type that a parameter may have")
+        raise TypeError(f"{kind.__name__} is not a type that a parameter may have{_ADVICE.get(kind.__name__, '')}")
     if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool) != (kind is bool):
         raise TypeError(f"{kind.__name__} was expected, not {_kind(value)}")
-    return _CONVERTERS.get(kind, lambda value, _: kind(value))(value, default)
+    return _CONVERTERS[kind](value, default)
 
 
 def _example(value: Any) -> Any:
@@ -199,9 +266,15 @@ def _example(value: Any) -> Any:
     return next((kind() for kind, accepted in _ACCEPTED.items() if isinstance(value, accepted)), value)
 
 
+def _to_int(value: Any, _default: int) -> int:
+    if int(value).bit_length() > _MOST_BITS:
+        raise ValueError("a whole number of more than 4,300 digits cannot be recorded")
+    return int(value)
+
+
 def _to_float(value: Any, _default: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("the number must be finite")  # JSON, which records it, has no other
+    if isinstance(value, numbers.Integral) and int(float(value)) != value:
+        raise ValueError("no float is exactly this whole number")
     return float(value)
 
 
@@ -221,7 +294,9 @@ def _to_element(value: Any, examples: Sequence[Any]) -> Any:
 def _to_dict(value: Mapping[Any, Any], _default: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(key, str) for key in value):
         raise TypeError("all keys must be strings")
-    return {key: _conform(item, None) for key, item in value.items()}
+    if value.keys() == {NUMBER_KEY}:
+        raise ValueError(f"a record means a number by the key '{NUMBER_KEY}'")
+    return {str.__str__(key): _conform(item, None) for key, item in value.items()}
 
 
 # The types a parameter may have, and what is accepted for each. In this order: an int is a number too.
@@ -235,11 +310,22 @@ _ACCEPTED: Mapping[type, Any] = {
     dict: Mapping,
 }
 _CONVERTERS: Mapping[type, Callable[[Any, Any], Any]] = {
+    bool: lambda value, _: value,
+    int: _to_int,
     float: _to_float,
+    str: lambda value, _: str.__str__(value),  # an enum's own says something else
     list: _to_sequence,
     tuple: _to_sequence,
     dict: _to_dict,
 }
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number that Python does not write
+        text = "The number"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _kind(value: Any) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from mambakernels.errors import MambakernelsError, RunError
 from mambakernels.paths import PathLike
 from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
+from mambakernels.runs.values import decode_value
 
 METADATA_KEY = "mambakernels"
 
@@ -86,7 +87,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes two runs the same: the cells, the kernelspec and its packages by their SHA-256, and the parameters."""
+    """What makes two runs the same: the cells, the kernelspec and its packages by their SHA-256, and the parameters.
+
+    The parameters are encoded (`values.encode_value`), as in the record.
+    """
 
     cells: str
     parameters: Mapping[str, Any]
@@ -152,7 +156,7 @@ class Record:
         return Run(
             notebook=Path(self.notebook.path),
             kernel=self.kernel.name,
-            parameters=self.parameters,
+            parameters=decode_value(self.parameters),
             path=path,
             status=self.status,
             seconds=self.seconds,

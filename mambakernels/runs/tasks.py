@@ -18,7 +18,7 @@ from mambakernels.system.files import digest
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a page, a log and a temporary file have longer ones
 _HASH_DIGITS = 8
-_UNSAFE = re.compile(r"""[\x00-\x20\x7f/\\:*?"'<>|]+""")  # in file names, on one system or another
+_UNSAFE = re.compile(r"""[\x00-\x20\x7f\ud800-\udfff/\\:*?"'<>|]+""")  # in file names, on one system or another
 
 
 @dataclass(frozen=True)
