@@ -168,7 +168,8 @@ async def _execute_cells(kernel: session.Session, execution: _Execution, report:
     try:
         for number, index in enumerate(code_cells(execution.content)):
             report(_cell_in_words(cells, index), number)
-            await kernel.execute(index, execution.limit())
+            if not await kernel.execute(index, execution.limit()):
+                break
     finally:
         execution.stop_clock()
 

@@ -136,12 +136,20 @@ def _line_assignments(words: Mapping[str, Any]) -> Callable[[str], Iterator[tupl
 
 
 def _line_default(text: str, words: Mapping[str, Any]) -> Any:
-    if text in words:
-        return words[text]
+    """Return the value of a literal of R or Julia, of which the tokens are rewritten as Python has them."""
+    tokens = [_python_token(token, words) for token in _TOKEN.findall(text)]
     try:
-        return ast.literal_eval(text.removesuffix("L"))
-    except (ValueError, SyntaxError):
+        return ast.literal_eval(_Floats().visit(ast.parse("".join(tokens), mode="eval").body))
+    except (ValueError, TypeError, SyntaxError):
         return NOT_LITERAL
+
+
+def _python_token(token: str, words: Mapping[str, Any]) -> str:
+    if token in words:
+        return _python_literal(words[token])
+    if _HEXADECIMAL_FLOAT.fullmatch(token):
+        return repr(float.fromhex(token))
+    return {"c(": "[", "list(": "[", "Any[": "[", ")": "]"}.get(token, token.removesuffix("L"))
 
 
 def _writer(
@@ -222,7 +230,12 @@ def _escaped(character: str) -> str:
     return f"\\U{ord(character):08x}"
 
 
-_LINE = re.compile(r"^[ \t]*([^\W\d][\w.]*)[ \t]*(?:<-|=)[ \t]*([^\n#]*?)[ \t]*(?:#.*)?$", re.MULTILINE)
+_QUOTED = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
+_LINE = re.compile(
+    rf"""^[ \t]*([^\W\d][\w.]*)[ \t]*(?:<-|=)[ \t]*((?:{_QUOTED}|[^\n#"'])*?)[ \t]*(?:#.*)?$""", re.MULTILINE
+)
+_HEXADECIMAL_FLOAT = re.compile(r"0x[\da-fA-F.]+p[-+]?\d+")
+_TOKEN = re.compile(rf"{_QUOTED}|{_HEXADECIMAL_FLOAT.pattern}|[\w.]+[(\[]?|.")
 _FLOATS = {"NaN": math.nan, "Inf": math.inf, "-Inf": -math.inf}
 _R_CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, **_FLOATS}
 _JULIA_CONSTANTS = {"true": True, "false": False, "nothing": None, **_FLOATS}

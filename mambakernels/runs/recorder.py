@@ -21,6 +21,7 @@ ALLOWED_TO_RAISE = "raises-exception"
 
 _POLL_SECONDS = 0.1
 _GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
+_WITHOUT_ERROR = frozenset(["", "0", "None"])  # what `sys.exit` was given
 _CERTAIN = 1000  # the kernel's send queue drops nothing below this (zmq's default high-water mark)
 # A progress bar draws over its line: what precedes a carriage return goes, unless the line ends there.
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n\r])")
@@ -44,14 +45,18 @@ class Recorder(NotebookClient):
         self._idle: dict[str, asyncio.Event] = {}
         self._numbers = _Numbers()
         self._last = time.monotonic()
+        self._exiting = False
         self._readers: list[asyncio.Task[None]] = []
 
     def listen(self) -> None:
         """Begin to read the kernel's messages; its channels are open."""
         self._readers = [asyncio.create_task(self._read_outputs()), asyncio.create_task(self._read_replies())]
 
-    async def execute_at(self, index: int, timeout: float | None) -> None:
-        """Execute one cell; `RunStoppedError` if it raises or takes longer than `timeout`, or the kernel dies."""
+    async def execute_at(self, index: int, timeout: float | None) -> bool:
+        """Execute one cell and return whether the notebook goes on: it may have asked to exit, without an error.
+
+        `RunStoppedError` if it raises or takes longer than `timeout`, or the kernel dies.
+        """
         cell = self.nb.cells[index]
         cell.metadata["execution"] = {}  # nbclient puts the times of the messages there
         may_raise = ALLOWED_TO_RAISE in tags_of(cell)
@@ -67,11 +72,17 @@ class Recorder(NotebookClient):
             await self._all_received()
         finally:
             _settle(cell)
-        if reply["status"] == "error" and not may_raise:
-            raise CellRaisedError(_raised(reply, cell))
+        self._exiting = any(payload.get("source") == "ask_exit" for payload in reply.get("payload") or ())
+        if reply["status"] == "ok" or may_raise:
+            return not self._exiting
+        if reply.get("ename") == "SystemExit" and reply.get("evalue") in _WITHOUT_ERROR:  # as papermill has it
+            return False
+        raise CellRaisedError(_raised(reply, cell))
 
     async def evaluate(self, expression: str, timeout: float) -> str | None:
         """Return the value of a Python expression that is a text; None if it has none, or not within `timeout`."""
+        if self._exiting:
+            return None
         request = self._client.execute("", silent=True, allow_stdin=False, user_expressions={"value": expression})
         self._replies[request] = asyncio.get_running_loop().create_future()
         try:
@@ -110,13 +121,15 @@ class Recorder(NotebookClient):
                 left = math.inf if reply.done() else max(0.0, end - time.monotonic())
                 ended, _ = await asyncio.wait({both}, timeout=min(_POLL_SECONDS, left))
                 if not ended:
-                    await self._check(reply, end, timeout)
+                    await self._check(both, reply, end=end, timeout=timeout)
         finally:
             both.cancel()
             await asyncio.gather(both, return_exceptions=True)
         return reply.result()
 
-    async def _check(self, reply: asyncio.Future[Json], end: float, timeout: float | None) -> None:
+    async def _check(
+        self, both: asyncio.Future[Any], reply: asyncio.Future[Json], *, end: float, timeout: float | None
+    ) -> None:
         for reader in self._readers:
             if reader.done():
                 reader.result()  # raises what stopped it
@@ -128,7 +141,8 @@ class Recorder(NotebookClient):
             raise RunStoppedError(Failure("TimeoutError", late))
         if death := await self._death():
             await asyncio.sleep(_POLL_SECONDS)  # what it sent before is still to be read
-            raise RunStoppedError(death)
+            if not both.done():
+                raise RunStoppedError(death)
 
     async def _all_received(self) -> None:
         """Make sure that no message of a long cell was lost on the way."""

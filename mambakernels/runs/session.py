@@ -92,12 +92,15 @@ class Session:
 
         self._recorder = Recorder(notebook, self._client, self._death)
 
-    async def execute(self, index: int, timeout: float | None) -> None:
-        """Execute one cell; `RunStoppedError` if it raises, takes longer than `timeout` or the kernel dies."""
+    async def execute(self, index: int, timeout: float | None) -> bool:
+        """Execute one cell and return whether the notebook goes on, or has asked to exit.
+
+        `RunStoppedError` if it raises, takes longer than `timeout` or the kernel dies.
+        """
         assert self._recorder is not None
         cell = self._recorder.nb.cells[index]
         try:
-            await self._recorder.execute_at(index, timeout)
+            return await self._recorder.execute_at(index, timeout)
         except RunStoppedError as error:
             error.failure = replace(
                 error.failure,

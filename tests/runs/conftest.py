@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from support.python_kernels import install, output, write
+from support.r_kernel import irkernel
 
-__all__ = ["install", "output", "write"]
+__all__ = ["install", "irkernel", "output", "write"]

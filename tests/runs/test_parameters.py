@@ -241,10 +241,10 @@ def test_other_languages_do_so_by_line(language: str, source: str, error: str | 
     [
         (
             "R",
-            "n <- 1 # how many\nname = 'x'\nbig = 10L\non <- TRUE\nfile <- NULL\nxs <- c(1, 2)",
-            "n name big on file xs",
+            "n <- 1 # how many\nname = 'x'\nbig = 10L\non <- TRUE\nfile <- NULL\nxs <- c(1, -2)\nx <- -Inf\nq = 'a#b'",
+            "n name big on file xs x q",
         ),
-        ("julia", 'n = 1\nname = "x"\non = true\nfile = nothing\nxs = [1, 2]', "n name on file xs"),
+        ("julia", 'n = 1\nname = "x"\non = true\nfile = nothing\nxs = [1, -2]\nx = -Inf', "n name on file xs x"),
         ("bash", "n=1", ""),
     ],
 )
@@ -258,6 +258,12 @@ def test_a_notebook_in_another_language(language: str, source: str, known: str, 
     if known:
         assert parse_assignment("n=2", parameters) == ("n", 2)
         assert parse_assignment("name=NO", parameters) == ("name", "NO")
+        assert parse_assignment("xs=[3]", parameters) == ("xs", [3])
+        defaults = parameters.resolve({})
+        assert {name: defaults[name] for name in ("n", "on", "file", "xs", "x")} == {
+            "n": 1, "on": True, "file": None, "xs": [1, -2], "x": -float("inf"),
+        }  # fmt: skip
+        assert defaults.get("q", "a#b") == "a#b"
 
 
 VALUES = {
