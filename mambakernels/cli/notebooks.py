@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +28,7 @@ from mambakernels.runs.values import encode_value
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo
-    from mambakernels.runs.records import Failure, Run
+    from mambakernels.runs.records import Run
 
 
 @app.command()
@@ -79,6 +80,7 @@ def run(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many runs execute at once.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Repeat the runs that are done, too.")] = False,
     html: Annotated[bool, typer.Option("--html", help="Write each failed notebook as a page, too.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="A file for a JUnit report, which CI systems read.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,6 +98,7 @@ def run(
                 timeout=timeout,
                 force=force,
                 html=html,
+                junit=junit,
                 on_run=finished.append,
                 progress=progress,
             )
@@ -131,26 +134,28 @@ def measurements(
 
 
 def _show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
+    from mambakernels.runs.failures import explain_failures
+
+    _show_on_github(runs)
     if as_json:
         print_json([plain(item) | {"parameters": encode_value(item.parameters)} for item in runs])
         return
     rows = [(item.kernel, item.status, f"{item.seconds:.1f} s", str(item.path)) for item in runs]
     tables.print_table(("kernel", "status", "time", "executed notebook"), rows)
-    for item in runs:
-        if item.error is not None:
-            typer.echo(_failure(item, item.error), err=True)
+    if explained := explain_failures(runs):
+        typer.echo(f"\n{explained}", err=True)
 
 
-def _failure(run: Run, error: Failure) -> str:
-    """Return all that a reader of a log needs to see of a failed run."""
-    parts = (
-        (error.place or "the cell", error.source),
-        ("traceback", error.traceback),
-        ("end of its output", error.output),
-        ("standard error", error.stderr),
-    )
-    shown = (f"--- {title}\n{text}" for title, text in parts if text)
-    return "\n".join([f"\n{run.notebook.name} failed on {run.kernel}: {error}", *shown])
+def _show_on_github(runs: Sequence[Run]) -> None:
+    """Show the runs on the page of the step, and failures at the notebooks' lines, in a step of GitHub Actions."""
+    from mambakernels.runs import github
+
+    file = os.environ.get(github.SUMMARY)
+    if file:
+        github.append_summary(runs, Path(file))
+    if os.environ.get(github.ACTIONS) == "true":
+        for command in github.error_commands(runs, workspace=Path(os.environ.get("GITHUB_WORKSPACE", Path.cwd()))):
+            typer.echo(command, err=True)
 
 
 def _show_demo(result: Demo, clock: bars.Clock) -> None:

@@ -10,10 +10,11 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.runs import pages
+from mambakernels.runs.junit import write_junit
 from mambakernels.runs.matrix import Matrix, plan
 from mambakernels.runs.records import Run
 from mambakernels.runs.scheduling import Schedule, execute_all
-from mambakernels.runs.tasks import Limits
+from mambakernels.runs.tasks import Limits, Task
 from mambakernels.system.background import in_a_thread
 from mambakernels.system.files import writable_folder
 
@@ -44,6 +45,7 @@ def run(
     force: bool = False,
     failed: bool = False,
     html: bool = False,
+    junit: PathLike | None = None,
     on_run: Callable[[Run], None] | None = None,
     progress: Progress = silent,
 ) -> list[Run]:
@@ -90,6 +92,8 @@ def run(
         Only repeat what has failed.
     html
         Also write the executed notebook of each failed run as a page next to it, by nbconvert.
+    junit
+        A file for a JUnit report of all runs, also if this call is interrupted.
     on_run
         Called with each run as soon as it has ended, in another thread.
     progress
@@ -135,12 +139,28 @@ def run(
         force=force,
         failed=failed,
     )
-    runs = in_a_thread(lambda report: execute_all(tasks, schedule, on_run=on_run, report=report), progress)
+    ended: list[Run] = []
+
+    def keep(run: Run) -> None:
+        ended.append(run)
+        if on_run is not None:
+            on_run(run)
+
+    try:
+        runs = in_a_thread(lambda report: execute_all(tasks, schedule, on_run=keep, report=report), progress)
+    finally:
+        if junit is not None:
+            write_junit(ended, junit, not_begun=_not_begun(tasks, ended))
     if html:  # when all have run: nothing that is wrong with a page keeps a notebook from running
         for one in runs:
             if one.error is not None:
                 pages.write(one)
     return runs
+
+
+def _not_begun(tasks: Sequence[Task], ended: Sequence[Run]) -> list[Task]:
+    taken = {run.path for run in ended}
+    return [task for task in tasks if taken.isdisjoint(task.output / name for name in task.names)]
 
 
 def _check_numbers(jobs: int, retries: int, seconds: Sequence[float | None]) -> None:
