@@ -94,7 +94,7 @@ def demo(
         progress=progress,
     )
     progress(Event("report", str(folder)))
-    frame = published.measurements([run.path for run in runs if run.path.exists()])
+    frame = published.measurements([str(run.path) for run in runs if run.path.exists()])
     return Demo(tuple(made), tuple(runs), frame, _write(frame, runs, folder), missing)
 
 
@@ -217,7 +217,7 @@ def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, 
         del files["plot"]
     before = files["results"].read_bytes() if files["results"].exists() else b""
     published.save(frame, files["results"])
-    if before == files["results"].read_bytes() and _is_newer(files["report"], [run.path for run in runs]):
+    if before == files["results"].read_bytes() and _is_newer(files["report"], [Path(str(run.path)) for run in runs]):
         return files  # drawing takes longer than the rest of a demo that has nothing to do
     if "plot" in files:
         write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))

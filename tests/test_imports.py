@@ -55,6 +55,7 @@ ONLY = {
     "nbclient": {"runs"},
     "nbformat": {"runs"},
     "pandas": {"runs/results.py", "bench", "plots", "report", "demo.py", "cli/tables.py"},
+    "fsspec": {"runs/outputs.py"},
     "jinja2": {"report"},
     "matplotlib": {"plots"},
     "typer": {"cli"},

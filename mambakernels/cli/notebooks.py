@@ -73,9 +73,9 @@ def run(
     *,
     kernel: KernelsOption = None,
     parameter: ParameterOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the executed notebooks.")] = Path(
-        "runs"
-    ),
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The folder for the executed notebooks, or its address (s3://…).")
+    ] = "runs",
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many runs execute at once.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Repeat the runs that are done, too.")] = False,

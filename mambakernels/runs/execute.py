@@ -9,14 +9,13 @@ from typing import Any
 from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, storage_errors
 from mambakernels.progress import Progress, silent
-from mambakernels.runs import pages
+from mambakernels.runs import outputs, pages
 from mambakernels.runs.junit import write_junit
 from mambakernels.runs.matrix import Matrix, plan
 from mambakernels.runs.records import Run
 from mambakernels.runs.scheduling import Schedule, execute_all
 from mambakernels.runs.tasks import Limits, Task
 from mambakernels.system.background import in_a_thread
-from mambakernels.system.files import writable_folder
 
 OUTPUT = "runs"
 """The folder for executed notebooks where none is named."""
@@ -73,7 +72,8 @@ def run(
     repeat
         How often each combination runs.
     output
-        The folder for the executed notebooks, `<notebook>.<kernel>.<grid values>.ipynb`.
+        The folder for the executed notebooks, `<notebook>.<kernel>.<grid values>.ipynb`; or its address, such as
+        `s3://bucket/runs`, of any kind that fsspec knows.
     folder
         The kernels' working directory; by default each notebook's folder.
     jobs
@@ -122,14 +122,14 @@ def run(
         exclude=exclude,
         repeat=repeat,
     )
-    target = Path(output).expanduser().absolute()
+    target = outputs.place(output)
     tasks = plan(
         matrix,
         output=target,
         folder=Path(folder).expanduser().absolute() if folder else None,
         limits=Limits(startup=startup_timeout, cell=timeout, run=run_timeout),
     )
-    writable_folder(target)
+    outputs.writable(target)
     schedule = Schedule(
         jobs=jobs,
         retries=retries,

@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 
-from mambakernels.runs import session
+from mambakernels.runs import outputs, session
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, heading_above, prepare_nbformat, source_of, tags_of
+from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import (
     METADATA_KEY,
     Failure,
@@ -29,13 +30,16 @@ from mambakernels.runs.records import (
     Status,
 )
 from mambakernels.runs.tasks import Task
-from mambakernels.system.files import digest, write_atomically
+from mambakernels.system.files import digest
 
 SKIPPED = "skip-execution"
 """The tag of cells that are not executed; their outputs stay."""
 
 Report = Callable[[str, int], None]
 """Called with what a run does now, in words, and how many of its code cells have ended."""
+
+Keep = Callable[[Place, str], None]
+"""Called with the place of a record and its text, whenever the record changes."""
 
 _WRITE_SECONDS = 2.0
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
@@ -48,12 +52,12 @@ _IMPORTED = (
 )
 
 
-async def execute(task: Task, path: Path, *, attempt: int, report: Report) -> Run:
-    """Execute a task and return its run; whatever happens, its record is written to `path`.
+async def execute(task: Task, path: Place, *, attempt: int, report: Report, keep: Keep = outputs.write) -> Run:
+    """Execute a task and return its run; whatever happens, `keep` gets its record (and by default writes it).
 
     Only a cancellation raises, after the record says `interrupted`.
     """
-    execution = _Execution(task, path, attempt)
+    execution = _Execution(task, path, attempt, keep)
     error: Failure | None = None
     try:
         await _execute(execution, report)
@@ -66,6 +70,11 @@ async def execute(task: Task, path: Path, *, attempt: int, report: Report) -> Ru
         said = "".join(traceback.format_exception(unforeseen))
         error = Failure(type(unforeseen).__name__, str(unforeseen), traceback=said)
     return execution.write("failed" if error else "ok", error)
+
+
+def give_up(task: Task, path: Place, error: Failure, *, attempt: int, keep: Keep = outputs.write) -> Run:
+    """Return the run of a task that could not begin, as failed; `keep` gets its record."""
+    return _Execution(task, path, attempt, keep).write("failed", error)
 
 
 def code_cells(content: Json) -> list[int]:
@@ -81,12 +90,13 @@ def code_cells(content: Json) -> list[int]:
 class _Execution:
     """One run while it goes on: its notebook as far as it got, its time, and its record on disk."""
 
-    def __init__(self, task: Task, path: Path, attempt: int) -> None:
+    def __init__(self, task: Task, path: Place, attempt: int, keep: Keep) -> None:
         self.task = task
         self.content = task.content()
         self.code: dict[str, str] = {}
         self._path = path
         self._attempt = attempt
+        self._keep = keep
         self._started = _now()
         self._begin = time.perf_counter()
         self._end: float | None = None
@@ -139,7 +149,7 @@ class _Execution:
             "language": kernel.language,
         }
         self.notebook.metadata[METADATA_KEY] = msgspec.to_builtins(record)
-        write_atomically(self._path, _as_text(self.notebook))
+        self._keep(self._path, _as_text(self.notebook))
         return record.run(self._path)
 
 

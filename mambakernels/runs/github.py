@@ -12,7 +12,7 @@ from typing import Any
 
 from mambakernels.errors import MambakernelsError
 from mambakernels.runs.failures import SameFailure, details, group_failures, one_line
-from mambakernels.runs.notebooks import Json, read_notebook, source_of, tags_of
+from mambakernels.runs.notebooks import Json, read_content, read_notebook, source_of, tags_of
 from mambakernels.runs.parameters import INJECTED_TAG
 from mambakernels.runs.records import Failure, Run
 
@@ -62,10 +62,10 @@ def line_of(run: Run) -> int | None:
     if error is None or error.cell is None:
         return None
     try:
-        original, executed = read_notebook(run.notebook), read_notebook(run.path)
+        original, executed = read_notebook(run.notebook), read_content(run.path)
     except MambakernelsError:
         return None
-    failed = _in_original(original.content["cells"], executed.content["cells"], error.cell - 1)
+    failed = _in_original(original.content["cells"], executed["cells"], error.cell - 1)
     if failed is None:
         return None
     lines = original.path.read_text(encoding="utf-8", errors="replace")

@@ -13,6 +13,7 @@ from mambakernels.errors import InvalidRequestError, NotFoundError
 from mambakernels.paths import PathLike
 from mambakernels.runs.kernelspecs import Kernel, find_kernels, known_kernels
 from mambakernels.runs.notebooks import Notebook, cells_sha256, find_notebooks
+from mambakernels.runs.outputs import Place
 from mambakernels.runs.parameters import Parameters, read_parameters
 from mambakernels.runs.records import Identity
 from mambakernels.runs.tasks import Limits, Task, record_names
@@ -40,7 +41,7 @@ class Matrix:
     repeat: int = 1
 
 
-def plan(matrix: Matrix, *, output: Path, folder: Path | None, limits: Limits) -> list[Task]:
+def plan(matrix: Matrix, *, output: Place, folder: Path | None, limits: Limits) -> list[Task]:
     """Return the tasks of a matrix, kernels in turns: those of one repetition and combination follow each other.
 
     A parameter that one of several notebooks does not have is left out there; one that none has raises

@@ -19,6 +19,7 @@ import msgspec
 
 from mambakernels.errors import NotFoundError, RunError, from_os_error
 from mambakernels.paths import PathLike
+from mambakernels.runs.outputs import Place
 
 Json = dict[str, Any]
 
@@ -51,6 +52,11 @@ def read_notebook(path: PathLike) -> Notebook:
     file = Path(path).expanduser().absolute()
     raw = _read(file)
     return Notebook(path=file, sha256=hashlib.sha256(raw).hexdigest(), content=_decode(raw, file))
+
+
+def read_content(file: Place) -> Json:
+    """Return the content of a notebook at any place, in notebook format 4; errors as of `read_notebook`."""
+    return _decode(_read(file), file)
 
 
 def find_notebooks(paths: Iterable[PathLike]) -> Iterator[Notebook]:
@@ -113,7 +119,7 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Place) -> bytes:
     try:
         return file.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
@@ -148,7 +154,7 @@ class _Content(msgspec.Struct):
     metadata: _Metadata | None = None
 
 
-def _decode(raw: bytes, file: Path) -> Json:
+def _decode(raw: bytes, file: Place) -> Json:
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
@@ -183,7 +189,7 @@ def _present(metadata: Json) -> Json:
     return {name: value for name, value in metadata.items() if value is not None}
 
 
-def _converted(text: str, file: Path) -> Json:
+def _converted(text: str, file: Place) -> Json:
     prepare_nbformat()
     import nbformat
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from importlib.util import find_spec
-from pathlib import Path
 
 from mambakernels.errors import InvalidRequestError
+from mambakernels.runs import outputs
 from mambakernels.runs.notebooks import prepare_nbformat
+from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import Run
-from mambakernels.system.files import write_atomically
 
 
 def check() -> None:
@@ -17,13 +18,15 @@ def check() -> None:
         raise InvalidRequestError("Pages need nbconvert, which is not installed.", next_step="pip install nbconvert")
 
 
-def write(run: Run) -> Path:
+def write(run: Run) -> Place:
     """Write the page of a run's executed notebook next to it and return its path."""
     check()
     prepare_nbformat()
     from nbconvert import HTMLExporter
 
-    page, _ = HTMLExporter().from_filename(str(run.path))  # type: ignore[no-untyped-call]
-    target = run.path.with_suffix(".html")
-    write_atomically(target, page)
+    name = run.path.name.removesuffix(".ipynb")
+    executed = io.StringIO(run.path.read_bytes().decode())
+    page, _ = HTMLExporter().from_file(executed, resources={"metadata": {"name": name}})  # type: ignore[no-untyped-call]
+    target = run.path.parent / f"{name}.html"
+    outputs.write(target, page)
     return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from mambakernels.errors import MambakernelsError, RunError
+from mambakernels.errors import RunError
 from mambakernels.paths import PathLike
-from mambakernels.runs.notebooks import Json, Notebook, outputs_of, read_notebook
+from mambakernels.runs.notebooks import Json, Notebook, outputs_of
+from mambakernels.runs.outputs import Place, RemotePath, place
 from mambakernels.runs.values import decode_value
 
 METADATA_KEY = "mambakernels"
@@ -67,7 +67,7 @@ class Run:
     notebook: Path
     kernel: str
     parameters: Mapping[str, Any]
-    path: Path
+    path: Place
     status: Status
     seconds: float
     started: str
@@ -151,7 +151,7 @@ class Record:
         kernel = self.kernel
         return Identity(self.notebook.cells, self.parameters, kernel.fingerprint, kernel.packages, self.repeat)
 
-    def run(self, path: Path) -> Run:
+    def run(self, path: Place) -> Run:
         """Return the run whose executed notebook is at `path`."""
         return Run(
             notebook=Path(self.notebook.path),
@@ -177,21 +177,36 @@ class _Executed(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Executed)
 
 
-def read_record(path: Path) -> Record | None:
-    """Return the record of an executed notebook, or None if the file is not one (or not there)."""
+def read_record(path: Place) -> Record | None:
+    """Return the record of an executed notebook, or None if the file is not one (or not there).
+
+    OSError if an address does not answer: that says nothing about a record there.
+    """
     try:
-        return _DECODER.decode(path.read_bytes()).metadata.mambakernels
-    except (OSError, msgspec.ValidationError):
+        raw = path.read_bytes()
+    except OSError as error:
+        if isinstance(path, RemotePath) and not isinstance(error, FileNotFoundError):
+            raise
+        return None
+    return decode_record(raw)
+
+
+def decode_record(raw: bytes) -> Record | None:
+    """Return the record in the bytes of an executed notebook, or None if they are not one."""
+    try:
+        return _DECODER.decode(raw).metadata.mambakernels
+    except msgspec.ValidationError:
         return None
     except msgspec.DecodeError:  # half an emoji, which msgspec refuses anywhere, or no JSON
-        with contextlib.suppress(MambakernelsError, msgspec.ValidationError, KeyError):
-            return msgspec.convert(read_notebook(path).content["metadata"][METADATA_KEY], Record)
-        return None
+        try:
+            return msgspec.convert(json.loads(raw)["metadata"][METADATA_KEY], Record)
+        except (ValueError, KeyError, TypeError, RecursionError):  # of which msgspec's errors are some
+            return None
 
 
-def read_run(path: PathLike) -> Run:
+def read_run(path: PathLike | RemotePath) -> Run:
     """Return the run of an executed notebook; `RunError` if the file is not one."""
-    file = Path(path).absolute()
+    file = place(path)
     record = read_record(file)
     if record is None:
         raise RunError("This notebook has no record of a run by mambakernels.", where=str(file))

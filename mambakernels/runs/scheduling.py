@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
 from mambakernels.runs.execution import Report, code_cells, execute
+from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import Run, read_run
 from mambakernels.runs.tasks import Task
 from mambakernels.system.locks import Claims, claiming
@@ -46,7 +49,7 @@ async def execute_all(
     """Execute tasks and return their runs in order, without those that never began."""
     if not tasks:
         return []
-    with claiming(tasks[0].output, Root.find(None)) as claims:
+    with _claiming(tasks[0].output) as claims:
         return await _Queue(tasks, schedule, claims, on_run, report).empty()
 
 
@@ -83,6 +86,10 @@ class _Queue:
     async def _work(self) -> None:
         while self._waiting:
             number, task = self._waiting.popleft()
+            await asyncio.sleep(0)  # so that an interruption gets through while tasks are found to be done
+            if not self._schedule.force and (run := task.done()):
+                self._end(number, run, "already done")
+                continue
             path = self._claimed(task)
             if path is None:
                 self._waiting.append((number, task))
@@ -93,7 +100,7 @@ class _Queue:
             finally:
                 self._claims.release(_claim(task, path))
 
-    def _claimed(self, task: Task) -> Path | None:
+    def _claimed(self, task: Task) -> Place | None:
         """Claim the path of a task's record and return it; None if another process has it."""
         while True:
             path, _ = task.place()
@@ -103,8 +110,8 @@ class _Queue:
                 return path
             self._claims.release(_claim(task, path))  # another run's record has appeared there
 
-    async def _settle(self, number: int, task: Task, path: Path) -> None:
-        """Take up the run of a task that is done, or execute it."""
+    async def _settle(self, number: int, task: Task, path: Place) -> None:
+        """Take up the run of a task that another runner has done meanwhile, or execute it."""
         run = None if self._schedule.force else task.done()
         if run is not None:
             self._end(number, run, "already done")
@@ -130,7 +137,7 @@ class _Queue:
         _, record = task.place()
         return self._schedule.failed and (record is None or record.status != "failed")
 
-    async def _execute(self, number: int, task: Task, path: Path) -> Run:
+    async def _execute(self, number: int, task: Task, path: Place) -> Run:
         attempt = 1
         while True:
             run = await execute(task, path, attempt=attempt, report=self._meter.of(number))
@@ -140,9 +147,18 @@ class _Queue:
             attempt += 1
 
 
-def _claim(task: Task, path: Path) -> str:
+def _claiming(output: Place) -> AbstractContextManager[Claims]:
+    """Return the claims to records in a folder; those at an address count between the runners of this machine."""
+    root = Root.find(None)
+    folder = (
+        output if isinstance(output, Path) else root.locks / f"runs-{sha256(str(output).encode()).hexdigest()[:16]}"
+    )
+    return claiming(folder, root)
+
+
+def _claim(task: Task, path: Place) -> str:
     """Return the name of the claim to a record."""
-    return path.relative_to(task.output).as_posix().replace("/", "%2F")
+    return str(path).removeprefix(str(task.output)).strip("/\\").replace("\\", "/").replace("/", "%2F")
 
 
 class _Meter:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json, Notebook
+from mambakernels.runs.outputs import Place
 from mambakernels.runs.parameters import inject
 from mambakernels.runs.records import Identity, Record, Run, read_record
 from mambakernels.system.files import digest
@@ -44,7 +45,7 @@ class Task:
     given: Mapping[str, Any]
     identity: Identity
     names: tuple[str, ...]
-    output: Path
+    output: Place
     folder: Path
     limits: Limits
 
@@ -66,7 +67,7 @@ class Task:
             self.identity.repeat,
         )
 
-    def place(self) -> tuple[Path, Record | None]:
+    def place(self) -> tuple[Place, Record | None]:
         """Return the path for its record, and the record of an earlier run that is there.
 
         No other run's record and no file of the user's is ever replaced.
