@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from mambakernels.kernels.lifecycle import update as update
     from mambakernels.plots.plotting import plot as plot
     from mambakernels.projects.sync import sync as sync
+    from mambakernels.record import record as record
     from mambakernels.runs.execute import run as run
     from mambakernels.runs.parameters import parse_parameters as parse_parameters
+    from mambakernels.runs.results import collect as collect
 
     __version__: str
 
@@ -85,6 +87,8 @@ _HOMES = {
     # runs and results
     "run": "runs.execute:run",
     "parse_parameters": "runs.parameters:parse_parameters",
+    "record": "record:record",
+    "collect": "runs.results:collect",
     "measurements": "bench.published:measurements",
     "bench": "bench.comparison:bench",
     "plot": "plots.plotting:plot",

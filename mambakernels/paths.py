@@ -118,7 +118,7 @@ def _option_for(where: Path, arguments: Mapping[str, Any]) -> str | None:
     return _OPTIONS[max(fitting, key=lambda name: len(chosen[name].parts))] if fitting else None
 
 
-def listed(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
+def path_list(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
     """Return one path or several as a list."""
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 

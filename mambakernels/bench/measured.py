@@ -11,11 +11,11 @@ import msgspec
 import pandas as pd
 
 from mambakernels.bench.cases import Settings
-from mambakernels.bench.frame_files import TEXT, FrameFiles, Json
 from mambakernels.bench.published import MEASURED, RAN, row_of
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.rules import threads_in_words
 from mambakernels.paths import PathLike
+from mambakernels.runs.frame_files import TEXT, FrameFiles, Json
 
 COLUMNS: Mapping[str, str] = {
     "kernel": TEXT,

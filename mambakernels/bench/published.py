@@ -16,12 +16,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
-from mambakernels.bench.frame_files import TEXT, FrameFiles
 from mambakernels.errors import RunError
 from mambakernels.numeric import probing
 from mambakernels.numeric.bundle import MIME_TYPE, SCHEMA, json_schema
 from mambakernels.numeric.measurement import Figures, Measurement
-from mambakernels.paths import PathLike, listed, storage_errors
+from mambakernels.paths import PathLike, path_list, storage_errors
+from mambakernels.runs.frame_files import TEXT, FrameFiles
 from mambakernels.runs.notebooks import Json, Notebook, find_notebooks, outputs_of
 from mambakernels.runs.records import provenance
 
@@ -126,7 +126,7 @@ def measurements(paths: PathLike | Iterable[PathLike]) -> pd.DataFrame:
     RunError
         A file is not a notebook, or a bundle in it does not match its schema; names the notebook and the cell.
     """
-    return frame_of([row for notebook in find_notebooks(listed(paths)) for row in _rows(notebook)], COLUMNS)
+    return frame_of([row for notebook in find_notebooks(path_list(paths)) for row in _rows(notebook)], COLUMNS)
 
 
 def save(frame: pd.DataFrame, path: PathLike) -> Path:

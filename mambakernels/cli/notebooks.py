@@ -18,6 +18,7 @@ from mambakernels.cli.app import (
     ParameterOption,
     Quiet,
     RootOption,
+    amount,
     app,
     kernel_names,
     plain,
@@ -110,6 +111,28 @@ def run(
     _show_runs(runs, as_json=as_json)
     if any(item.status != "ok" for item in runs):
         raise typer.Exit(1)
+
+
+@app.command()
+def collect(
+    paths: Annotated[list[str], typer.Argument(help="Executed notebooks, folders of them, or patterns.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the table to a .csv, .parquet or .duckdb file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs of any notebooks as one table: status, parameters and recorded results."""
+    from mambakernels.runs import results
+
+    if to is not None:
+        typer.echo(f"{amount(len(mambakernels.collect(paths, to=to)), 'run')} in {results.target(to)}")
+        return
+    found = results.rows(paths)
+    if as_json:
+        print_json([{name: results.as_json(value) for name, value in row.items()} for row in found])
+    else:
+        tables.print_runs(found)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,28 @@ def print_results(frame: DataFrame) -> None:
         ]
         print_table(("operation", "n", *kernels), rows)
     print_table((), (), empty=agreement.check_controls(frame).text)
+
+
+def print_runs(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a row per run: what it is, its parameters and results; columns without a value are left out."""
+    hidden = {"path", "host", "started", *(() if any(row["repeat"] != 1 for row in rows) else ("repeat",))}
+    names = [name for name in (rows[0] if rows else ()) if name not in hidden]
+    shown = [name for name in names if any(row[name] is not None for row in rows)]
+    cells = ([_result(name, row[name]) for name in shown] for row in rows)
+    print_table(shown, cells, empty="No notebook there was executed.")
+
+
+def _result(name: str, value: Any) -> str:
+    """Return a value of a run for people; a table by its size."""
+    from mambakernels.runs.results import Table
+
+    if value is None:
+        return "-"
+    if isinstance(value, Table):
+        return f"{len(value.data)} by {len(value.columns)}"
+    if name == "seconds":
+        return f"{value:.1f}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 _TITLES = {"blas_version": "version", "architecture": "code path", "lapack": "LAPACK", "blas": "BLAS"}

@@ -18,6 +18,8 @@ from mambakernels.numeric.probing import Probe
 from mambakernels.numeric.rules import Severity
 
 MIME_TYPE = "application/vnd.mambakernels.measurements+json"
+PROOF_MIME_TYPE = "application/vnd.mambakernels.proof+json"
+"""For every table of runs, which BLAS was proven: `{"blas": "mkl"}`."""
 SCHEMA = 1
 PACKAGE = "mambakernels-numeric"
 

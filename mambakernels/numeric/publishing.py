@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from mambakernels.numeric import formatting
-from mambakernels.numeric.bundle import MIME_TYPE, PACKAGE, SCHEMA
+from mambakernels.numeric.bundle import MIME_TYPE, PACKAGE, PROOF_MIME_TYPE, SCHEMA
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.probing import Probe, probe
 from mambakernels.numeric.rules import Finding, findings
@@ -29,7 +29,8 @@ def publish(measurements: Sequence[Measurement], probed: Probe | None = None) ->
 
 
 def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str, Any]:
-    """Return the output's data: `text/plain`, `text/html` and the measurements as JSON."""
+    """Return the output's data: `text/plain`, `text/html`, the measurements as JSON, and which BLAS was proven."""
+    proof = {PROOF_MIME_TYPE: {"blas": probed.blas.name}} if probed.blas.proven else {}
     return {
         "text/plain": as_text(measurements, probed),
         "text/html": as_html(measurements, probed),
@@ -40,6 +41,7 @@ def mime_bundle(measurements: Sequence[Measurement], probed: Probe) -> dict[str,
             "findings": [finding.as_dict() for finding in findings(probed) if finding.is_problem],
             "measurements": [measurement.as_dict() for measurement in measurements],
         },
+        **proof,
     }
 
 

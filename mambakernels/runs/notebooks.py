@@ -60,9 +60,17 @@ def read_content(file: Place) -> Json:
 
 
 def find_notebooks(paths: Iterable[PathLike]) -> Iterator[Notebook]:
-    """Read the notebooks that paths name, each once: files, folders (hidden ones left out) or glob patterns."""
-    for file in dict.fromkeys(file for path in paths for file in _matching(path)):
+    """Read the notebooks that `notebook_files` finds."""
+    for file in notebook_files(paths):
         yield read_notebook(file)
+
+
+def notebook_files(paths: Iterable[PathLike]) -> list[Path]:
+    """Return the notebook files that paths name, each once: files, folders (hidden ones left out) or glob patterns.
+
+    NotFoundError if a path names none.
+    """
+    return list(dict.fromkeys(file for path in paths for file in _matching(path)))
 
 
 def source_of(cell: Mapping[str, Any]) -> str:

@@ -69,11 +69,3 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_said(tmp_path: Path) -> 
         Measured.load(tmp_path / "none.json")
     with pytest.raises(InvalidRequestError, match=r"\.parquet or \.json"):
         COMPARISONS.check_target(tmp_path / "a.csv")
-
-
-def test_without_pyarrow_json_is_named_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(InvalidRequestError, match="pyarrow") as caught:
-        COMPARISONS.check_target(Path("a.parquet"))
-    assert ".json" in str(caught.value.next_step)
-    COMPARISONS.check_target(Path("a.json"))

@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 
 from mambakernels.bench.published import validate
 from mambakernels.numeric import MIME_TYPE, Measurement, code_hash, measure, mime_bundle, probe, publish
+from mambakernels.numeric.bundle import PROOF_MIME_TYPE
 from mambakernels.numeric.publishing import as_html, as_text
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "blas.ipynb"
@@ -51,7 +52,11 @@ def wrong(measured: list[Measurement]) -> list[Measurement]:
 def test_the_bundle_is_what_was_agreed_upon(measured: list[Measurement]) -> None:
     probed = probe()
     bundle = mime_bundle(measured, probed)
-    assert set(bundle) == {"text/plain", "text/html", "application/vnd.mambakernels.measurements+json"}
+    kinds = {"text/plain", "text/html", "application/vnd.mambakernels.measurements+json"}
+    assert set(bundle) == kinds | {"application/vnd.mambakernels.proof+json"}
+    assert bundle[PROOF_MIME_TYPE] == {"blas": probed.blas.name}
+    unproven = mime_bundle(measured, replace(probed, blas=replace(probed.blas, proven=False)))
+    assert set(unproven) == kinds, "only a proof is published as one"
     data = bundle[MIME_TYPE]
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert set(data) == {"schema", "code", "probe", "findings", "measurements"}
@@ -129,7 +134,7 @@ def test_a_real_kernel_publishes_one_output(executed: Any) -> None:
     published = [output for output in outputs if MIME_TYPE in output.get("data", {})]
     assert len(published) == 1
     assert published[0].output_type == "display_data"
-    assert set(published[0].data) == {"text/plain", "text/html", MIME_TYPE}
+    assert set(published[0].data) == {"text/plain", "text/html", MIME_TYPE, PROOF_MIME_TYPE}
     nbformat.validate(executed)
 
 

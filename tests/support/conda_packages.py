@@ -195,7 +195,7 @@ def _with_raw_hashes(records: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def compressed(data: bytes) -> bytes:
-    """Return one Zstandard frame; pyarrow is what the tests have that writes one."""
+    """Return one Zstandard frame; pyarrow is installed anyway and writes one."""
     import pyarrow as pa
 
     frame: bytes = pa.compress(data, codec="zstd", asbytes=True)

@@ -1,4 +1,4 @@
-"""DataFrames as files: CSV, Parquet or JSON, written whole or not at all, and equal when they are read back."""
+"""DataFrames as files: CSV, Parquet, JSON or DuckDB, written whole or not at all, and equal when they are read back."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Types = Mapping[str, str]
 class FrameFiles:
     """Files that hold one kind of frame.
 
-    `types` are the frame's columns with their pandas types; `suffixes` the two endings a file may have. A file of a
-    `kind` has a head of JSON, with kind, schema and what else is known `about` the frame. The texts go into messages.
+    `types` are the frame's columns with their pandas types; `suffixes` the endings a file may have. A file of a `kind`
+    has a head of JSON, with kind, schema and what else is known `about` the frame. The texts go into messages.
     """
 
     types: Types
-    suffixes: tuple[str, str]
+    suffixes: tuple[str, ...]
     things: str
     missing: str
     next_step: str
@@ -46,7 +46,7 @@ class FrameFiles:
         """Write a frame and what is known about it to a file, whole or not at all, and return the file's path."""
         file = Path(path).expanduser().absolute()
         head = {"kind": self.kind, "schema": self.schema, "about": about} if self.kind else {}
-        write_atomically(file, self._format(file).write(frame, head))
+        self._format(file).save(frame, head, file)
         return file
 
     def load(self, path: PathLike) -> tuple[pd.DataFrame, Json]:
@@ -74,82 +74,123 @@ class FrameFiles:
         if self.kind and head.get("schema") != self.schema:
             raise ValueError(f"its schema is {head.get('schema')!r}, and this version reads {self.schema}")
 
-    def _format(self, file: Path) -> type[_Csv | _Parquet | _Json]:
+    def _format(self, file: Path) -> type[_Format]:
         suffix = file.suffix.lower()
-        first, second = self.suffixes
         if suffix not in self.suffixes:
+            *others, last = self.suffixes
             raise InvalidRequestError(
-                f"{self.things} can be saved only as {first} or {second}.",
+                f"{self.things} can be saved only as {', '.join(others)} or {last}.",
                 where=str(file),
                 next_step="Give a name with one of these endings.",
             )
-        if suffix == ".parquet":
-            _require_pyarrow(instead=second if first == suffix else first)
         return _FORMATS[suffix]
 
 
-class _Csv:
-    """Comma-separated values, UTF-8, without a head; lists of samples as JSON."""
+class _Format:
+    """A kind of file: written as bytes, whole or not at all."""
 
-    @staticmethod
-    def write(frame: pd.DataFrame, head: Json) -> bytes:
+    @classmethod
+    def save(cls, frame: pd.DataFrame, head: Json, file: Path) -> None:
+        write_atomically(file, cls.write(frame, head))
+
+    @classmethod
+    def write(cls, frame: pd.DataFrame, head: Json) -> bytes:
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
+        raise NotImplementedError
+
+
+class _Csv(_Format):
+    """Comma-separated values, UTF-8, without a head; lists as JSON."""
+
+    @classmethod
+    def write(cls, frame: pd.DataFrame, head: Json) -> bytes:
         assert not head
-        samples = frame["samples"].map(lambda samples: json.dumps(list(samples)))
-        text: str = frame.assign(samples=samples).to_csv(index=False)
+        lists = {str(name): frame[name].map(_as_json) for name in frame if str(frame[name].dtype) == "object"}
+        text: str = frame.assign(**lists).to_csv(index=False)
         return text.encode()
 
-    @staticmethod
-    def read(file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
+    @classmethod
+    def read(cls, file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
         # All as text first: pandas' own reading of numbers is not exact in every version. And only an empty field
         # is missing: a kernel may be called `NA`.
         text = pd.read_csv(file, dtype=TEXT, keep_default_na=False, na_values=[""], encoding="utf-8")
-        samples = text["samples"].map(json.loads).astype(object)
+        lists = {name: text[name].map(json.loads).astype(object) for name, kind in types.items() if kind == "object"}
         words = {"True": True, "False": False}
         flags = {name: text[name].map(words) for name, kind in types.items() if kind in {"bool", "boolean"}}
-        return text.assign(samples=samples, **flags), {}
+        return text.assign(**lists, **flags), {}
 
 
-class _Parquet:
-    """Apache Parquet, which needs pyarrow; the head is a text among the file's own metadata."""
+class _Parquet(_Format):
+    """Apache Parquet; the head is a text among the file's own metadata."""
 
-    @staticmethod
-    def write(frame: pd.DataFrame, head: Json) -> bytes:
+    @classmethod
+    def write(cls, frame: pd.DataFrame, head: Json) -> bytes:
         stream, written = BytesIO(), frame.copy()
         written.attrs = {"mambakernels": json.dumps(head)}
         written.to_parquet(stream, engine="pyarrow", index=False)
         return stream.getvalue()
 
-    @staticmethod
-    def read(file: Path, types: Types) -> tuple[pd.DataFrame, Json]:  # noqa: ARG004 (one signature for all)
+    @classmethod
+    def read(cls, file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
         frame = pd.read_parquet(file, engine="pyarrow")
         head = json.loads(str(frame.attrs.pop("mambakernels", "{}")))
-        return frame.assign(samples=frame["samples"].map(list)), head
+        return frame.assign(**{name: frame[name].map(list) for name, kind in types.items() if kind == "object"}), head
 
 
-class _Json:
+class _Json(_Format):
     """One object: the head, and `rows`, with null for what is missing."""
 
-    @staticmethod
-    def write(frame: pd.DataFrame, head: Json) -> bytes:
+    @classmethod
+    def write(cls, frame: pd.DataFrame, head: Json) -> bytes:
         rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
         return json.dumps({**head, "rows": rows}, indent=1, allow_nan=False).encode()
 
-    @staticmethod
-    def read(file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
+    @classmethod
+    def read(cls, file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
         content = json.loads(file.read_bytes())
         if not isinstance(content, dict):
             raise TypeError("it is not a JSON object")
         return pd.DataFrame.from_records(content.get("rows", []), columns=list(types)), content
 
 
-_FORMATS: Mapping[str, type[_Csv | _Parquet | _Json]] = {".csv": _Csv, ".json": _Json, ".parquet": _Parquet}
+class _DuckDb(_Format):
+    """The table `runs` of a DuckDB database, replaced in one transaction; other tables in it stay."""
+
+    @classmethod
+    def save(cls, frame: pd.DataFrame, head: Json, file: Path) -> None:
+        assert not head
+        import pyarrow as pa
+
+        duckdb = _duckdb()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with duckdb.connect(str(file)) as database:
+                database.register("collected", pa.Table.from_pandas(frame, preserve_index=False))
+                database.execute("CREATE OR REPLACE TABLE runs AS SELECT * FROM collected")
+        except duckdb.Error as error:
+            raise RunError(
+                f"The database cannot be written: {str(error).splitlines()[0]}",
+                where=str(file),
+                next_step="Close other programs that have it open, or give another name.",
+            ) from error
 
 
-def _require_pyarrow(*, instead: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("pyarrow") is None:
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError as error:
         raise InvalidRequestError(
-            "Parquet files need pyarrow, which is not installed.",
-            next_step=f"Install it with `pip install pyarrow`, or use a name that ends in {instead}.",
-        )
+            "DuckDB files need duckdb, which is not installed.",
+            next_step="Install it with `pip install duckdb`, or use a name that ends in .parquet or .csv.",
+        ) from error
+    return duckdb
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(list(value))
+
+
+_FORMATS: Mapping[str, type[_Format]] = {".csv": _Csv, ".json": _Json, ".parquet": _Parquet, ".duckdb": _DuckDb}
