@@ -78,7 +78,13 @@ def run(
         str, typer.Option("--output", "-o", help="The folder for the executed notebooks, or its address (s3://…).")
     ] = "runs",
     timeout: Annotated[float | None, typer.Option(help="Seconds that one cell may take.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="How many runs execute at once.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="How many runs execute at once.", show_default="1")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="Run on the workers of a Dask scheduler (tcp://…), or local."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Repeat the runs that are done, too.")] = False,
     html: Annotated[bool, typer.Option("--html", help="Write each failed notebook as a page, too.")] = False,
     junit: Annotated[Path | None, typer.Option(help="A file for a JUnit report, which CI systems read.")] = None,
@@ -96,6 +102,7 @@ def run(
                 parameters=mambakernels.parse_parameters(notebooks[0], parameter or ()),
                 output=output,
                 jobs=jobs,
+                executor=dask,
                 timeout=timeout,
                 force=force,
                 html=html,

@@ -24,9 +24,9 @@ from mambakernels.environments.environment import (
     list_environments,
     owned,
 )
-from mambakernels.environments.exports import Format, export, lock
+from mambakernels.environments.exports import Format, export, lock, lock_of
 from mambakernels.environments.parallel import create_in_parallel
-from mambakernels.environments.spec import EnvironmentSpec, read_file, requested
+from mambakernels.environments.spec import EnvironmentSpec, of_packages, read_file, requested
 from mambakernels.environments.staging import pip_installed
 from mambakernels.environments.verification import Damage, Verification, verify
 
@@ -55,6 +55,8 @@ __all__ = [
     "installing",
     "list_environments",
     "lock",
+    "lock_of",
+    "of_packages",
     "owned",
     "pip_installed",
     "read_file",

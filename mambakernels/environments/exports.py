@@ -28,7 +28,7 @@ def export(name: NameOrPath, *, format: Format = "yml", root: PathLike | None = 
     """Return an environment as text: `yml` with exact builds, `specs` as requested, `explicit`, or `lock`."""
     environment = get(name, root)
     if format == "lock":
-        return lockfile.text(_locked(environment))
+        return lockfile.text(lock_of(environment))
     packages = _packages(environment)
     if format == "explicit":
         return explicit.text(packages, paths.subdir(), notes=_left_out(environment))
@@ -58,7 +58,7 @@ def lock(
         spec = requested(os.fspath(name), specs, file=file, channel=channel, engine=engine)
         locked = _solved(spec, subdirs, place, progress)
     elif set(subdirs) <= {paths.subdir()}:
-        locked = _locked(get(name, place))
+        locked = lock_of(get(name, place))
     else:
         environment = owned(get(name, place))
         spec = requested(environment.name, environment.specs, channel=channel or environment.channels, engine=engine)
@@ -67,7 +67,8 @@ def lock(
     return locked
 
 
-def _locked(environment: Environment) -> Lockfile:
+def lock_of(environment: Environment) -> Lockfile:
+    """Return the lock of an environment as it is; InvalidRequestError if pip installed packages into it."""
     if extra := pip_installed(environment.prefix):
         raise errors.InvalidRequestError(
             f"pip installed {', '.join(sorted(extra))} into {environment.name!r}, "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, storage_errors
@@ -16,6 +17,9 @@ from mambakernels.runs.records import Run
 from mambakernels.runs.scheduling import Schedule, execute_all
 from mambakernels.runs.tasks import Limits, Task
 from mambakernels.system.background import in_a_thread
+
+if TYPE_CHECKING:
+    from mambakernels.runs.workers import ExecutorLike, Workers
 
 OUTPUT = "runs"
 """The folder for executed notebooks where none is named."""
@@ -33,7 +37,8 @@ def run(
     repeat: int = 1,
     output: PathLike = OUTPUT,
     folder: PathLike | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    executor: ExecutorLike | None = None,
     timeout: float | None = None,
     run_timeout: float | None = None,
     total_timeout: float | None = None,
@@ -77,7 +82,11 @@ def run(
     folder
         The kernels' working directory; by default each notebook's folder.
     jobs
-        How many runs execute at once.
+        How many runs execute at once; by default 1, or with an executor as many as its workers take.
+    executor
+        Where runs execute: a `concurrent.futures.Executor`, a function that makes one, or the address of a Dask
+        scheduler (`tcp://…`, or `local` for a cluster of this machine's processes). A worker makes the environment of
+        a kernel from its lock. A run whose worker is lost begins again, twice at most.
     timeout, run_timeout, total_timeout
         The most seconds for one cell, for one run, and for all; by default there is no limit.
     startup_timeout
@@ -110,7 +119,7 @@ def run(
     StorageError
         Nothing can be written to the output folder, or the disk filled up.
     """
-    _check_numbers(jobs, retries, (startup_timeout, timeout, run_timeout, total_timeout))
+    _check_numbers(1 if jobs is None else jobs, retries, (startup_timeout, timeout, run_timeout, total_timeout))
     if html:
         pages.check()
     matrix = Matrix(
@@ -131,7 +140,7 @@ def run(
     )
     outputs.writable(target)
     schedule = Schedule(
-        jobs=jobs,
+        jobs=jobs or 1,
         retries=retries,
         retry_cells=retry_cells,
         fail_fast=fail_fast,
@@ -147,7 +156,10 @@ def run(
             on_run(run)
 
     try:
-        runs = in_a_thread(lambda report: execute_all(tasks, schedule, on_run=keep, report=report), progress)
+        with _workers(executor, jobs) as workers:
+            runs = in_a_thread(
+                lambda report: execute_all(tasks, schedule, workers=workers, on_run=keep, report=report), progress
+            )
     finally:
         if junit is not None:
             write_junit(ended, junit, not_begun=_not_begun(tasks, ended))
@@ -156,6 +168,14 @@ def run(
             if one.error is not None:
                 pages.write(one)
     return runs
+
+
+def _workers(executor: ExecutorLike | None, jobs: int | None) -> AbstractContextManager[Workers | None]:
+    if executor is None:
+        return nullcontext()
+    from mambakernels.runs import workers
+
+    return workers.opened(executor, in_flight=jobs)
 
 
 def _not_begun(tasks: Sequence[Task], ended: Sequence[Run]) -> list[Task]:

@@ -35,6 +35,12 @@ from mambakernels.system.files import digest
 SKIPPED = "skip-execution"
 """The tag of cells that are not executed; their outputs stay."""
 
+LOST = "WorkerLost"
+"""The name of the failure that each worker which had the run was lost."""
+
+NOT_PROVIDED = "KernelNotProvided"
+"""The name of the failure that a worker could not have the run's kernel."""
+
 Report = Callable[[str, int], None]
 """Called with what a run does now, in words, and how many of its code cells have ended."""
 

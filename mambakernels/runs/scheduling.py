@@ -10,19 +10,24 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
-from mambakernels.runs.execution import Report, code_cells, execute
+from mambakernels.runs.execution import LOST, NOT_PROVIDED, Report, code_cells, execute
 from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import Run, read_run
 from mambakernels.runs.tasks import Task
 from mambakernels.system.locks import Claims, claiming
 
-DEATHS = frozenset({"KernelDied", "KernelNotReady", "KernelNotStarted", "OutputLost"})
+if TYPE_CHECKING:
+    from mambakernels.runs.workers import Workers
+
+DEATHS = frozenset({"KernelDied", "KernelNotReady", "KernelNotStarted", "OutputLost", NOT_PROVIDED, LOST})
 """The names of failures that say nothing of the notebook: those that a retry may get past."""
 
 _BUSY_SECONDS = 0.2
+_ROOM_SECONDS = 2.0  # between two looks at how many workers there are
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,18 @@ class Schedule:
 
 
 async def execute_all(
-    tasks: Sequence[Task], schedule: Schedule, *, on_run: Callable[[Run], None] | None, report: Progress
+    tasks: Sequence[Task],
+    schedule: Schedule,
+    *,
+    workers: Workers | None = None,
+    on_run: Callable[[Run], None] | None,
+    report: Progress,
 ) -> list[Run]:
-    """Execute tasks and return their runs in order, without those that never began."""
+    """Execute tasks, here or on workers, and return their runs in order, without those that never began."""
     if not tasks:
         return []
     with _claiming(tasks[0].output) as claims:
-        return await _Queue(tasks, schedule, claims, on_run, report).empty()
+        return await _Queue(tasks, schedule, workers, claims, on_run=on_run, report=report).empty()
 
 
 class _Queue:
@@ -60,11 +70,14 @@ class _Queue:
         self,
         tasks: Sequence[Task],
         schedule: Schedule,
+        workers: Workers | None,
         claims: Claims,
+        *,
         on_run: Callable[[Run], None] | None,
         report: Progress,
     ) -> None:
         self._schedule = schedule
+        self._workers = workers
         self._claims = claims
         self._on_run = on_run
         self._runs: dict[int, Run] = {}
@@ -73,15 +86,27 @@ class _Queue:
 
     async def empty(self) -> list[Run]:
         """Execute the tasks until none is left, one has failed that must not, or the time is over."""
-        workers = [asyncio.create_task(self._work()) for _ in range(min(self._schedule.jobs, len(self._waiting)))]
+        lanes: set[asyncio.Task[None]] = set()
         try:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*workers), self._schedule.timeout)
+                await asyncio.wait_for(self._keep_busy(lanes), self._schedule.timeout)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
         return [self._runs[number] for number in sorted(self._runs)]
+
+    async def _keep_busy(self, lanes: set[asyncio.Task[None]]) -> None:
+        """Have as many lanes as there is room for, as long as tasks wait; workers may come and go."""
+        while self._waiting or lanes:
+            room = await self._workers.room() if self._workers else self._schedule.jobs
+            wanted = min(room - len(lanes), len(self._waiting))
+            lanes |= {asyncio.create_task(self._work()) for _ in range(wanted)}
+            timeout = None if self._workers is None else _ROOM_SECONDS
+            ended, _ = await asyncio.wait(lanes, timeout=timeout, return_when=asyncio.FIRST_EXCEPTION)
+            lanes -= ended
+            for lane in ended:
+                lane.result()
 
     async def _work(self) -> None:
         while self._waiting:
@@ -121,7 +146,8 @@ class _Queue:
             try:
                 run = await self._execute(number, task, path)
             except asyncio.CancelledError:
-                self._end(number, read_run(path), "interrupted")
+                if self._workers is None:  # a run that a worker had leaves no record
+                    self._end(number, read_run(path), "interrupted")
                 raise
             self._end(number, run, run.status)
             if run.error is not None and self._schedule.fail_fast:
@@ -140,7 +166,8 @@ class _Queue:
     async def _execute(self, number: int, task: Task, path: Place) -> Run:
         attempt = 1
         while True:
-            run = await execute(task, path, attempt=attempt, report=self._meter.of(number))
+            perform = self._workers.execute if self._workers else execute
+            run = await perform(task, path, attempt=attempt, report=self._meter.of(number))
             again = run.error is not None and (self._schedule.retry_cells or run.error.ename in DEATHS)
             if not again or attempt > self._schedule.retries:
                 return run

@@ -1,0 +1,149 @@
+"""One run on a worker: the job that travels there, its execution, and the answer that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import platform
+import tempfile
+import traceback
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mambakernels.errors import MambakernelsError
+from mambakernels.paths import Root
+from mambakernels.runs import outputs
+from mambakernels.runs.execution import NOT_PROVIDED, SKIPPED, Keep, execute, give_up
+from mambakernels.runs.notebooks import Json, Notebook, tags_of
+from mambakernels.runs.outputs import Place
+from mambakernels.runs.provision import KernelOrigin, provide
+from mambakernels.runs.records import Failure, Identity, Run
+from mambakernels.runs.tasks import Limits, Task
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run as it travels to a worker, in a few kilobytes that can be pickled.
+
+    `content` is the notebook as compressed JSON. A record at an address is written by the worker; any other is sent
+    back.
+    """
+
+    notebook: str
+    sha256: str
+    content: bytes
+    kernel: KernelOrigin
+    given: Mapping[str, Any]
+    identity: Identity
+    path: Place
+    output: Place
+    folder: str
+    limits: Limits
+    attempt: int
+    version: str
+
+    def task(self, notebook: Notebook, folder: Path) -> Task:
+        """Return the task of this machine, with the kernel of the machine that planned it."""
+        names = (self.path.name,)
+        return Task(notebook, self.kernel.kernel, self.given, self.identity, names, self.output, folder, self.limits)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A run that ended on a worker, and its record as compressed text, unless the worker has written that."""
+
+    run: Run
+    record: bytes | None
+
+
+def job_of(task: Task, path: Place, origin: KernelOrigin, content: bytes, *, attempt: int) -> Job:
+    """Return the job of a task; `content` is that of `compressed`."""
+    return Job(
+        notebook=str(task.notebook.path),
+        sha256=task.notebook.sha256,
+        content=content,
+        kernel=origin,
+        given=dict(task.given),
+        identity=task.identity,
+        path=path,
+        output=task.output,
+        folder=str(task.folder),
+        limits=task.limits,
+        attempt=attempt,
+        version=version("mambakernels"),
+    )
+
+
+def compressed(notebook: Notebook) -> bytes:
+    """Return a notebook's content as it travels: without the outputs that its run will replace."""
+    cells = [{**cell, "outputs": []} if _is_executed(cell) else cell for cell in notebook.content["cells"]]
+    return zlib.compress(json.dumps({**notebook.content, "cells": cells}).encode(), 9)
+
+
+def _is_executed(cell: Json) -> bool:
+    return cell["cell_type"] == "code" and SKIPPED not in tags_of(cell)
+
+
+def execute_job(job: Job) -> Answer:
+    """Execute a job in this process; whatever happens to its run is in the answer."""
+    if job.version != version("mambakernels"):
+        raise RuntimeError(
+            f"{platform.node()} has mambakernels {version('mambakernels')}, and the job is of {job.version}"
+        )
+    kept: dict[Place, str] = {}
+    sends = isinstance(job.path, Path)
+    keep = kept.__setitem__ if sends else outputs.write
+    run = asyncio.run(_execute(job, keep))
+    return Answer(run, zlib.compress(kept[job.path].encode()) if sends else None)
+
+
+def record_text(answer: Answer) -> bytes:
+    """Return the record that an answer brings, as its file."""
+    assert answer.record is not None
+    return zlib.decompress(answer.record)
+
+
+async def _execute(job: Job, keep: Keep) -> Run:
+    notebook = Notebook(Path(job.notebook), job.sha256, json.loads(zlib.decompress(job.content)))
+    with _working_folder(job) as folder:
+        task = job.task(notebook, folder)
+        try:
+            kernel = await asyncio.to_thread(provide, job.kernel, Root.find(None))
+        except Exception as error:  # noqa: BLE001 (as in a run: whatever it is, it is this one's failure alone)
+            return give_up(task, job.path, _not_provided(error), attempt=job.attempt, keep=keep)
+        task = Task(notebook, kernel, job.given, job.identity, task.names, job.output, folder, job.limits)
+        return await execute(task, job.path, attempt=job.attempt, report=_nothing, keep=keep)
+
+
+def _not_provided(error: Exception) -> Failure:
+    if isinstance(error, MambakernelsError):
+        return Failure(NOT_PROVIDED, str(error))
+    said = "".join(traceback.format_exception(error))
+    return Failure(NOT_PROVIDED, f"{platform.node()}: {error!r}", traceback=said)
+
+
+@contextlib.contextmanager
+def _working_folder(job: Job) -> Iterator[Path]:
+    """Yield the run's folder if this machine has it too, else one for this run alone.
+
+    A notebook's own folder counts as the same one if the notebook is in it with the same content.
+    """
+    folder, notebook = Path(job.folder), Path(job.notebook)
+    same = notebook.parent != folder or (
+        notebook.is_file() and hashlib.sha256(notebook.read_bytes()).hexdigest() == job.sha256
+    )
+    if same and folder.is_dir():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="mk-run-", ignore_cleanup_errors=True) as scratch:
+        yield Path(scratch)
+
+
+def _nothing(_what: str, _cells: int) -> None:
+    """Report nothing: what a run does stays on the worker."""
