@@ -29,6 +29,7 @@ from mambakernels.system.locks import locked, nobody_using_packages
 
 # Files that the engines and mambakernels itself leave in a prefix.
 _OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})
+_RECORD = Path(__file__).parents[1] / "record.py"
 # The end of a prefix, as opposed to the beginning of another prefix with a longer name.
 _END_OF_NAME = rb"(?![\w-]|\.\w)"
 _DIST_INFO = re.compile(r"(.+/)?site-packages/([^/]+?)-[^/-]+\.dist-info/METADATA")
@@ -60,7 +61,11 @@ def replace(folder: Path, place: Location) -> None:
 
 
 def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
-    """Complete a staged folder with its manifest, put it in its place, and return the environment that is now there."""
+    """Complete a staged folder, put it in its place, and return the environment that is now there.
+
+    It gets its manifest, and if it has Python, the file that defines `mambakernels.record`.
+    """
+    _add_record(folder)
     write_manifest(folder, made, engine)
     if made.prefix.exists():
         replace(folder, made.place)
@@ -69,6 +74,17 @@ def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
     found = read_environment(made.place)
     assert found is not None
     return found
+
+
+def _add_record(folder: Path) -> None:
+    """Copy `mambakernels.record`, one file that needs nothing else, unless the whole of mambakernels is installed."""
+    for site in (*folder.glob("lib/python3*/site-packages"), *folder.glob("Lib/site-packages")):
+        target = site / "mambakernels" / _RECORD.name
+        if site.parent.is_symlink() or (target.with_name("__init__.py").exists() and target.exists()):
+            continue
+        target.parent.mkdir(exist_ok=True)
+        target.unlink(missing_ok=True)  # a link to the file of the environment that this one replaces
+        shutil.copyfile(_RECORD, target)
 
 
 def discard_folder(folder: Path, root: Root) -> None:
