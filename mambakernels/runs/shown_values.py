@@ -6,6 +6,7 @@ import ast
 import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
+from html import unescape
 from html.parser import HTMLParser
 from io import StringIO
 from typing import Any
@@ -16,6 +17,8 @@ _LONGEST = 1_000_000  # characters; what is longer stays a text
 _SHORTENED = {"...", "⋮", "⋯", "…"}
 _R_LINE = re.compile(r"^ *\[\d+\] (.*)$")
 _R_ITEM = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
+_R_HTML_VECTOR = re.compile(r"<ol class=list-inline>(.*?)</ol>", re.DOTALL)
+_R_HTML_ITEM = re.compile(r"<li>(.*?)</li>")
 _NUMPY = re.compile(r"\b(?:np|numpy)\.(?:str|bool|float|int|uint)\w*\(([^()]*)\)")
 _WRAPPED = re.compile(r"(?:array|Decimal|tensor)\((.*?)(?:, dtype=\S+)?\)", re.DOTALL)
 _JULIA_VECTOR = re.compile(r"\d+-element (?:Vector|Array)\{.*\}:\n((?: .*\n?)+)")
@@ -57,7 +60,12 @@ def read_printed(text: str) -> Any:
 
 
 def read_html(html: str) -> Any:
-    """Return the one table in a page of HTML; ValueError if there is none, or it is shown shortened."""
+    """Return the one table in a page of HTML, or R's numbers, of which its plain text has fewer digits.
+
+    ValueError if there is neither, or the table is shown shortened.
+    """
+    if "<table" not in html:
+        return _r_numbers(html)
     if html.count("<table") != 1 or len(html) > _LONGEST:
         raise ValueError("there is not one small table")
     parser = _TableParser()
@@ -65,11 +73,23 @@ def read_html(html: str) -> Any:
     body = [row for row in parser.body if row]
     labels = max((sum(is_label for is_label, _ in row) for row in body), default=0)
     header = _without_extras([[text for _, text in row] for row in parser.header], labels)
+    if not header and not labels:  # a matrix of R
+        return encode([[_cell(text) for _, text in row] for row in body])
     if len(header) != 1:
         raise ValueError("there is not one row of names")
     rows = [[text for _, text in row[labels:]] for row in body]
     index = [[text for _, text in row[:labels]] for row in body] if labels else list(range(len(rows)))
     return _as_table(header[0][labels:], index, rows)
+
+
+def _r_numbers(html: str) -> Any:
+    """Return the number or the vector of numbers that R shows as HTML; ValueError for anything else."""
+    vector = _R_HTML_VECTOR.search(html)
+    shown = [unescape(item) for item in _R_HTML_ITEM.findall(vector[1])] if vector else [html.strip()]
+    items = [_cell(text) for text in shown]
+    if not all(shown) or any(isinstance(item, str | bool) for item in items):
+        raise ValueError(html)
+    return encode(items if vector else items[0])
 
 
 def read_csv(text: str) -> Any:

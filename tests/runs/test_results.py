@@ -148,6 +148,22 @@ TAGGED = {
     "a shortened array": ({"text/plain": "array([0, 1, ..., 9], shape=(10,))"}, "array([0, 1, ..., 9], shape=(10,))"),
     "JSON": ({"application/json": {"a": [1]}, "text/plain": "<JSON object>"}, {"a": [1]}),
     "a number of R": ({"text/html": "0.93", "text/plain": "[1] 0.93"}, 0.93),
+    "all digits of R": ({"text/html": "123456789.123", "text/plain": "[1] 123456789"}, 123456789.123),
+    "all digits of a vector": (
+        {
+            "text/html": "<style/><ol class=list-inline><li>0.123456789</li><li>&lt;NA&gt;</li><li>2</li></ol>",
+            "text/plain": "[1] 0.1234568 NA 2",
+        },
+        [0.123456789, None, 2],
+    ),
+    "a vector of texts": (
+        {"text/html": "<ol class=list-inline><li>'a'</li><li>'b'</li></ol>", "text/plain": '[1] "a" "b"'},
+        ["a", "b"],
+    ),
+    "a matrix of R": (
+        {"text/html": '<table class="dataframe"><tbody>\n<tr><td>1</td><td>3</td></tr></tbody></table>'},
+        [[1, 3]],
+    ),
     "a text of R": ({"text/html": "'a b'", "text/plain": '[1] "a b"'}, "a b"),
     "a vector of R": ({"text/plain": " [1]  1  2\n[18] NA  4"}, [1, 2, None, 4]),
     "no value of R": ({"text/plain": "NULL"}, None),
