@@ -18,7 +18,7 @@ PACKAGE = Path(mambakernels.__file__).parent
 # From the edge inwards: a module imports its own layer and those below it.
 LAYERS = (
     {"__main__"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"demo", "doctor"},
     {"report"},
     {"plots"},
@@ -60,6 +60,9 @@ ONLY = {
     "jinja2": {"report"},
     "matplotlib": {"plots"},
     "typer": {"cli"},
+    "pytest": {"pytest_plugin.py"},
+    "junitparser": {"runs/junit.py"},
+    "nbconvert": {"runs"},
     "requests": {"bootstrap", "channels/__init__.py"},
     "urllib3": {"bootstrap"},
     "zstandard": {"bootstrap"},

@@ -1,0 +1,220 @@
+"""Notebooks as tests of pytest: `pytest --mambakernels 'np-*' notebooks/` makes one of each notebook on each kernel.
+
+pytest imports this in every project of an environment that has mambakernels: what costs time is imported in functions.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mambakernels.errors import MambakernelsError
+
+if TYPE_CHECKING:
+    from mambakernels.runs.notebooks import Notebook
+    from mambakernels.runs.records import Failure, Run
+
+EXPECTED_TO_FAIL = "xfail"
+"""The tag of cells that are expected to raise: a notebook that fails in one of them is an expected failure."""
+
+
+class NotebookFailedError(Exception):
+    """A notebook failed on a kernel; `failure` says why, `line` where in the notebook's file, if that is known."""
+
+    def __init__(self, failure: Failure, line: int | None) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.line = line
+
+
+class ExpectedFailureError(NotebookFailedError):
+    """A notebook failed in a cell that is tagged `xfail`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; without the first, the others do nothing."""
+    group = parser.getgroup("mambakernels", "notebooks on Jupyter kernels (mambakernels)")
+    group.addoption(
+        "--mambakernels",
+        action="append",
+        default=[],
+        metavar="KERNEL,…",
+        help="Run each notebook on each of these kernels as a test: names, patterns such as 'np-*', or all.",
+    )
+    group.addoption(
+        "--mambakernels-parameter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="A parameter, for the notebooks that have it; repeat for several.",
+    )
+    group.addoption("--mambakernels-timeout", metavar="SECONDS", type=float, help="Seconds that one cell may take.")
+    group.addoption("--mambakernels-output", metavar="FOLDER", help="Keep the executed notebooks there.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check that the kernels are there, before anything is collected."""
+    if config.getoption("mambakernels"):
+        from mambakernels.runs.kernelspecs import find_kernels
+
+        try:
+            find_kernels(_kernels(config))
+        except MambakernelsError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folder of executed notebooks."""
+    output = config.getoption("mambakernels_output")
+    is_output = output is not None and collection_path == _absolute(config, output)
+    return True if is_output else None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect notebooks, if kernels are named."""
+    if file_path.suffix != ".ipynb" or not parent.config.getoption("mambakernels"):
+        return None
+    collected: NotebookFile = NotebookFile.from_parent(parent, path=file_path)
+    return collected
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a parameter that no collected notebook has."""
+    runs = [item for item in session.items if isinstance(item, NotebookTest)]
+    used = {name for item in runs for name in item.parameters}
+    unknown = [name for name in _assignments(session.config) if name not in used]
+    if runs and unknown:
+        raise pytest.UsageError(f"--mambakernels-parameter: no collected notebook has a parameter '{unknown[0]}'.")
+
+
+class NotebookFile(pytest.File):
+    """A notebook; its tests are its runs."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield a test for each kernel that can run the notebook."""
+        from mambakernels.runs.matrix import Matrix, plan
+        from mambakernels.runs.notebooks import read_notebook
+        from mambakernels.runs.tasks import Limits
+
+        try:
+            notebook = read_notebook(self.path)
+            given = _fitting(_assignments(self.config), notebook)
+            matrix = Matrix([self.path], _kernels(self.config), parameters=given)
+            tasks = plan(matrix, output=self.path.parent, folder=None, limits=Limits())
+        except MambakernelsError as error:
+            raise self.CollectError(str(error)) from error
+        for task in tasks:
+            item: NotebookTest = NotebookTest.from_parent(self, name=task.kernel.name, notebook=notebook, given=given)
+            yield item
+
+
+class NotebookTest(pytest.Item):
+    """A notebook on one kernel."""
+
+    def __init__(self, *, notebook: Notebook, given: Mapping[str, Any], **fields: Any) -> None:
+        super().__init__(**fields)
+        self.parameters = given
+        for mark in _marks(notebook):
+            self.add_marker(mark)
+        if any(EXPECTED_TO_FAIL in tags for tags in _tags(notebook.content)):
+            self.add_marker(pytest.mark.xfail(raises=ExpectedFailureError, reason="a cell is tagged xfail"))
+
+    def runtest(self) -> None:
+        """Execute the notebook; an interruption shuts its kernel down first."""
+        import mambakernels
+
+        with self._output() as output:
+            [run] = mambakernels.run(
+                self.path,
+                kernels=[self.name],
+                parameters=self.parameters,
+                output=output,
+                timeout=self.config.getoption("mambakernels_timeout"),
+                force=True,
+            )
+            if run.error is not None:
+                raise _error(run, run.error)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **options: Any) -> Any:
+        """Return the failing cell with its source, its traceback and the end of its output."""
+        from mambakernels.runs import failures
+
+        if isinstance(excinfo.value, MambakernelsError):
+            return str(excinfo.value)
+        if not isinstance(excinfo.value, NotebookFailedError):
+            return super().repr_failure(excinfo, *args, **options)
+        failure = excinfo.value.failure
+        shown = excinfo.getrepr(style="native")  # pytest-xdist and --junitxml take apart what this returns
+        shown.reprtraceback.reprentries[0].lines = [failures.explain(failure), "\n"]
+        if shown.reprcrash is not None:
+            shown.reprcrash.path = str(self.path)
+            shown.reprcrash.lineno = excinfo.value.line or 1
+            shown.reprcrash.message = failures.one_line(str(failure))
+        return shown
+
+    def reportinfo(self) -> tuple[os.PathLike[str], int, str]:
+        """Return the place of the test, and its title."""
+        return self.path, 0, f"{self.path.name} on {self.name}"
+
+    @contextmanager
+    def _output(self) -> Iterator[Path]:
+        """Yield the folder for the record: below the one that keeps them, as the notebook is below the root."""
+        kept = self.config.getoption("mambakernels_output")
+        if kept is None:
+            with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
+                yield Path(folder)
+            return
+        root, here = self.config.rootpath, self.path.parent
+        records = _absolute(self.config, kept) / (here.relative_to(root) if here.is_relative_to(root) else "")
+        self.user_properties.append(("records", str(records)))
+        yield records
+
+
+def _kernels(config: pytest.Config) -> list[str]:
+    names = ",".join(config.getoption("mambakernels")).split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def _assignments(config: pytest.Config) -> dict[str, str]:
+    """Return each parameter that was given, as it was typed."""
+    return {text.partition("=")[0].strip(): text for text in config.getoption("mambakernels_parameter")}
+
+
+def _fitting(assignments: Mapping[str, str], notebook: Notebook) -> dict[str, Any]:
+    """Return the values of the parameters that a notebook has."""
+    from mambakernels.runs.parameters import parse_assignment, read_parameters
+
+    known = read_parameters(notebook)
+    return dict(parse_assignment(text, known) for name, text in assignments.items() if known.has(name))
+
+
+def _tags(content: Mapping[str, Any]) -> list[frozenset[str]]:
+    from mambakernels.runs.notebooks import tags_of
+
+    return [tags_of(cell) for cell in content["cells"]]
+
+
+def _marks(notebook: Notebook) -> Iterable[str]:
+    """Return the marks of a notebook, as nbmake has them: `execution.markers` in its metadata, a list or one text."""
+    execution = notebook.content["metadata"].get("execution")
+    marks = execution.get("markers", ()) if isinstance(execution, dict) else ()
+    return [mark.strip() for mark in (marks.split(",") if isinstance(marks, str) else marks)]
+
+
+def _error(run: Run, failure: Failure) -> NotebookFailedError:
+    from mambakernels.runs.github import line_of
+    from mambakernels.runs.notebooks import read_content
+
+    tags = _tags(read_content(run.path))
+    expected = failure.cell is not None and EXPECTED_TO_FAIL in tags[failure.cell - 1]
+    return (ExpectedFailureError if expected else NotebookFailedError)(failure, line_of(run))
+
+
+def _absolute(config: pytest.Config, path: str) -> Path:
+    return config.invocation_params.dir / Path(path).expanduser()
