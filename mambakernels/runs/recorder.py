@@ -23,8 +23,7 @@ _POLL_SECONDS = 0.1
 _GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
 _WITHOUT_ERROR = frozenset(["", "0", "None"])  # what `sys.exit` was given
 _CERTAIN = 1000  # the kernel's send queue drops nothing below this (zmq's default high-water mark)
-# A progress bar draws over its line: what precedes a carriage return goes, unless the line ends there.
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n\r])")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NUMBERED = re.compile(r"(.+_\d+)_(\d+)")  # ipykernel's message ids: session, process, and a count
 
 
@@ -37,7 +36,8 @@ class Recorder(NotebookClient):
 
     def __init__(self, notebook: Any, client: Any, death: Callable[[], Awaitable[Failure | None]]) -> None:
         super().__init__(notebook)
-        self.clear_before_next_output = False
+        self.kc = client  # by which nbclient's output widgets answer the kernel
+        self._clearing: set[int] = set()
         self._client = client
         self._death = death
         self._cells: dict[str, int] = {}
@@ -101,15 +101,30 @@ class Recorder(NotebookClient):
 
     def output(self, outs: list[Any], msg: Json, display_id: str | None, cell_index: int) -> Any:
         """Take up one output; text that continues the last output is added to it."""
+        if self._is_hooked(msg):  # an output widget takes it up
+            return super().output(outs, msg, display_id, cell_index)
         content = msg["content"]
+        self.clear_before_next_output = cell_index in self._clearing
+        self._clearing.discard(cell_index)
         last = outs[-1] if outs and not self.clear_before_next_output else None
-        hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if msg["msg_type"] == "stream" and last and not hooked and last.get("name") == content["name"]:
+        if msg["msg_type"] == "stream" and last and last.get("name") == content["name"]:
             if isinstance(last["text"], str):
                 last["text"] = [last["text"]]  # a list while it grows: joining each time would take quadratic time
             last["text"].append(content["text"])
             return last
         return super().output(outs, msg, display_id, cell_index)
+
+    def clear_output(self, outs: list[Any], msg: Json, cell_index: int) -> None:
+        """Clear the outputs of a cell: now, or when its next one comes."""
+        if not self._is_hooked(msg):
+            self._clearing.discard(cell_index)
+            if msg["content"].get("wait"):
+                self._clearing.add(cell_index)
+                return
+        super().clear_output(outs, msg, cell_index)
+
+    def _is_hooked(self, message: Json) -> bool:
+        return bool(self.output_hook_stack[message["parent_header"].get("msg_id")])
 
     async def _completed(self, request: str, timeout: float | None) -> Json:
         """Wait for the reply and for the outputs before it."""
@@ -216,7 +231,28 @@ def _settle(cell: Any) -> None:
     for output in cell.get("outputs", ()):
         if output["output_type"] == "stream":
             text = output["text"]
-            output["text"] = _OVERWRITTEN.sub("", text if isinstance(text, str) else "".join(text))
+            output["text"] = _drawn(text if isinstance(text, str) else "".join(text))
+
+
+def _drawn(text: str) -> str:
+    """Return a text without what a progress bar drew over in full, so that it looks the same wherever it is shown."""
+    return "\n".join(map(_drawn_line, text.split("\n"))) if "\r" in text else text
+
+
+def _drawn_line(line: str) -> str:
+    parts: list[str] = []
+    for part in line.split("\r"):
+        while parts and _covers(part, parts[-1]):
+            parts.pop()
+        parts.append(part)
+    return "\r".join(parts)
+
+
+def _covers(part: str, earlier: str) -> bool:
+    """Whether a text hides an earlier one, for a terminal and for JupyterLab, which counts colours as characters."""
+    visible, hidden = _COLOUR.sub("", part), _COLOUR.sub("", earlier)
+    moves = any(mark in text for text in (visible, hidden) for mark in ("\b", "\x1b"))
+    return not moves and len(part) >= len(earlier) and len(visible) >= len(hidden)
 
 
 def _raised(reply: Json, cell: Any) -> Failure:

@@ -1,0 +1,137 @@
+"""The same notebooks through papermill, nbclient and `run`, compared output by output, as a reader sees them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from support.gallery import FORMATS, GALLERY, QUICK, content, plain
+
+from mambakernels.runs.execute import run
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of the other tools
+
+ALLOWED: dict[str, dict[str, str]] = {}
+NAMES = [*GALLERY, *FORMATS]
+
+
+def shown(text: str) -> str:
+    """Return a stream's text as JupyterLab shows it: `\\r` and `\\b` move its cursor, which overwrites."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        cells: list[str] = []
+        at = 0
+        for character in line:
+            if character == "\r":
+                at = 0
+            elif character == "\b":
+                at = max(0, at - 1)
+            else:
+                cells[at : at + 1] = [character]
+                at += 1
+        lines.append("".join(cells))
+    return "\n".join(lines)
+
+
+def joined(value: Any) -> str:
+    return value if isinstance(value, str) else "".join(value)
+
+
+def as_seen(outputs: Sequence[Any]) -> list[Any]:
+    """Return outputs in a form that can be compared: adjacent texts of a stream are one."""
+    seen: list[Any] = []
+    for output in outputs:
+        kind = output["output_type"]
+        if kind == "stream" and seen and seen[-1][:2] == ["stream", output["name"]]:
+            seen[-1][2] += joined(output["text"])
+        elif kind == "stream":
+            seen.append(["stream", output["name"], joined(output["text"])])
+        elif kind == "error":
+            seen.append([kind, output["ename"], plain(output["evalue"]), plain("\n".join(output["traceback"]))])
+        else:
+            data = {name: plain(json.dumps(value, sort_keys=True)) for name, value in output["data"].items()}
+            seen.append([kind, data, output["metadata"], output.get("execution_count")])
+    for one in seen:
+        if one[0] == "stream":
+            one[2] = plain(shown(one[2]))
+    return seen
+
+
+def compared(notebook: Any) -> list[Any]:
+    """Return all that a reader sees of a notebook."""
+    cells = [cell for cell in notebook["cells"] if "papermill-error-cell-tag" not in cell["metadata"].get("tags", ())]
+    seen: list[Any] = [
+        [cell["cell_type"], joined(cell["source"]), cell.get("execution_count"), as_seen(cell.get("outputs", ()))]
+        + ([cell["attachments"]] if "attachments" in cell else [])
+        for cell in cells
+    ]
+    widgets = notebook["metadata"].get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    state = [plain(json.dumps(model, sort_keys=True)) for model in widgets.get("state", {}).values()]
+    return [*seen, sorted(state)]
+
+
+def by_papermill(source: Path, folder: Path) -> list[Any]:
+    target = folder / "papermill.ipynb"
+    try:
+        papermill.execute_notebook(str(source), str(target), kernel_name="here", progress_bar=False, cwd=None)
+    except (PapermillExecutionError, DeadKernelError):
+        pass  # it is in the notebook
+    return compared(nbformat.read(target, as_version=4))
+
+
+def by_nbclient(source: Path, _folder: Path) -> list[Any]:
+    notebook = nbformat.read(source, as_version=4)
+    client = NotebookClient(notebook, kernel_name="here", resources={"metadata": {"path": str(source.parent)}})
+    try:
+        client.execute()
+    except (CellExecutionError, DeadKernelError):
+        pass  # it is in the notebook
+    return compared(notebook)
+
+
+def by_us(source: Path, folder: Path) -> list[Any]:
+    [result] = run(source, kernels="here", output=folder)
+    text = result.path.read_text("utf-8")
+    json.loads(text, parse_constant=pytest.fail)
+    executed = nbformat.reads(text, as_version=4)
+    nbformat.validate(executed)
+    return compared(executed)
+
+
+TOOLS: dict[str, Callable[[Path, Path], list[Any]]] = {
+    "papermill": by_papermill,
+    "nbclient": by_nbclient,
+    "run": by_us,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES]
+)
+def test_a_record_is_what_papermill_and_nbclient_show(
+    name: str, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("here")
+    source = tmp_path / "notebook.ipynb"
+    source.write_text(json.dumps(content(name)), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(TOOLS, pool.map(lambda tool: tool(source, tmp_path / "out"), TOOLS.values()), strict=True))
+    ours = found.pop("run")
+    different = {tool for tool, seen in found.items() if seen != ours}
+    assert different == set(ALLOWED.get(name, {}))
