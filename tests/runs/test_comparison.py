@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,20 +86,16 @@ def compared(notebook: Any) -> list[Any]:
 
 def by_papermill(source: Path, folder: Path) -> list[Any]:
     target = folder / "papermill.ipynb"
-    try:
+    with contextlib.suppress(PapermillExecutionError, DeadKernelError):  # they are in the notebook
         papermill.execute_notebook(str(source), str(target), kernel_name="here", progress_bar=False, cwd=None)
-    except (PapermillExecutionError, DeadKernelError):
-        pass  # it is in the notebook
     return compared(nbformat.read(target, as_version=4))
 
 
 def by_nbclient(source: Path, _folder: Path) -> list[Any]:
     notebook = nbformat.read(source, as_version=4)
     client = NotebookClient(notebook, kernel_name="here", resources={"metadata": {"path": str(source.parent)}})
-    try:
+    with contextlib.suppress(CellExecutionError, DeadKernelError):  # they are in the notebook
         client.execute()
-    except (CellExecutionError, DeadKernelError):
-        pass  # it is in the notebook
     return compared(notebook)
 
 

@@ -114,7 +114,10 @@ GALLERY: dict[str, Cells] = {
     "warnings": ["import warnings\nwarnings.warn('careful')\nwarnings.warn('old', DeprecationWarning)"],
     "subprocess_output": ["import subprocess\nsubprocess.run(['echo', 'from a child'])", "!echo shell; echo oops >&2"],
     "file_descriptors": ["import os\nos.write(1, b'to one\\n'); os.write(2, b'to two\\n'); None"],
-    "c_level_prints": ["import ctypes\nlibc = ctypes.CDLL(None); libc.puts(b'from C'); libc.fflush(None); None", "print('py')"],
+    "c_level_prints": [
+        "import ctypes\nlibc = ctypes.CDLL(None); libc.puts(b'from C'); libc.fflush(None); None",
+        "print('py')",
+    ],
     "standard_streams_replaced": [
         "import io, contextlib, sys\nwith contextlib.redirect_stdout(io.StringIO()) as held: print('held')\nprint(held.getvalue())",
         "kept, sys.stdout = sys.stdout, io.StringIO(); print('nowhere'); sys.stdout = kept; print('back')",
