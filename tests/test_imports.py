@@ -55,7 +55,7 @@ ONLY = {
     "nbclient": {"runs"},
     "nbformat": {"runs"},
     "pandas": {"runs/results.py", "runs/frame_files.py", "bench", "plots", "report", "demo.py", "cli/tables.py"},
-    "distributed": {"runs/workers.py"},
+    "distributed": {"runs/workers.py", "runs/jobs.py"},
     "fsspec": {"runs/outputs.py"},
     "jinja2": {"report"},
     "matplotlib": {"plots"},

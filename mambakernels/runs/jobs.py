@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import platform
+import signal
+import sys
 import tempfile
+import threading
 import traceback
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +29,8 @@ from mambakernels.runs.outputs import Place
 from mambakernels.runs.provision import KernelOrigin, provide
 from mambakernels.runs.records import Failure, Identity, Run
 from mambakernels.runs.tasks import Limits, Task
+
+_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def execute_job(job: Job) -> Answer:
     kept: dict[Place, str] = {}
     sends = isinstance(job.path, Path)
     keep = kept.__setitem__ if sends else outputs.write
-    run = asyncio.run(_execute(job, keep))
+    run = _until_stopped(_execute(job, keep))
     return Answer(run, zlib.compress(kept[job.path].encode()) if sends else None)
 
 
@@ -107,6 +113,54 @@ def record_text(answer: Answer) -> bytes:
     """Return the record that an answer brings, as its file."""
     assert answer.record is not None
     return zlib.decompress(answer.record)
+
+
+def _until_stopped(work: Coroutine[Any, Any, Run]) -> Run:
+    """Run a coroutine to its end; cancel it when nobody waits for it any more, or when SIGTERM ends this process."""
+    is_wanted, stopping = _asked_of_dask(), False
+
+    async def watch(task: asyncio.Future[Run]) -> None:
+        while is_wanted():  # noqa: ASYNC110 (Dask has no event for it)
+            await asyncio.sleep(_WATCH_SECONDS)
+        task.cancel()
+
+    async def main() -> Run:
+        task = asyncio.ensure_future(work)
+
+        def stop() -> None:
+            nonlocal stopping
+            stopping = True
+            task.cancel()
+
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        watching = asyncio.create_task(watch(task))
+        try:
+            return await task
+        finally:
+            watching.cancel()
+
+    try:
+        return asyncio.run(main())
+    finally:
+        if stopping:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _asked_of_dask() -> Callable[[], bool]:
+    """Return a function that says whether Dask still wants the task of this thread; elsewhere it always does."""
+    if "distributed" not in sys.modules:
+        return lambda: True
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        key = worker.get_current_task()
+    except (ValueError, AttributeError):  # not in a task of Dask's
+        return lambda: True
+    tasks = worker.state.tasks
+    return lambda: key in tasks and tasks[key].state != "cancelled"
 
 
 async def _execute(job: Job, keep: Keep) -> Run:

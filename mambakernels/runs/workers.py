@@ -83,7 +83,7 @@ class Workers:
     def close(self) -> None:
         """End the executors that replaced broken ones."""
         for executor in self._replacements:
-            executor.shutdown(wait=False, cancel_futures=True)
+            _end(executor)
 
     def _job(self, task: Task, path: Place, attempt: int) -> Job:
         name, notebook = task.kernel.name, str(task.notebook.path)
@@ -121,7 +121,7 @@ class Workers:
             try:
                 return await _result(executor.submit(execute_job, job))
             finally:
-                executor.shutdown(wait=False, cancel_futures=True)
+                _end(executor)
 
     def _another(self, broken: Executor) -> Executor:
         if self._make is None:
@@ -154,7 +154,7 @@ def opened(executor: ExecutorLike, *, in_flight: int | None = None) -> Iterator[
     finally:
         workers.close()
         if made:
-            first.shutdown(wait=False, cancel_futures=True)
+            _end(first)
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def _dask(address: str, workers: int | None) -> Iterator[Any]:
     if address == _LOCAL:
         count = workers or os.cpu_count() or 1
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
+            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=":0") as cluster,  # type: ignore[no-untyped-call]
             Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
         ):
             yield client
@@ -195,6 +195,14 @@ async def _result(future: futures.Future[Answer]) -> Answer:
     if ended.cancelled():  # not by us: the connection to the worker was lost
         raise futures.CancelledError
     return ended.result()
+
+
+def _end(executor: Executor) -> None:
+    """End an executor that was made here, with the jobs that it still has."""
+    processes = dict(getattr(executor, "_processes", None) or {})  # shutdown() forgets them
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in processes.values():
+        process.terminate()
 
 
 def _losses() -> tuple[type[BaseException], ...]:

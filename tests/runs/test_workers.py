@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import subprocess
+import sys
+import zlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from distributed import Client, LocalCluster
+from support import channel_cache
 
+from mambakernels.environments import Environment, list_environments
 from mambakernels.errors import InvalidRequestError, RunError
+from mambakernels.kernels import registration
+from mambakernels.paths import Root
 from mambakernels.runs.execute import run
+from mambakernels.runs.jobs import Job
 from mambakernels.runs.records import read_record, read_run
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -77,3 +90,100 @@ def test_what_is_no_executor_or_takes_no_jobs_is_refused(install: Any, write: An
     with pytest.raises(RunError, match="takes no more jobs"):
         run(notebook, kernels="one", output=output, executor=executor)
     assert list(output.iterdir()) == []
+
+
+class FromAnotherMachine(Executor):
+    """Dask's executor for jobs as they would come from a machine with other folders than this one."""
+
+    def __init__(self, client: Client, root: Root) -> None:
+        self._client = client
+        self._inner = client.get_executor()
+        self._root = str(root.path)
+
+    def submit(self, function: Any, job: Job) -> Any:  # type: ignore[override]
+        origin = job.kernel
+        assert origin.lock is not None
+        lock = zlib.compress(self._moved(zlib.decompress(origin.lock).decode()).encode())
+        document = json.loads(self._moved(json.dumps(origin.document)))
+        moved = replace(job, kernel=replace(origin, lock=lock, document=document))
+        return self._inner.submit(function, replace(moved, folder="/elsewhere"))
+
+    def _moved(self, text: str) -> str:
+        for folder in (self._root, quote(self._root)):
+            text = text.replace(json.dumps(folder)[1:-1], "/elsewhere")
+        return text
+
+
+@pytest.fixture
+def dask_workers(root: Root, tmp_path: Path) -> Iterator[tuple[Client, Root, list[subprocess.Popen[bytes]]]]:
+    """A Dask scheduler, two workers in folders of their own, and the root that both have on their machine."""
+    theirs = Root(tmp_path / "machine")
+    channel_cache.copy(root.channels, theirs.channels)
+    theirs.packages.symlink_to(root.packages)
+    with (
+        LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        started = []
+        for name in ("a", "b"):
+            folder = tmp_path / name
+            folder.mkdir()
+            words = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--no-nanny"]
+            variables = {"MAMBAKERNELS_ROOT": str(theirs.path), "JUPYTER_DATA_DIR": str(folder / "jupyter")}
+            with (folder / "log").open("wb") as log:
+                started.append(
+                    subprocess.Popen(
+                        [*words, "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)],
+                        env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+                        cwd=folder,
+                        stderr=log,
+                    )
+                )
+        try:
+            yield client, theirs, started
+        finally:
+            for process in started:
+                process.terminate()
+                process.wait(30)
+
+
+@pytest.mark.slow
+def test_dask_workers_make_the_environment_once_and_one_is_killed(
+    environments: dict[str, Environment],
+    dask_workers: tuple[Client, Root, list[subprocess.Popen[bytes]]],
+    write: Any,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tmp_path = output.parent
+    client, theirs, processes = dask_workers
+    source = environments["openblas"]
+    jupyter = tmp_path / "jupyter"
+    monkeypatch.setenv("JUPYTER_PATH", str(jupyter))
+    options: dict[str, Any] = {"variant": "one", "env": {"WHERE": "there $1"}, "threads": 1}
+    registration.register_kernels(source, name="np", **options, data_dir=jupyter)
+    mark = tmp_path / "mark"
+    notebook = write(
+        f"import os, pathlib, signal, time, numpy\nmark = pathlib.Path({str(mark)!r})\ntime.sleep(0.5)\n"
+        "if n == 3 and not mark.exists():\n    mark.touch(); os.kill(os.getppid(), signal.SIGKILL)",
+        "assert (os.environ['WHERE'], os.environ['OPENBLAS_NUM_THREADS']) == ('there $1', '1')\n"
+        "pathlib.Path('left.txt').touch()\nos.environ['CONDA_PREFIX']",
+        parameters="n = 0",
+        name="study.ipynb",
+    )
+    executor = FromAnotherMachine(client, source.root)
+    runs = run(notebook, kernels="np", grid={"n": list(range(6))}, output=output, executor=executor)
+    assert [one.status for one in runs] == ["ok"] * 6, [one.error for one in runs]
+    assert sum(process.poll() is not None for process in processes) == 1
+    [made] = list_environments(theirs)
+    assert made.name.startswith("lock-")
+    assert [(item.name, item.build) for item in made.packages] == [(item.name, item.build) for item in source.packages]
+    records = [read_record(one.path) for one in runs]
+    assert {record.kernel.metadata["prefix"] for record in records if record and record.kernel.metadata} == {
+        str(made.prefix)
+    }
+    assert not (notebook.parent / "left.txt").exists()
+    assert not any((tmp_path / name / "jupyter").exists() for name in ("a", "b"))
+    assert [one.started for one in runs] == [
+        one.started for one in run(notebook, kernels="np", grid={"n": list(range(6))}, output=output)
+    ]
