@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from mambakernels.progress import Event, Progress
 
-_DECISIONS = frozenset({"engine", "channel", "done"})  # steps whose line stays
+_DECISIONS = frozenset({"engine", "channel", "done", "note"})  # steps whose line stays
 _VERBS = {
     "compile": "compiling",
     "download": "downloading",

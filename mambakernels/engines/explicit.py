@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from mambakernels import errors
 from mambakernels.engines import Package
@@ -16,13 +15,13 @@ _LINE = re.compile(
 _MD5_DIGITS = 32
 
 
-def parse(line: str, file: Path) -> Package:
+def parse(line: str, where: str) -> Package:
     """Return the package in a line; InvalidRequestError if the line has no address of one, or its hash is malformed."""
     match = _LINE.fullmatch(line)
     if match is None:
         raise errors.InvalidRequestError(
             f"This is not the address of a conda package: {line}",
-            where=str(file),
+            where=where,
             next_step="After @EXPLICIT, each line is …/SUBDIR/NAME-VERSION-BUILD.conda#HASH (md5, or sha256:…).",
         )
     found = match["hash"] or ""

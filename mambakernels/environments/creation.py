@@ -35,6 +35,7 @@ def create_environment(
     """
     place = Location.named(spec.name, root) if prefix is None else Location.at(prefix, root)
     spec = spec.completed()
+    spec.report(progress)
     if not replacing and (existing := _existing(spec, place)):
         return existing
     with locked(root, place.lock, progress=progress):
@@ -61,6 +62,7 @@ def solve(
     Raises InvalidRequestError, SolveError, ChannelError or EngineError.
     """
     spec = requested("solve", specs, file=file, locked=locked, channel=channel, engine=engine).completed()
+    spec.report(progress)
     if spec.packages:
         return spec.packages
     place = Location.named(spec.name, Root.find(root))
@@ -93,7 +95,14 @@ def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progres
     chosen = channels.choose_all(spec.channels, place.root)
     with linking(place, chosen, engine or spec.engine, progress) as linker:
         packages = linker.link_exactly(spec.packages) if spec.packages else linker.solve_and_link(spec.specs)
-        install_with_pip(spec.pip, linker.folder, place, cwd=spec.folder, progress=linker.progress)
+        install_with_pip(
+            spec.pip,
+            linker.folder,
+            place,
+            cwd=spec.folder,
+            complete=bool(spec.packages),
+            progress=linker.progress,
+        )
         _set_variables(linker.folder, spec.variables)
         made = Environment(
             name=place.name,

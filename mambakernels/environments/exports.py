@@ -89,6 +89,7 @@ def _left_out(environment: Environment) -> list[str]:
 def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress: Progress) -> Lockfile:
     """Solve for each subdir (by default this one), assuming the usual virtual packages of the others."""
     spec = spec.completed()
+    spec.report(progress)
     if spec.pip:
         raise errors.InvalidRequestError(
             "A `pip:` section cannot be locked.", next_step="Name those packages as match specs, or leave them out."

@@ -10,6 +10,7 @@ from mambakernels import errors
 from mambakernels.engines import EngineName, Package
 from mambakernels.engines.match_spec import name_of
 from mambakernels.paths import PathLike
+from mambakernels.progress import Event, Progress
 
 # A spec whose name begins like one of these brings a kernel; otherwise, ipykernel is added.
 _KERNEL_PACKAGES = ("ipykernel", "r-irkernel", "xeus", "bash_kernel", "ijulia", "octave_kernel")
@@ -22,7 +23,7 @@ class EnvironmentSpec:
 
     `pip` are requirements that pip installs afterwards, `variables` are set at activation. If `packages` are given,
     exactly those are linked, without solving. Relative paths in `pip` start at `folder`. `declared_in` is the
-    project's file with the request.
+    project's file with the request. `notes` say what was skipped in the file that it was read from.
     """
 
     name: str
@@ -34,10 +35,18 @@ class EnvironmentSpec:
     packages: tuple[Package, ...] = ()
     folder: Path | None = None
     declared_in: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def report(self, progress: Progress) -> None:
+        """Report the notes."""
+        for note in self.notes:
+            progress(Event("note", note))
 
     def completed(self) -> EnvironmentSpec:
         """Add ipykernel unless a spec brings a kernel, and pip if there are requirements for it."""
         stripped = tuple(spec.strip() for spec in self.specs)
+        if self.pip and set(stripped) <= {"pip"}:
+            stripped = ("python", "pip")
         if not stripped or not all(stripped):
             raise errors.InvalidRequestError(
                 "An environment needs at least one match spec.", next_step="For example: python numpy 'libblas=*=*mkl'"
@@ -56,9 +65,9 @@ def is_numeric(names: Sequence[str]) -> bool:
 
 
 def read_file(path: Path) -> EnvironmentSpec:
-    """Read an `environment.yml`, a list of specs, an `@EXPLICIT` file or a lockfile; its name says the kind.
+    """Read an `environment.yml`, a list of specs, an `@EXPLICIT` file or a lockfile, recognised by its content.
 
-    InvalidRequestError for anything in it that is unknown; nothing is dropped.
+    InvalidRequestError, with the line, for what cannot be read; what is skipped is in the `notes`.
     """
     from mambakernels.environments import spec_files  # with msgspec, for commands that read such a file only
 

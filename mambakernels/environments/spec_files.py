@@ -2,74 +2,107 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from mambakernels import errors, paths
-from mambakernels.engines import explicit, lockfile
+from mambakernels.engines import Package, explicit, lockfile
 from mambakernels.engines.match_spec import name_of
+from mambakernels.environments import environment_files
 from mambakernels.environments.spec import EnvironmentSpec, of_packages
-from mambakernels.system import decoding, yaml
+from mambakernels.system import files
 
-_MISFITS = {
-    "": "An environment file needs a list of match specs under `dependencies`.",
-    "name": "An environment file's `name` must be a string.",
-    "channels": "An environment file's `channels` must be a list of names.",
-    "variables": "An environment file's `variables` must be names with values.",
-    "dependencies": "An environment file needs a list of match specs under `dependencies`, with at most a `pip:` list "
-    "in it.",
-}
 _KINDS_OF_FILE = (
-    "An environment file's name ends in .yml or .yaml, a lockfile's in .lock, that of a list of specs in anything else."
+    "A file can be an environment.yml (with `dependencies:`), a list of match specs, one a line, an @EXPLICIT list of "
+    "addresses, or a lockfile of mambakernels, pixi, conda-lock or micromamba."
 )
+_TOP_LEVEL_KEY = re.compile(r"^([\w-]+)[ \t]*:(?=\s)", re.MULTILINE)
+_EXPLICIT = re.compile(r"^[ \t]*@EXPLICIT\b", re.MULTILINE)
+_ENCODING = "It is not UTF-8, and was read as Windows-1252."
 
 
-class _PipPart(msgspec.Struct, forbid_unknown_fields=True):
-    pip: tuple[str, ...]
+def read(path: Path, environment: str | None = None) -> EnvironmentSpec:
+    """Read a file by the kind that its content has, else its name; InvalidRequestError, with the line, if it cannot.
+
+    `environment` is which of several in a lockfile.
+    """
+    text, notes = _text(path)
+    reader = _reader(text, path.suffix.lower())
+    if reader is not _read_lock and environment is not None:
+        raise errors.InvalidRequestError(
+            "Only a lockfile can have several environments.", where=str(path), next_step="Leave out --environment."
+        )
+    spec = _read_lock(text, path, environment) if reader is _read_lock else reader(text, path)
+    return replace(spec, notes=(*notes, *spec.notes))
 
 
-class _Content(msgspec.Struct, forbid_unknown_fields=True):
-    """What an `environment.yml` may hold; `prefix` is conda's note of where it was exported from."""
-
-    dependencies: tuple[str | _PipPart, ...]
-    name: str | int | float | None = None
-    channels: tuple[str, ...] | str | None = None
-    variables: Mapping[str, str | int | float | bool] | None = None
-    prefix: Any = None
-
-
-def read(path: Path) -> EnvironmentSpec:
-    """Read a file by the kind that its name says; InvalidRequestError for anything unknown in it."""
-    reader = _READERS.get(path.suffix.lower(), _read_lines)
+def _text(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return a file's text, and what there is to say of its encoding."""
+    notes: tuple[str, ...] = ()
     try:
-        return reader(path)
+        text = files.read_text(path)
     except FileNotFoundError as error:
         raise errors.NotFoundError("There is no such file.", where=str(path), next_step=_KINDS_OF_FILE) from error
     except IsADirectoryError as error:
         raise errors.InvalidRequestError(
             "This is a folder, not a file.", where=str(path), next_step=_KINDS_OF_FILE
         ) from error
-    except UnicodeDecodeError as error:
-        raise errors.InvalidRequestError(f"This is not text: {error}.", where=str(path)) from error
+    except UnicodeDecodeError:
+        text, notes = path.read_bytes().decode("cp1252", errors="replace"), (f"{path}: {_ENCODING}",)
+    if "\0" in text:
+        raise errors.InvalidRequestError("This is not a text file.", where=str(path), next_step=_KINDS_OF_FILE)
+    return text, notes
 
 
-def _read_lines(path: Path) -> EnvironmentSpec:
-    """Read match specs, one a line; after `@EXPLICIT`, addresses of packages."""
-    stripped = [line.split(" #")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    numbered = {number: line for number, line in enumerate(stripped, 1) if line and not line.startswith("#")}
-    lines = list(numbered.values())
+def _reader(text: str, ending: str) -> Callable[[str, Path], EnvironmentSpec]:
+    """Return the reader for a content; a file's name only decides where the content leaves it open."""
+    if _EXPLICIT.search(text):
+        return _read_explicit
+    if lockfile.kind_of(text):
+        return _read_lock
+    if "dependencies" in _TOP_LEVEL_KEY.findall(text):
+        return environment_files.read
+    return _BY_ENDING.get(ending, _read_list)
+
+
+def _numbered(text: str) -> Mapping[int, str]:
+    """Return the lines that say something by their numbers, without comments."""
+    stripped = (re.split(r"\s#", line, maxsplit=1)[0].strip() for line in text.split("\n"))
+    return {number: line for number, line in enumerate(stripped, 1) if line and not line.startswith("#")}
+
+
+def _read_explicit(text: str, path: Path) -> EnvironmentSpec:
+    lines = _numbered(text)
+    start = next(number for number, line in lines.items() if line.startswith("@EXPLICIT"))
+    found = [_linkable(line, f"{path}, line {number}") for number, line in lines.items() if number > start]
+    if not found:
+        raise errors.InvalidRequestError("There is no package after @EXPLICIT.", where=str(path))
+    return of_packages(path.stem, found)
+
+
+def _linkable(line: str, where: str) -> Package:
+    package = explicit.parse(line, where)
+    if package.subdir not in {paths.subdir(), "noarch"}:
+        raise errors.InvalidRequestError(
+            f"This package is for {package.subdir}, and this machine is {paths.subdir()}: {line}",
+            where=where,
+            next_step="Use a list of addresses for this platform, or an environment.yml, which is solved for each.",
+        )
+    return package
+
+
+def _read_list(text: str, path: Path) -> EnvironmentSpec:
+    """Read match specs, one a line."""
+    lines = _numbered(text)
     if not lines:
-        raise errors.InvalidRequestError("There is no match spec in this file.", where=str(path))
-    if "@EXPLICIT" in lines:
-        found = [explicit.parse(line, path) for line in lines[lines.index("@EXPLICIT") + 1 :]]
-        return of_packages(path.stem, found)
-    for number, line in numbered.items():
+        raise errors.InvalidRequestError(
+            "There is no match spec in this file.", where=str(path), next_step=_KINDS_OF_FILE
+        )
+    for number, line in lines.items():
         _check_line(line, f"{path}, line {number}")
-    return EnvironmentSpec(path.stem, tuple(lines))
+    return EnvironmentSpec(path.stem, tuple(lines.values()))
 
 
 def _check_line(line: str, where: str) -> None:
@@ -88,8 +121,8 @@ def _check_line(line: str, where: str) -> None:
         raise
 
 
-def _read_lock(path: Path) -> EnvironmentSpec:
-    locked = lockfile.read(path)
+def _read_lock(text: str, path: Path, environment: str | None = None) -> EnvironmentSpec:
+    locked = lockfile.read(path, text=text, environment=environment)
     if paths.subdir() not in locked.packages:
         raise errors.InvalidRequestError(
             f"This lockfile has no packages for {paths.subdir()}, "
@@ -98,39 +131,11 @@ def _read_lock(path: Path) -> EnvironmentSpec:
             next_step=f"Lock for it as well: mambakernels lock … --subdir {paths.subdir()}",
         )
     spec = of_packages(path.stem, locked.packages[paths.subdir()], locked.channels)
-    return replace(spec, pip=locked.pip.get(paths.subdir(), ()))
+    return replace(spec, pip=locked.pip.get(paths.subdir(), ()), folder=path.absolute().parent, notes=locked.notes)
 
 
-def _read_yaml(path: Path) -> EnvironmentSpec:
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = decoding.decode(yaml.load(text), _Content)
-    except decoding.MisfitError as error:
-        if error.known:
-            raise errors.InvalidRequestError(_MISFITS[error.key], where=str(path)) from error
-        raise errors.InvalidRequestError(
-            f"An environment file cannot have the key {error.key!r}.",
-            where=str(path),
-            next_step=decoding.suggest(error.key, _Content.__struct_fields__),
-        ) from error
-    except ValueError as error:
-        raise errors.InvalidRequestError(f"This is not YAML: {error}.", where=str(path)) from error
-    if not content.dependencies:
-        raise errors.InvalidRequestError(_MISFITS[""], where=str(path))
-    channels = (content.channels,) if isinstance(content.channels, str) else content.channels or ()
-    parts = [part for part in content.dependencies if isinstance(part, _PipPart)]
-    return EnvironmentSpec(
-        name=str(content.name or path.stem),
-        specs=tuple(spec for spec in content.dependencies if isinstance(spec, str)),
-        channels=tuple(name for name in channels if name != "nodefaults") or ("auto",),
-        pip=tuple(requirement for part in parts for requirement in part.pip),
-        variables={name: str(value) for name, value in (content.variables or {}).items()},
-        folder=path.absolute().parent,
-    )
-
-
-_READERS: Mapping[str, Callable[[Path], EnvironmentSpec]] = {
-    ".yml": _read_yaml,
-    ".yaml": _read_yaml,
+_BY_ENDING: Mapping[str, Callable[[str, Path], EnvironmentSpec]] = {
+    ".yml": environment_files.read,
+    ".yaml": environment_files.read,
     ".lock": _read_lock,
 }

@@ -1,7 +1,8 @@
-"""Files written whole or not at all, and their hashes."""
+"""Files written whole or not at all, their text in any encoding of Unicode, and their hashes."""
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import uuid
@@ -10,6 +11,14 @@ from pathlib import Path
 from mambakernels.errors import StorageError, naming
 
 _BLOCK = 1 << 20
+# The longer marks first, as one begins with another. Without a mark, the zeros of ASCII say which UTF-16 it is.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def write_atomically(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
@@ -30,6 +39,22 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int | None = Non
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that a user supplies: UTF-8, or UTF-16 and UTF-32 as editors and shells write them.
+
+    Each line ends with a line feed alone. Raises UnicodeDecodeError for anything else, OSError if it cannot be read.
+    """
+    content = path.read_bytes()
+    return "\n".join(content.decode(_encoding(content)).replace("\r\n", "\n").split("\r"))
+
+
+def _encoding(content: bytes) -> str:
+    found = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    without_mark = {(False, True): "utf-16-le", (True, False): "utf-16-be"}
+    zeros = (content[:1] == b"\0", content[1:2] == b"\0")
+    return found or without_mark.get(zeros, "utf-8")
 
 
 def digest(path: Path, kind: str = "sha256") -> str:
