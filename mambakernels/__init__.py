@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     from mambakernels.projects.sync import sync as sync
     from mambakernels.record import record as record
     from mambakernels.runs.execute import run as run
-    from mambakernels.runs.parameters import parse_parameters as parse_parameters
+    from mambakernels.runs.matrix_toml import read_matrix as read_matrix
+    from mambakernels.runs.parameters import parameters as parameters
+    from mambakernels.runs.preview import plan as plan
     from mambakernels.runs.results import collect as collect
 
     __version__: str
@@ -86,7 +88,9 @@ _HOMES = {
     "doctor": "doctor.examination:doctor",
     # runs and results
     "run": "runs.execute:run",
-    "parse_parameters": "runs.parameters:parse_parameters",
+    "plan": "runs.preview:plan",
+    "read_matrix": "runs.matrix_toml:read_matrix",
+    "parameters": "runs.parameters:parameters",
     "record": "record:record",
     "collect": "runs.results:collect",
     "measurements": "bench.published:measurements",

@@ -123,6 +123,11 @@ def path_list(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
+def absolute(path: PathLike) -> Path:
+    """Return a path with the user's home and the working directory filled in; links stay."""
+    return Path(path).expanduser().absolute()
+
+
 def jupyter_data() -> Path:
     """Return the user's Jupyter data folder, where `kernels/` is (`JUPYTER_DATA_DIR`)."""
     from jupyter_core.paths import jupyter_data_dir

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Event:
     """One step: `step` names the stage, `detail` its current object, `done` of `total` the amount in any unit.
 
-    `item` names the one of several things at work at once that this is about.
+    `item` names the one of several things at work at once that this is about; `outcome` says how it ended, once it has.
     """
 
     step: str
@@ -18,6 +18,7 @@ class Event:
     done: float | None = None
     total: float | None = None
     item: str = ""
+    outcome: str = ""
 
 
 Progress = Callable[[Event], None]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.threads import is_thread_count
+from mambakernels.system.ranges import read_range
 
 CONTROL_SIZE = 64  # 32 kB: the place of larger arrays in the cache matters more than the differences looked for
 
-_RANGE = re.compile(r"(\d+):(\d+)(?::(log2|\d+))?")
 _MOST_SIZES = 200
-_MOST_DOUBLINGS = 40
 
 
 @dataclass(frozen=True, order=True)
@@ -89,16 +87,8 @@ def read_counts(given: str | Sequence[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(count for count in counts if count is not None))
 
 
-def _sizes(part: str) -> list[int]:
-    if part.isdigit():
-        return [int(part)]
-    found = _RANGE.fullmatch(part)
-    if not found:
-        return []
-    first, last, step = int(found.group(1)), int(found.group(2)), found.group(3) or "log2"
-    if step != "log2":
-        return list(range(first, last + 1, int(step))) if int(step) else []
-    return [first * 2**power for power in range(_MOST_DOUBLINGS) if first and first * 2**power <= last]
+def _sizes(part: str) -> Sequence[int]:
+    return [int(part)] if part.isdigit() else (read_range(part) or ())[: _MOST_SIZES + 1]
 
 
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:

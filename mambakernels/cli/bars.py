@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mambakernels.progress import Event, Progress
+from mambakernels.system.quantities import duration_in_words
 
 _DECISIONS = frozenset({"engine", "channel", "done", "note"})  # steps whose line stays
 _VERBS = {
@@ -98,5 +99,4 @@ class Clock:
         self._started = time.perf_counter()
 
     def __str__(self) -> str:
-        seconds = time.perf_counter() - self._started
-        return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"  # noqa: PLR2004
+        return duration_in_words(time.perf_counter() - self._started)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +17,7 @@ from mambakernels.engines import EngineName
 from mambakernels.environments import EnvironmentSpec
 from mambakernels.kernels import folders, naming
 from mambakernels.system import decoding
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mambakernels.system.toml import read_toml
 
 FILE = "kernels.toml"
 _CHANNELS = frozenset({"auto", "wheels", "conda-forge"})
@@ -30,6 +25,7 @@ _CHANNELS = frozenset({"auto", "wheels", "conda-forge"})
 _TOO_CLOSE = 0.8
 _SOURCES = ("specs", "file", "locked")
 _EXAMPLE = '[environments.analysis]\nspecs = ["python=3.12", "pandas"]'
+_ADVICE = f"Name the project's file, or write {FILE} next to the notebooks:\n{_EXAMPLE}"
 _ARTICLES = {"environments": "an environment", "kernels": "a kernel"}
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -160,7 +156,7 @@ def read(path: Path) -> Project:
     """
     file = (path / FILE if path.is_dir() else path).expanduser().resolve()
     here = _Table(file)
-    whole = here.decode(_load(file), _File)
+    whole = here.decode(read_toml(file, next_step=_ADVICE), _File)
     if whole.environments is None:  # an empty table is how the last one is pruned
         raise here.wrong("It declares no environment.", f"Declare one:\n{_EXAMPLE}")
     tables = dict(_tables(here, "environments", whole.environments, _Environment))
@@ -188,19 +184,6 @@ def _tables(here: _Table, key: str, given: Mapping[str, Any], kind: type[T]) -> 
             what = error.what.replace("an environment's", f"{_ARTICLES[key]}'s")
             raise table.wrong(what, error.next_step) from error
         yield name, (table, table.decode(content, kind))
-
-
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise errors.NotFoundError(
-            "There is no such file.",
-            where=str(file),
-            next_step=f"Name the project's file, or write {FILE} next to the notebooks:\n{_EXAMPLE}",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise errors.InvalidRequestError(f"This is not TOML: {error}.", where=str(file)) from error
 
 
 def _environment(name: str, table: _Table, content: _Environment, *, whole: _File) -> EnvironmentSpec:

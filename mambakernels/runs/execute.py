@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mambakernels.errors import InvalidRequestError
-from mambakernels.paths import PathLike, storage_errors
+from mambakernels.paths import PathLike, absolute, path_list, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.runs import outputs, pages
 from mambakernels.runs.junit import write_junit
-from mambakernels.runs.matrix import Matrix, plan
+from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.records import Run
 from mambakernels.runs.scheduling import Schedule, execute_all
 from mambakernels.runs.tasks import Limits, Task
+from mambakernels.runs.typed import TypedValues
 from mambakernels.system.background import in_a_thread
+from mambakernels.system.quantities import read_duration, read_memory
 
 if TYPE_CHECKING:
     from mambakernels.runs.workers import ExecutorLike, Workers
+
+T = TypeVar("T")
 
 OUTPUT = "runs"
 """The folder for executed notebooks where none is named."""
@@ -31,7 +34,7 @@ def run(
     *,
     kernels: str | Sequence[str],
     parameters: Mapping[str, Any] | None = None,
-    grid: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, TypedValues | Sequence[Any]] | None = None,
     zipped: Sequence[Sequence[str]] = (),
     exclude: Sequence[Mapping[str, Any]] = (),
     repeat: int = 1,
@@ -39,10 +42,12 @@ def run(
     folder: PathLike | None = None,
     jobs: int | None = None,
     executor: ExecutorLike | None = None,
-    timeout: float | None = None,
-    run_timeout: float | None = None,
-    total_timeout: float | None = None,
-    startup_timeout: float = 60.0,
+    measure: bool = False,
+    timeout: float | str | None = None,
+    run_timeout: float | str | None = None,
+    total_timeout: float | str | None = None,
+    startup_timeout: float | str = 60.0,
+    memory: int | str | None = None,
     retries: int = 0,
     retry_cells: bool = False,
     fail_fast: bool = False,
@@ -67,13 +72,13 @@ def run(
         Names of kernelspecs, as Jupyter lists them, or patterns such as `np-*`, or `all`. What a pattern matches runs
         notebooks of its own language only.
     parameters
-        Values for names that the notebooks' `parameters` cells assign.
+        Values for names that the notebooks' `parameters` cells assign. A notebook without the name goes without it.
     grid
         Several values for a name: every combination is a run.
     zipped
         Groups of names in the grid that take their values together, the first with the first.
     exclude
-        Combinations to leave out: mappings of names to values; `kernel` and `notebook` may be patterns.
+        Combinations to leave out: mappings of names, `kernel` and `notebook` among them, to values; texts are patterns.
     repeat
         How often each combination runs.
     output
@@ -87,10 +92,15 @@ def run(
         Where runs execute: a `concurrent.futures.Executor`, a function that makes one, or the address of a Dask
         scheduler (`tcp://…`, or `local` for a cluster of this machine's processes). A worker makes the environment of
         a kernel from its lock. A run whose worker is lost begins again, twice at most.
+    measure
+        One run at a time, on a kernel that was started for it alone, while no other measurement of ours runs on this
+        machine: another one, or a `bench`, waits.
     timeout, run_timeout, total_timeout
-        The most seconds for one cell, for one run, and for all; by default there is no limit.
+        The most seconds for one cell, for one run, and for all, or texts such as `10m`; by default there is no limit.
     startup_timeout
         The most seconds until a kernel answers.
+    memory
+        The most memory for the processes of one run, in bytes or as `4G`; a run that takes more fails.
     retries, retry_cells
         How often a run is repeated whose kernel died or did not start, and whether one is whose cell failed.
     fail_fast
@@ -113,30 +123,34 @@ def run(
     NotFoundError
         There is no such notebook, kernel or folder. This and the next two are raised before any cell is executed.
     InvalidRequestError
-        A parameter is not known, or its value does not fit.
+        A parameter is not known, or a value does not fit.
     RunError
         A file is not a notebook.
     StorageError
         Nothing can be written to the output folder, or the disk filled up.
     """
-    _check_numbers(1 if jobs is None else jobs, retries, (startup_timeout, timeout, run_timeout, total_timeout))
+    _check_numbers(1 if jobs is None else jobs, retries, measure=measure)
     if html:
         pages.check()
-    matrix = Matrix(
-        notebooks=[notebooks] if isinstance(notebooks, str) or not isinstance(notebooks, Sequence) else notebooks,
-        kernels=[kernels] if isinstance(kernels, str) else kernels,
-        parameters=parameters or {},
-        grid=grid or {},
-        zipped=zipped,
-        exclude=exclude,
-        repeat=repeat,
-    )
     target = outputs.place(output)
-    tasks = plan(
-        matrix,
+    tasks = expand(
+        Matrix(
+            notebooks=path_list(notebooks),
+            kernels=[kernels] if isinstance(kernels, str) else kernels,
+            parameters=parameters or {},
+            grid=grid or {},
+            zipped=zipped,
+            exclude=exclude,
+            repeat=repeat,
+        ),
         output=target,
-        folder=Path(folder).expanduser().absolute() if folder else None,
-        limits=Limits(startup=startup_timeout, cell=timeout, run=run_timeout),
+        folder=absolute(folder) if folder else None,
+        limits=Limits(
+            startup=read_duration(startup_timeout),
+            cell=_optional(read_duration, timeout),
+            run=_optional(read_duration, run_timeout),
+            memory=_optional(read_memory, memory),
+        ),
     )
     outputs.writable(target)
     schedule = Schedule(
@@ -144,9 +158,10 @@ def run(
         retries=retries,
         retry_cells=retry_cells,
         fail_fast=fail_fast,
-        timeout=total_timeout,
+        timeout=_optional(read_duration, total_timeout),
         force=force,
         failed=failed,
+        measure=measure,
     )
     ended: list[Run] = []
 
@@ -183,10 +198,14 @@ def _not_begun(tasks: Sequence[Task], ended: Sequence[Run]) -> list[Task]:
     return [task for task in tasks if taken.isdisjoint(task.output / name for name in task.names)]
 
 
-def _check_numbers(jobs: int, retries: int, seconds: Sequence[float | None]) -> None:
-    if any(limit is not None and limit <= 0 for limit in seconds):
-        raise InvalidRequestError("A time-out must be more than 0 seconds.", next_step="Leave it out for none at all.")
+def _check_numbers(jobs: int, retries: int, *, measure: bool) -> None:
     if jobs < 1:
         raise InvalidRequestError(f"{jobs} runs cannot execute at once.", next_step="Give 1 or more.")
+    if measure and jobs > 1:
+        raise InvalidRequestError("Runs are measured one at a time.", next_step="Leave out measure or jobs.")
     if retries < 0:
         raise InvalidRequestError(f"A run cannot be repeated {retries} times.", next_step="Give 0 or more.")
+
+
+def _optional(read: Callable[[Any], T], given: Any) -> T | None:
+    return None if given is None else read(given)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import copy
 import numbers
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,14 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, storage_errors
 from mambakernels.runs.languages import LANGUAGES, NOT_LITERAL, Language, Use
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, Notebook, read_notebook, source_of, tags_of
+from mambakernels.runs.typed import Typed, TypedValues
 from mambakernels.runs.values import NUMBER_KEY
 
 DECLARED_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
 
 _NUMPY_KINDS = frozenset("biufUO")  # of dtypes whose elements Python has: not dates, which become numbers
+_TO_COMMENT = r"""(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[^\n#"'])*#(.*)$"""
 _MOST_BITS = 14_280  # 4,300 digits is the most that Python writes and reads
 _SHOWN = 200
 _ADVICE = dict.fromkeys(("Timestamp", "datetime", "date", "datetime64"), "; give it as a text, such as str(value)")
@@ -28,10 +30,19 @@ _ADVICE = dict.fromkeys(("Timestamp", "datetime", "date", "datetime64"), "; give
 
 @dataclass(frozen=True)
 class Parameter:
-    """One name that the `parameters` cell assigns, with its default: a literal, which also sets the type."""
+    """One name that the `parameters` cell assigns, with its default: a literal, which also sets the type.
+
+    `help` is the comment on its line.
+    """
 
     name: str
     default: Any
+    help: str = ""
+
+    @property
+    def is_settable(self) -> bool:
+        """Whether a value can be given: only where the default is a literal."""
+        return self.default is not NOT_LITERAL
 
     @property
     def kind(self) -> str:
@@ -40,6 +51,16 @@ class Parameter:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind}, default {self.default!r})"
+
+
+@storage_errors
+def parameters(notebook: PathLike) -> list[Parameter]:
+    """Return the parameters of a notebook, in the order of its cell tagged `parameters`.
+
+    `NotFoundError` if there is no such notebook, `RunError` if the file is not one, `InvalidRequestError` if the cell
+    cannot be read.
+    """
+    return list(read_parameters(read_notebook(notebook)).known.values())
 
 
 @dataclass(frozen=True)
@@ -68,12 +89,19 @@ class Parameters:
     def check(self, name: str, value: Any) -> Any:
         """Return one value in the type of its parameter's default (an int becomes a float where one is due)."""
         parameter = self.get(name)
+        value = value.read(parameter.default) if isinstance(value, Typed) else value
         try:
             conforming = _conform(value, parameter.default)
             LANGUAGES[self.language].literal(conforming)  # which not every language has
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self.refused(f"{_short(value)} does not fit the parameter '{name}': {error}.") from error
         return conforming
+
+    def several(self, name: str, values: TypedValues | Sequence[Any]) -> Sequence[Any]:
+        """Return several values for a name, not yet checked; those that were typed are read as one of its values is."""
+        if not isinstance(values, TypedValues):
+            return values
+        return values.read(self.get(name).default if self.has(name) else None)
 
     def has(self, name: str) -> bool:
         """Whether the notebook has a parameter of that name, settable or not."""
@@ -141,35 +169,19 @@ def read_parameters(notebook: Notebook) -> Parameters:
         known = {name: Parameter(name, value) for name, value in injected.items()}
         code = [source_of(cell) for cell in cells if cell["cell_type"] == "code" and INJECTED_TAG not in tags_of(cell)]
         return Parameters(where, known, language, undeclared=code if notebook.language in LANGUAGES else ())
-    assigned = _assignments(source_of(cells[declared[0]]), notebook)
-    return Parameters(where, {name: Parameter(name, default) for name, default in assigned}, language, injected)
+    source = source_of(cells[declared[0]])
+    assigned = [Parameter(name, default, _comment(source, name)) for name, default in _assignments(source, notebook)]
+    return Parameters(where, {one.name: one for one in assigned}, language, injected)
+
+
+def _comment(source: str, name: str) -> str:
+    """Return the comment on the line that assigns a name; `#` begins one in all languages here."""
+    found = re.search(rf"^[ \t]*{re.escape(name)}\b{_TO_COMMENT}", source, re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 def _tagged(cells: Sequence[Json], tag: str) -> list[int]:
     return [index for index, cell in enumerate(cells) if tag in tags_of(cell)]
-
-
-@storage_errors
-def parse_parameters(notebook: PathLike, assignments: Sequence[str]) -> dict[str, Any]:
-    """Read `name=value` texts as values for a notebook's parameters; InvalidRequestError if one does not fit."""
-    if not assignments:
-        return {}
-    known = read_parameters(read_notebook(notebook))
-    return dict(parse_assignment(text, known) for text in assignments)
-
-
-def parse_assignment(text: str, parameters: Parameters) -> tuple[str, Any]:
-    """Split `name=value` as typed on a command line and return the name and the checked value.
-
-    A parameter whose default is a text takes the value exactly as it was typed; any other is read as a Python literal
-    (`[256, 512]`, `1e-3`, `True`) or else as YAML (`[a, b]`, `true`, `null`).
-    """
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise parameters.refused(f"'{text}' does not set a parameter: write name=value, such as n=512.")
-    parameter = parameters.get(name.strip())
-    typed = value if isinstance(parameter.default, str) else _with_floats(_read_value(value.strip()), parameter.default)
-    return parameter.name, parameters.check(parameter.name, typed)
 
 
 def inject(content: Mapping[str, Any], values: Mapping[str, Any], language: str = "python") -> Json:
@@ -218,29 +230,6 @@ def _assignments(source: str, notebook: Notebook) -> Iterator[tuple[str, Any]]:
             yield name, _conform(default, default)
         except (TypeError, ValueError):
             yield name, NOT_LITERAL
-
-
-def _read_value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        from mambakernels.system import yaml  # slow to import, and most values are literals
-
-    try:
-        return yaml.load(text)
-    except ValueError:
-        return text  # the type check then says what was expected
-
-
-def _with_floats(value: Any, default: Any) -> Any:
-    """Return a typed value with `nan` and `inf` as numbers, where the default has a float."""
-    if isinstance(value, list | tuple) and isinstance(default, list | tuple):
-        example = next((element for element in default if isinstance(element, float)), None)
-        return [_with_floats(element, example) for element in value]
-    if isinstance(value, str) and isinstance(default, float):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
 
 
 def _conform(value: Any, default: Any) -> Any:

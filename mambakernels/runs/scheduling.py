@@ -19,6 +19,7 @@ from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import Run, read_run
 from mambakernels.runs.tasks import Task
 from mambakernels.system.locks import Claims, claiming
+from mambakernels.system.quantities import duration_in_words
 
 if TYPE_CHECKING:
     from mambakernels.runs.workers import Workers
@@ -46,6 +47,7 @@ class Schedule:
     timeout: float | None = None
     force: bool = False
     failed: bool = False
+    measure: bool = False
 
 
 async def execute_all(
@@ -154,7 +156,7 @@ class _Queue:
                 self._waiting.clear()
 
     def _end(self, number: int, run: Run, how: str) -> None:
-        self._meter.finished(number, how)
+        self._meter.finished(number, how, run if how == run.status else None)
         self._runs[number] = run
         if self._on_run is not None:
             self._on_run(run)
@@ -201,20 +203,23 @@ class _Meter:
         self._cells = [counts[_kind(task)] for task in tasks]
         self._ended = [0] * len(tasks)
         self._done, self._total = 0, sum(self._cells)
+        report(Event("plan", f"{len(tasks)} runs", total=len(tasks)))
 
     def of(self, number: int) -> Report:
         """Return a function that reports what one run does, and how many of its cells have ended."""
         return lambda what, cells: self._say(number, what, cells)
 
-    def finished(self, number: int, how: str) -> None:
-        """Report that a run has ended, and how."""
-        self._say(number, how, self._cells[number])
+    def finished(self, number: int, how: str, run: Run | None = None) -> None:
+        """Report that a run has ended, and how; `run` is the one that was executed, if one was."""
+        took = f" in {duration_in_words(run.seconds)}" if run else ""
+        why = f": {str(run.error).splitlines()[0]}" if run and run.error else ""
+        self._say(number, f"{how}{took}{why}", self._cells[number], outcome=how)
 
-    def _say(self, number: int, what: str, cells: int) -> None:
+    def _say(self, number: int, what: str, cells: int, outcome: str = "") -> None:
         self._done += cells - self._ended[number]
         self._ended[number] = cells
         label = self._tasks[number].label
-        self._report(Event("run", f"{label}: {what}", done=self._done, total=self._total, item=label))
+        self._report(Event("run", f"{label}: {what}", done=self._done, total=self._total, item=label, outcome=outcome))
 
 
 def _kind(task: Task) -> tuple[int, bool]:

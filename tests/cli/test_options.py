@@ -33,6 +33,7 @@ ONLY_HERE = {
     "export": {"output"},
     "info": {"name"},  # `describe`
     "prune": {"yes"},
+    "run": {"dry_run", "dask"},  # `plan`, a kind of `executor`
     "register": {"user", "sys_prefix", "prefix"},  # values of `jupyter`, as Jupyter's own commands have them
 }
 

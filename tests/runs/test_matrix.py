@@ -12,14 +12,14 @@ import pytest
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.runs.execute import run
-from mambakernels.runs.matrix import Matrix, plan
+from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.records import read_record
 from mambakernels.runs.tasks import Limits, Task
 
 
 def tasks(output: Path, notebooks: Any, **options: Any) -> list[Task]:
     matrix = Matrix([notebooks], options.pop("kernels", ["one"]), **options)
-    return plan(matrix, output=output, folder=None, limits=Limits())
+    return expand(matrix, output=output, folder=None, limits=Limits())
 
 
 def names(output: Path, notebooks: Any, **options: Any) -> list[str]:

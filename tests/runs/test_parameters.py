@@ -14,7 +14,8 @@ import pytest
 from mambakernels.errors import InvalidRequestError
 from mambakernels.runs.languages import LANGUAGES
 from mambakernels.runs.notebooks import Notebook, read_notebook
-from mambakernels.runs.parameters import Parameters, inject, parse_assignment, read_parameters
+from mambakernels.runs.parameters import Parameters, inject, read_parameters
+from mambakernels.runs.typed import typed_parameters
 
 CELL = '''\
 """A docstring is no assignment."""
@@ -39,6 +40,12 @@ ENDLESS.append(ENDLESS)
 
 class Colour(str, enum.Enum):
     RED = "red"
+
+
+def typed(text: str, parameters: Parameters) -> tuple[str, Any]:
+    """Return the name and the value of a `name=value` text, as a notebook takes them."""
+    [(name, value)] = typed_parameters([text]).items()
+    return parameters.get(name).name, parameters.check(name, value)
 
 
 @pytest.fixture
@@ -145,15 +152,15 @@ def test_resolving_fills_in_the_defaults(parameters: Parameters) -> None:
     ],
 )  # fmt: skip
 def test_assignments_are_parsed_by_the_parameters_type(text: str, value: Any, parameters: Parameters) -> None:
-    assert parse_assignment(text, parameters) == (text.partition("=")[0].strip(), value)
+    assert typed(text, parameters) == (text.partition("=")[0].strip(), value)
 
 
 @pytest.mark.parametrize(
     "text", ["n", "n=", "n=abc", "n=1.5", "m=1", "=1", "sizes=256", "sizes=[1", "deep=1", "table=[", ""]
 )
 def test_assignments_that_make_no_sense_are_refused(text: str, parameters: Parameters) -> None:
-    with pytest.raises(InvalidRequestError, match=r"ipynb"):
-        parse_assignment(text, parameters)
+    with pytest.raises(InvalidRequestError, match=r"ipynb|name=value"):
+        typed(text, parameters)
 
 
 def test_injection_puts_one_cell_after_the_parameters(notebook: Notebook) -> None:
@@ -208,7 +215,7 @@ def test_a_notebook_without_the_cell_takes_values_for_names_that_it_reads(
             parameters.resolve({"n": 1})
         return
     assert parameters.resolve({"n": 1}) == {"n": 1}
-    assert parse_assignment("n=[1, a]", parameters) == ("n", [1, "a"])
+    assert typed("n=[1, a]", parameters) == ("n", [1, "a"])
     assert inject(notebook.content, {"n": 1})["cells"][0]["source"] == "# Parameters\nn = 1"
 
 
@@ -256,9 +263,9 @@ def test_a_notebook_in_another_language(language: str, source: str, known: str, 
     parameters = read_parameters(read_notebook(path))
     assert list(parameters.known) == known.split()
     if known:
-        assert parse_assignment("n=2", parameters) == ("n", 2)
-        assert parse_assignment("name=NO", parameters) == ("name", "NO")
-        assert parse_assignment("xs=[3]", parameters) == ("xs", [3])
+        assert typed("n=2", parameters) == ("n", 2)
+        assert typed("name=NO", parameters) == ("name", "NO")
+        assert typed("xs=[3]", parameters) == ("xs", [3])
         defaults = parameters.resolve({})
         assert {name: defaults[name] for name in ("n", "on", "file", "xs", "x")} == {
             "n": 1, "on": True, "file": None, "xs": [1, -2], "x": -float("inf"),
@@ -306,15 +313,15 @@ def test_values_are_written_as_literals_of_the_language(language: str, lines: li
 )  # fmt: skip
 def test_what_is_no_literal_is_passed_over_and_refused_only_by_name(line: str, write: Any) -> None:
     parameters = read_parameters(read_notebook(write(parameters=f"{line}\nother = 1")))
-    assert parse_assignment("other=2", parameters) == ("other", 2)
+    assert typed("other=2", parameters) == ("other", 2)
     assert parameters.resolve({"other": 2}) == {"other": 2}
     with pytest.raises(InvalidRequestError, match=r"'n'(.|\n)*Its parameters: other \(int, default 1\)\."):
-        parse_assignment("n=1", parameters)
+        typed("n=1", parameters)
 
 
 def test_names_are_compared_as_python_compares_them(write: Any) -> None:
     parameters = read_parameters(read_notebook(write(parameters="\u00b5 = 1.0")))  # the micro sign
-    assert parse_assignment("\u00b5=2", parameters) == ("\u03bc", 2.0)  # the letter
+    assert typed("\u00b5=2", parameters) == ("\u03bc", 2.0)  # the letter
     assert parameters.resolve({"\u00b5": 2}) == {"\u03bc": 2.0}
 
 

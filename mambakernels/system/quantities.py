@@ -1,0 +1,61 @@
+"""Durations and amounts of memory, as people write them and read them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from mambakernels.errors import InvalidRequestError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) *([KMGT])(?:i?B)?", re.IGNORECASE)
+_MINUTE = 60
+
+
+def read_duration(given: float | str) -> float:
+    """Return seconds from a number or a text such as `90`, `10m`, `1h30m`; InvalidRequestError unless more than 0."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        text = str(given).replace(" ", "")
+        parts = _PART.findall(text) if _DURATION.fullmatch(text) else ()
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InvalidRequestError(
+            f"{given!r} is not a time-out of more than 0 seconds.",
+            next_step="Write it as seconds, 90, or with units: 45s, 10m, 2h, 1h30m. Leave it out for none at all.",
+        )
+    return seconds
+
+
+def duration_in_words(seconds: float) -> str:
+    """Return a time in seconds for people: `3.2 s`, `2 min 10 s`, `1 h 5 min`."""
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE} min"
+
+
+def read_memory(given: int | str) -> int:
+    """Return bytes from a number of them or a text such as `4G` or `500M`, powers of 1024; else InvalidRequestError."""
+    if isinstance(given, str):
+        found = _MEMORY.fullmatch(given.strip())
+        amount = float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())) if found else 0
+    else:
+        amount = given
+    if amount < 1:
+        raise InvalidRequestError(f"{given!r} is not an amount of memory.", next_step="Write it as 500M or 4G.")
+    return int(amount)
+
+
+def memory_in_words(amount: float) -> str:
+    """Return an amount of memory in bytes for people, as `read_memory` reads it: `1.5G`, `500M`."""
+    for unit in "KMG":
+        amount /= 1024
+        if amount < 1024:  # noqa: PLR2004 (the step between units)
+            return f"{amount:.3g}{unit}"
+    return f"{amount / 1024:.3g}T"
