@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
@@ -145,5 +146,5 @@ def test_a_file_that_is_missing_is_shown_as_it_could_be(tmp_path: Path) -> None:
 
 
 def test_the_keys_of_a_file_are_the_keywords_of_run() -> None:
-    keywords = set(get_type_hints(mambakernels.run)) - {"return", "on_run", "progress", "force", "failed"}
+    keywords = set(inspect.signature(mambakernels.run).parameters) - {"on_run", "progress", "force", "failed"}
     assert set(_File.__struct_fields__) == set(_KINDS) == keywords
