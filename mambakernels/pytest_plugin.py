@@ -98,7 +98,7 @@ class NotebookFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield a test for each kernel that can run the notebook."""
-        from mambakernels.runs.matrix import Matrix, plan
+        from mambakernels.runs.matrix import Matrix, expand
         from mambakernels.runs.notebooks import read_notebook
         from mambakernels.runs.tasks import Limits
 
@@ -106,7 +106,7 @@ class NotebookFile(pytest.File):
             notebook = read_notebook(self.path)
             given = _fitting(_assignments(self.config), notebook)
             matrix = Matrix([self.path], _kernels(self.config), parameters=given)
-            tasks = plan(matrix, output=self.path.parent, folder=None, limits=Limits())
+            tasks = expand(matrix, output=self.path.parent, folder=None, limits=Limits())
         except MambakernelsError as error:
             raise self.CollectError(str(error)) from error
         for task in tasks:
@@ -188,10 +188,11 @@ def _assignments(config: pytest.Config) -> dict[str, str]:
 
 def _fitting(assignments: Mapping[str, str], notebook: Notebook) -> dict[str, Any]:
     """Return the values of the parameters that a notebook has."""
-    from mambakernels.runs.parameters import parse_assignment, read_parameters
+    from mambakernels.runs.parameters import read_parameters
+    from mambakernels.runs.typed import typed_parameters
 
     known = read_parameters(notebook)
-    return dict(parse_assignment(text, known) for name, text in assignments.items() if known.has(name))
+    return dict(typed_parameters(text for name, text in assignments.items() if known.has(name)))
 
 
 def _tags(content: Mapping[str, Any]) -> list[frozenset[str]]:
