@@ -65,7 +65,7 @@ def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
 
     It gets its manifest, and if it has Python, the file that defines `mambakernels.record`.
     """
-    _add_record(folder)
+    _add_record(folder, made.prefix)
     write_manifest(folder, made, engine)
     if made.prefix.exists():
         replace(folder, made.place)
@@ -76,7 +76,7 @@ def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
     return found
 
 
-def _add_record(folder: Path) -> None:
+def _add_record(folder: Path, final: Path) -> None:
     """Copy `mambakernels.record`, one file that needs nothing else, unless the whole of mambakernels is installed."""
     for site in (*folder.glob("lib/python3*/site-packages"), *folder.glob("Lib/site-packages")):
         target = site / "mambakernels" / _RECORD.name
@@ -85,6 +85,7 @@ def _add_record(folder: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         target.unlink(missing_ok=True)  # a link to the file of the environment that this one replaces
         shutil.copyfile(_RECORD, target)
+        compile_modules(folder, [target.relative_to(folder).as_posix()], final)
 
 
 def discard_folder(folder: Path, root: Root) -> None:

@@ -51,12 +51,12 @@ def read_notebook(path: PathLike) -> Notebook:
     """Read a notebook of any format version; `NotFoundError` if there is none, `RunError` if it is not a notebook."""
     file = Path(path).expanduser().absolute()
     raw = _read(file)
-    return Notebook(path=file, sha256=hashlib.sha256(raw).hexdigest(), content=_decode(raw, file))
+    return Notebook(path=file, sha256=hashlib.sha256(raw).hexdigest(), content=decode_content(raw, file))
 
 
 def read_content(file: Place) -> Json:
     """Return the content of a notebook at any place, in notebook format 4; errors as of `read_notebook`."""
-    return _decode(_read(file), file)
+    return decode_content(_read(file), file)
 
 
 def find_notebooks(paths: Iterable[PathLike]) -> Iterator[Notebook]:
@@ -117,10 +117,15 @@ def _matching(path: PathLike) -> list[Path]:
         matching = glob.glob(str(place), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         found = [Path(file) for file in sorted(matching) if file.endswith(".ipynb")]
     if not found:
-        raise NotFoundError(
-            "No notebook is there.", where=str(path), next_step="Give executed notebooks, or their folder."
-        )
+        raise nothing_there(path)
     return found
+
+
+def nothing_there(path: object) -> NotFoundError:
+    """Return the error for a path or address without notebooks."""
+    return NotFoundError(
+        "No notebook is there.", where=str(path), next_step="Give executed notebooks, or their folder."
+    )
 
 
 def _is_hidden(path: Path) -> bool:
@@ -162,7 +167,8 @@ class _Content(msgspec.Struct):
     metadata: _Metadata | None = None
 
 
-def _decode(raw: bytes, file: Place) -> Json:
+def decode_content(raw: bytes, file: Place | str) -> Json:
+    """Return the content of a notebook file in notebook format 4; `RunError` if it is not a notebook."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
@@ -197,7 +203,7 @@ def _present(metadata: Json) -> Json:
     return {name: value for name, value in metadata.items() if value is not None}
 
 
-def _converted(text: str, file: Place) -> Json:
+def _converted(text: str, file: Place | str) -> Json:
     prepare_nbformat()
     import nbformat
 

@@ -1,4 +1,4 @@
-"""Outcomes of executed notebooks, read once: a hidden file in each folder keeps them for the next call.
+"""Outcomes of executed notebooks, read once: a hidden file next to them keeps them for the next call.
 
 It is only a cache. An entry counts while its notebook has the same size and modification time; a file that is damaged,
 of another version or cannot be written is ignored, and deleting it changes nothing. Each writer puts a whole file in
@@ -12,25 +12,32 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
-from mambakernels.errors import RunError, StorageError, from_os_error
-from mambakernels.runs.outcomes import Outcome, read_outcome
-from mambakernels.system.files import write_atomically
+from mambakernels.errors import MambakernelsError, from_os_error
+from mambakernels.paths import PathLike
+from mambakernels.runs import outputs
+from mambakernels.runs.notebooks import notebook_files, nothing_there
+from mambakernels.runs.outcomes import Outcome, outcome_of
+from mambakernels.runs.outputs import Place, RemotePath
 
 FILE = ".mambakernels-collected.json"
 
 _WORTH_KEEPING = 50  # notebooks in one folder; fewer are read about as fast as the cache, and leave no file
 _SETTLED_NANOSECONDS = 2_000_000_000  # some file systems count in steps of two seconds
+_AT_ONCE = 100  # files of an address that are read side by side
 _READERS = ("outcomes.py", "shown_values.py", "notebooks.py", "records.py", "../record.py")
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
     size: int
-    modified: int
+    modified: int | str
     outcome: Outcome | None
 
 
@@ -40,65 +47,176 @@ class _Cache(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(_Cache)
+_State = tuple[int, int | str]
 
 
-def read_outcomes(files: Iterable[Path]) -> Iterator[tuple[str, Outcome]]:
+class _Folder(Protocol):
+    """Notebooks in one folder, and where their outcomes are kept."""
+
+    @property
+    def cache(self) -> Place: ...
+
+    def states(self) -> dict[str, _State]:
+        """Return the size and the modification time of each notebook that is there, by name."""
+        ...
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield the content of each of these notebooks, or why it cannot be read."""
+        ...
+
+    def address(self, name: str) -> str: ...
+
+    def names_there(self) -> set[str]:
+        """Return the names of all notebooks in the folder, also of those that were not asked for."""
+        ...
+
+
+def read_outcomes(paths: Iterable[PathLike]) -> Iterator[tuple[str, Outcome]]:
     """Yield the path and the outcome of each executed notebook, folder by folder; others are left out.
 
-    A file that cannot be read has an outcome too, with the status `unreadable`. One that is gone meanwhile has none.
+    The paths are as for `notebook_files`, or addresses of folders and notebooks. A file that cannot be read has an
+    outcome too, with the status `unreadable`. One that is gone meanwhile has none.
     """
-    folders: dict[str, list[str]] = {}
-    for file in files:
-        folder, name = os.path.split(file)
-        folders.setdefault(folder, []).append(name)
-    for folder, names in folders.items():
-        yield from _in_folder(folder, names)
+    places = [outputs.place(path) for path in paths]
+    addresses = [place for place in places if isinstance(place, RemotePath)]
+    folders: dict[str, _LocalFolder] = {}
+    for file in notebook_files(place for place in places if isinstance(place, Path)):
+        path, name = os.path.split(file)
+        folders.setdefault(path, _LocalFolder(path)).names.append(name)
+    found: list[_Folder] = [*folders.values(), *map(_remote, addresses)]
+    for folder in found:
+        yield from _in_folder(folder)
 
 
-def _in_folder(folder: str, names: list[str]) -> Iterator[tuple[str, Outcome]]:
-    known = _load(folder) if len(names) > 1 else {}
-    fresh: dict[str, _Entry] = {}
-    latest = time.time_ns() - _SETTLED_NANOSECONDS
-    for name in names:
-        path = f"{folder}/{name}"
-        entry = known.get(name)
-        try:
-            state = os.stat(path)  # noqa: PTH116 (ten thousand times)
-            if entry is None or (entry.size, entry.modified) != (state.st_size, state.st_mtime_ns):
-                entry = _Entry(state.st_size, state.st_mtime_ns, _read(path))
-                if state.st_mtime_ns < latest:
-                    fresh[name] = entry
-        except FileNotFoundError:
-            continue
-        if entry.outcome is not None:
-            yield path, entry.outcome
-    if fresh and len(names) >= _WORTH_KEEPING:
-        _store(folder, known | fresh)
+def _in_folder(folder: _Folder) -> Iterator[tuple[str, Outcome]]:
+    states = folder.states()
+    known = _load(folder.cache) if len(states) > 1 else {}
+    found = {name: known[name] for name, state in states.items() if name in known and _state(known[name]) == state}
+    begin = time.time_ns()
+    fresh = {}
+    for name, content in folder.read([name for name in states if name not in found]):
+        if not isinstance(content, FileNotFoundError):
+            fresh[name] = _Entry(*states[name], _outcome(content, folder.address(name)))
+    for name in states:
+        entry = found.get(name) or fresh.get(name)
+        if entry is not None and entry.outcome is not None:
+            yield folder.address(name), entry.outcome
+    lasting = {name: entry for name, entry in fresh.items() if _is_settled(entry, begin)}
+    if lasting and len(states) >= _WORTH_KEEPING:
+        there = folder.names_there()
+        _store(folder.cache, {name: entry for name, entry in (known | lasting).items() if name in there})
 
 
-def _read(path: str) -> Outcome | None:
+def _state(entry: _Entry) -> _State:
+    return entry.size, entry.modified
+
+
+def _is_settled(entry: _Entry, now: int) -> bool:
+    """Whether no other notebook can have the same size and time: those of object stores have a hash among these."""
+    if entry.outcome is not None and entry.outcome.status in {"running", "unreadable"}:
+        return False
+    return isinstance(entry.modified, str) or entry.modified < now - _SETTLED_NANOSECONDS
+
+
+def _outcome(content: bytes | OSError, address: str) -> Outcome | None:
     try:
-        return read_outcome(path)
-    except FileNotFoundError:
-        raise
-    except (RunError, OSError) as error:
-        known = error if isinstance(error, RunError) else from_os_error(error)
-        return Outcome(notebook=Path(path).name, status="unreadable", error=known.what)
+        if isinstance(content, OSError):
+            raise from_os_error(content)
+        return outcome_of(content, address)
+    except MambakernelsError as error:
+        return Outcome(notebook=address.rpartition("/")[2], status="unreadable", error=error.what)
 
 
-def _load(folder: str) -> dict[str, _Entry]:
+@dataclass
+class _LocalFolder:
+    """Some or all notebooks of a folder of this machine."""
+
+    path: str
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.path, FILE)
+
+    def states(self) -> dict[str, _State]:
+        found: dict[str, _State] = {}
+        for name in self.names:
+            with contextlib.suppress(OSError):
+                state = os.stat(self.address(name))  # noqa: PTH116 (ten thousand times)
+                found[name] = (state.st_size, state.st_mtime_ns)
+        return found
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes | OSError]]:
+        for name in names:
+            try:
+                with open(self.address(name), "rb") as stream:  # noqa: PTH123 (a Path takes as long as decoding)
+                    yield name, stream.read()
+            except OSError as error:
+                yield name, error
+
+    def address(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
+    def names_there(self) -> set[str]:
+        return set(os.listdir(self.path))  # noqa: PTH208 (names)
+
+
+@dataclass
+class _RemoteFolder:
+    """All notebooks at an address and below it."""
+
+    folder: RemotePath
+
+    @property
+    def cache(self) -> RemotePath:
+        return self.folder / FILE
+
+    def states(self) -> dict[str, _State]:
+        base = f"{str(self.folder).rstrip('/')}/"
+        listed = outputs.entries(self.folder)
+        return {str(entry.place).removeprefix(base): (entry.size, entry.modified) for entry in listed}
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, bytes | OSError]]:
+        waiting = iter(names)
+        while batch := list(islice(waiting, _AT_ONCE)):
+            yield from zip(batch, outputs.read_all([self.folder / name for name in batch]), strict=True)
+
+    def address(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def names_there(self) -> set[str]:
+        return set(self.states())
+
+
+@dataclass
+class _RemoteNotebook(_RemoteFolder):
+    """One notebook at an address."""
+
+    name: str
+
+    def states(self) -> dict[str, _State]:
+        return {name: state for name, state in super().states().items() if name == self.name}
+
+
+def _remote(address: RemotePath) -> _RemoteFolder:
+    found = _RemoteNotebook(address.parent, address.name) if address.name.endswith(".ipynb") else _RemoteFolder(address)
+    if not found.states():
+        raise nothing_there(address)
+    return found
+
+
+def _load(cache: Place) -> dict[str, _Entry]:
     try:
-        cache = _DECODER.decode(Path(folder, FILE).read_bytes())
+        content = _DECODER.decode(cache.read_bytes())
     except (OSError, ValueError):  # not there, not readable, damaged, or of another version
         return {}
-    return cache.entries if cache.code == _code() else {}
+    return content.entries if content.code == _code() else {}
 
 
-def _store(folder: str, entries: dict[str, _Entry]) -> None:
-    there = set(os.listdir(folder))  # noqa: PTH208 (names)
-    kept = {name: entry for name, entry in entries.items() if name in there}
-    with contextlib.suppress(StorageError, OSError):  # where nobody may write, notebooks are read again
-        write_atomically(Path(folder, FILE), msgspec.json.encode(_Cache(_code(), kept)))
+def _store(cache: Place, entries: dict[str, _Entry]) -> None:
+    content = msgspec.json.encode(_Cache(_code(), entries))
+    with contextlib.suppress(MambakernelsError, OSError):  # where nobody may write, notebooks are read again
+        outputs.write(cache, content)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ import msgspec
 
 from mambakernels.errors import RunError
 from mambakernels.record import MIME_TYPE, encode
-from mambakernels.runs.notebooks import Json, read_notebook
+from mambakernels.runs.notebooks import Json, decode_content
 from mambakernels.runs.records import Record
 
 RESULT_TAG = "result:"
@@ -139,13 +139,13 @@ _BUNDLE = msgspec.json.Decoder(Json)
 _SCRAP = msgspec.json.Decoder(_Scrap)
 
 
-def read_outcome(path: str) -> Outcome | None:
-    """Return the outcome of the executed notebook at a path; None for a notebook that was never executed.
+def outcome_of(raw: bytes, path: str) -> Outcome | None:
+    """Return the outcome of the executed notebook with this content; None for a notebook that was never executed.
 
-    Raises RunError if the file is not a notebook or what it recorded cannot be read, and OSError if the file cannot.
+    Raises RunError if it is not a notebook, or what it recorded cannot be read.
     """
     try:
-        return _outcome(path, _decode(path))
+        return _outcome(path, _decode(raw, path))
     except msgspec.DecodeError as error:
         raise RunError(f"This notebook's outputs cannot be read: {error}.", where=path) from error
 
@@ -161,16 +161,14 @@ def _outcome(path: str, executed: _Executed) -> Outcome | None:
     return _of_others(executed, metadata, Path(path).name, results, proof)
 
 
-def _decode(path: str) -> _Executed:
-    with open(path, "rb") as stream:  # noqa: PTH123 (a Path per file takes as long as decoding a small notebook)
-        raw = stream.read()
+def _decode(raw: bytes, path: str) -> _Executed:
     try:
         executed = _DECODER.decode(raw)
         if executed.nbformat == _FORMAT:
             return executed
     except msgspec.DecodeError:
         pass  # NaN, half an emoji, a byte order mark, or not a notebook at all
-    content = encode(read_notebook(path).content)
+    content = encode(decode_content(raw, path))
     return _DECODER.decode(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from mambakernels.paths import PathLike, path_list, storage_errors
 from mambakernels.record import DATE, NUMBER, TABLE
-from mambakernels.runs.notebooks import notebook_files
 from mambakernels.runs.outcome_cache import read_outcomes
 from mambakernels.runs.outcomes import Outcome, as_time
 
@@ -68,7 +67,8 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
     Parameters
     ----------
     paths
-        An executed notebook, a folder (searched through, hidden ones left out) or a glob pattern, or several of them.
+        An executed notebook, a folder (searched through, hidden ones left out) or a glob pattern, or several of them;
+        notebooks and folders also at an address that fsspec opens (`s3://bucket/runs`).
     to
         Also write the table to this file, whole or not at all: `.csv`, `.parquet` or `.duckdb` (its table `runs`).
         `csv`, `parquet` or `duckdb` alone is a file `results` of that kind. Tables and lists are JSON in it.
@@ -105,7 +105,7 @@ def rows(paths: PathLike | Iterable[PathLike]) -> list[Row]:
 
     `started` is a datetime in UTC, a recorded table a `Table`.
     """
-    runs = list(read_outcomes(notebook_files(path_list(paths))))
+    runs = list(read_outcomes(path_list(paths)))
     outcomes = [outcome for _, outcome in runs]
     parameters = _named("parameter", (outcome.parameters for outcome in outcomes), taken=FIXED)
     results = _named("result", (outcome.results for outcome in outcomes), taken=(*FIXED, *parameters.values()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import nbformat
 import pandas as pd
 import papermill
@@ -322,8 +323,10 @@ def many(write_executed: Any) -> Path:
 def test_what_was_read_is_not_read_again(many: Path, write_executed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = collect(many)
     read: list[str] = []
-    original = outcome_cache.read_outcome
-    monkeypatch.setattr(outcome_cache, "read_outcome", lambda path: (read.append(Path(path).name), original(path))[1])
+    original = outcome_cache.outcome_of
+    monkeypatch.setattr(
+        outcome_cache, "outcome_of", lambda raw, path: (read.append(Path(path).name), original(raw, path))[1]
+    )
     assert_frame_equal(collect(many), before)
     assert_frame_equal(collect(many / "*.ipynb"), before)
     assert read == []
@@ -414,3 +417,22 @@ def test_the_cache_is_for_anyone_who_may_read_the_notebooks(many: Path) -> None:
     plain = many / "plain"
     plain.touch()
     assert stat.S_IMODE((many / outcome_cache.FILE).stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_records_at_an_address_are_collected_with_a_cache_there(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, folder = fsspec.filesystem("memory"), "memory://collected/runs"
+    names = [f"{file.stem}[{{*}}].ipynb" for file in sorted(many.iterdir())]
+    for name, file in zip(names, sorted(many.iterdir()), strict=True):
+        system.pipe_file(f"/collected/runs/{name}", file.read_bytes())
+    try:
+        frame = collect(folder)
+        assert list(frame["x"]) == list(range(60))
+        assert list(frame["path"])[:2] == [f"{folder}/{name}" for name in names[:2]]
+        assert system.exists(f"/collected/runs/{outcome_cache.FILE}")
+        assert list(collect([many, f"{folder}/{names[7]}"])["x"]) == [*range(60), 7]
+        monkeypatch.setattr(outcome_cache, "outcome_of", pytest.fail)
+        assert_frame_equal(collect(folder), frame)
+        with pytest.raises(NotFoundError, match="memory://collected/none"):
+            collect("memory://collected/none")
+    finally:
+        system.rm("/collected", recursive=True)
