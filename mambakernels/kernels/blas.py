@@ -1,9 +1,9 @@
-"""The one file about BLAS on the way from environments to runs: titles, thread counts, CPU quotas."""
+"""The one file about BLAS on the way from environments to runs: titles, threads, CPU quotas, the loaded one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mambakernels.errors import InvalidRequestError
@@ -88,6 +88,15 @@ def choose_threads(
     if blas == "blis":
         return _unless_set((_BLIS,), count, session, "BLIS uses one thread by default")
     return ThreadChoice()
+
+
+def loaded_blas(libraries: Sequence[str]) -> str | None:
+    """Return the name of the one BLAS among the libraries that a process has loaded; None if it is not just one."""
+    if not libraries:
+        return None
+    from mambakernels.numeric.libraries import only_blas  # with ctypes, for processes that loaded any
+
+    return only_blas(libraries)
 
 
 def _unless_set(names: tuple[str, ...], count: int, session: Mapping[str, str], why: str) -> ThreadChoice:

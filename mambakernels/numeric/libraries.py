@@ -61,6 +61,13 @@ def identify_lapack(file: str) -> Vendor | None:
     return _by_own_marker(file, Exports(file)) or _by_path(file) or _if_netlib(file)
 
 
+def only_blas(files: Sequence[str]) -> str | None:
+    """Return the name of the BLAS that some files belong to, by their names; None if it is not just one."""
+    others = (file for file in files if "lapack" not in PurePath(file).name)  # netlib's may come with any BLAS
+    names = {vendor.name for file in others if (vendor := _by_path(file) or _if_netlib(file))}
+    return names.pop() if len(names) == 1 else None
+
+
 def is_proven(vendor: Vendor, file: str, mapped: Sequence[str]) -> bool | None:
     """Return whether a library, or another mapped file of its vendor, has the function that only this vendor has.
 

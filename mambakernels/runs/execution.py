@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from mambakernels.kernels.blas import loaded_blas
 from mambakernels.runs import outputs, session
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, heading_above, prepare_nbformat, source_of, tags_of
 from mambakernels.runs.outputs import Place
@@ -50,11 +51,16 @@ Keep = Callable[[Place, str], None]
 _WRITE_SECONDS = 2.0
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
 _ANSWER_SECONDS = 5.0
-# The files of all modules that a Python kernel has imported, and where Python's own are, as one text.
-_IMPORTED = (
+_MAPS = "__import__('pathlib').Path('/proc/self/maps')"
+# The files of all modules that a Python kernel has imported, where Python's own are, and with NumPy the libraries that
+# the process has loaded (on Linux), as one text.
+_LOADED = (
     "__import__('json').dumps([[f for f in (getattr(m, '__file__', None) "
     "for m in list(__import__('sys').modules.values())) if isinstance(f, str)], "
-    "[__import__('sys').prefix, __import__('sys').base_prefix]])"
+    "[__import__('sys').prefix, __import__('sys').base_prefix], "
+    "sorted({line.split(None, 5)[5] for line in "
+    f"{_MAPS}.read_text(errors='replace').splitlines() if '.so' in line}}) "
+    f"if 'numpy' in __import__('sys').modules and {_MAPS}.exists() else []])"
 )
 
 
@@ -100,6 +106,7 @@ class _Execution:
         self.task = task
         self.content = task.content()
         self.code: dict[str, str] = {}
+        self.blas: str | None = None
         self._path = path
         self._attempt = attempt
         self._keep = keep
@@ -148,6 +155,7 @@ class _Execution:
             repeat=identity.repeat,
             attempts=self._attempt,
             code=self.code,
+            blas=self.blas,
         )
         self.notebook.metadata["kernelspec"] = {
             "name": kernel.name,
@@ -174,7 +182,7 @@ async def _execute(execution: _Execution, report: Report) -> None:
             finally:
                 keeping.cancel()
             kernel.keep_widgets()
-            execution.code = await _local_code(kernel, task)
+            await _observe(kernel, execution)
     finally:
         execution.stop_clock()
 
@@ -196,16 +204,19 @@ def _cell_in_words(cells: list[Json], index: int) -> str:
     return f"cell {index + 1} of {len(cells)}" + (f" ({heading})" if heading else "")
 
 
-async def _local_code(kernel: session.Session, task: Task) -> dict[str, str]:
-    """Return the SHA-256 of each Python file that the cells imported from the run's folder, by its path there."""
-    if not task.kernel.is_ipykernel:
-        return {}
-    answer = await kernel.evaluate(_IMPORTED, timeout=_ANSWER_SECONDS)
-    return _hashes(json.loads(answer), task.folder.resolve()) if answer else {}
+async def _observe(kernel: session.Session, execution: _Execution) -> None:
+    """Take note of the code from the run's folder that the cells imported, and of the BLAS that the kernel loaded."""
+    if not execution.task.kernel.is_ipykernel:
+        return
+    answer = await kernel.evaluate(_LOADED, timeout=_ANSWER_SECONDS)
+    if answer:
+        imported, prefixes, libraries = json.loads(answer)
+        execution.code = _hashes(imported, prefixes, execution.task.folder.resolve())
+        execution.blas = loaded_blas(libraries)
 
 
-def _hashes(imported: tuple[list[str], list[str]], folder: Path) -> dict[str, str]:
-    names, prefixes = imported
+def _hashes(names: list[str], prefixes: list[str], folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each Python file in a folder, by its path there, but not of Python's own."""
     files = sorted({file for file in (Path(name).resolve() for name in names) if file.is_relative_to(folder)})
     local = [file for file in files if file.is_file() and not any(file.is_relative_to(prefix) for prefix in prefixes)]
     return {file.relative_to(folder).as_posix(): digest(file) for file in local}

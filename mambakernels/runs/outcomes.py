@@ -190,7 +190,7 @@ def _of_record(record: Record, results: Json, proof: str | None) -> Outcome:
         started=record.started,
         host=record.host,
         repeat=record.repeat,
-        blas=proof,
+        blas=proof or record.blas,
         parameters=dict(record.parameters),
         results=results,
     )

@@ -127,7 +127,8 @@ class Record:
     """The provenance of an executed notebook, in its metadata under `METADATA_KEY`.
 
     `code` is the SHA-256 of each Python file that the notebook imported from its working directory `folder`. A run
-    that was retried counts its `attempts`.
+    that was retried counts its `attempts`. `blas` is the one BLAS that the kernel's process had loaded
+    next to NumPy.
     """
 
     schema: Literal[1] = 1
@@ -144,6 +145,7 @@ class Record:
     repeat: int = 1
     attempts: int = 1
     code: Mapping[str, str] = field(default_factory=dict)
+    blas: str | None = None
 
     @property
     def identity(self) -> Identity:

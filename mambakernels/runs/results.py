@@ -78,8 +78,8 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
     pandas.DataFrame
         `notebook` (file name of the notebook that was run), `kernel`, `environment` (name or prefix of the kernel's
         environment), `status` (`ok`, `failed`, `interrupted`, `running` or `unreadable`), `error` (a short text),
-        `seconds`, `started` (UTC), `host`, `path` (of the executed notebook), `repeat` (from 1), `blas` (the BLAS that
-        code in the kernel proved to run).
+        `seconds`, `started` (UTC), `host`, `path` (of the executed notebook), `repeat` (from 1), `blas` (the one
+        that the kernel had loaded next to NumPy, on Linux, or that code in the kernel proved to run).
 
         Then a column for each parameter and each recorded result (`mambakernels.record`, cells tagged `result:NAME`,
         scrapbook's `glue`): of whole numbers (`Int64`), numbers, bools, texts or times, else of objects; a recorded

@@ -47,6 +47,21 @@ def test_what_no_vendor_claims_is_netlibs_by_its_name(file: str, is_netlib: bool
     assert (libraries._if_netlib(file) is not None) == is_netlib
 
 
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["/e/np-blis/lib/libmkl_rt.so.3", "/e/lib/libmkl_core.so.3", "/e/lib/libiomp5.so"], "mkl"),
+        (["/e/np-mkl/lib/libblis64.so.4", "/e/lib/liblapack64.so.3", "/e/lib/libgomp.so.1"], "blis"),
+        (["/e/numpy.libs/libscipy_openblas64_-32a4b2a6.so", "/e/scipy.libs/libscipy_openblas-68440149.so"], "openblas"),
+        (["/e/lib/libblas.so.3.9.0", "/e/lib/libcblas.so.3.9.0", "/e/lib/liblapack.so.3.9.0"], "netlib"),
+        (["/e/lib/libmkl_rt.so.3", "/e/scipy.libs/libscipy_openblas-68440149.so"], None),
+        (["/lib/libc.so.6"], None),
+    ],
+)
+def test_the_one_blas_among_files_is_named_and_of_several_none(files: list[str], name: str | None) -> None:
+    assert libraries.only_blas(files) == name
+
+
 def test_of_all_mapped_files_the_numeric_libraries_are_kept() -> None:
     files = (
         "/e/lib/libz.so.1",

@@ -22,6 +22,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError
+from mambakernels.numeric import mime_bundle, probe
 from mambakernels.record import MIME_TYPE
 from mambakernels.runs import outcome_cache
 from mambakernels.runs.execute import run
@@ -117,6 +118,13 @@ def test_only_names_that_clash_get_a_prefix(write_executed: Any) -> None:
     assert row["n"] == 2
     assert (row["status"], row["parameter.status"], row["result.status"]) == ("ok", "mine", 4)
     assert (row["result.n"], row["r2"], row["result.blas"], row["blas"]) == (3, 5, "?", None)
+
+
+def test_a_blas_that_was_proven_counts_more_than_one_that_was_loaded(write_executed: Any) -> None:
+    proven = shown(mime_bundle([], probe()))
+    file = write_executed(proven, metadata=record_of(blas="loaded"))
+    write_executed(metadata=record_of(blas="loaded"), name="b.ipynb")
+    assert [row["blas"] for row in rows(file.parent)] == [probe().blas.name, "loaded"]
 
 
 def test_the_last_result_of_a_name_counts(write_executed: Any) -> None:
@@ -289,7 +297,7 @@ def test_a_path_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_way_to_record_survives_a_rerun(install: Any, write: Any, tmp_path: Path) -> None:
-    install("known")
+    install("known", mark={"environment": "env"})
     source = write(
         "from mambakernels.record import record\nimport numpy as np\nrecord(r2=np.float64(n) / 2, size=n)",
         "n * 2",
@@ -301,11 +309,13 @@ def test_every_way_to_record_survives_a_rerun(install: Any, write: Any, tmp_path
     nbformat.write(notebook, source)
     first = run(source, kernels="known", output=tmp_path / "one", grid={"n": [1, 3]})
     frame = collect(tmp_path / "one").sort_values("n")
+    assert list(frame["environment"]) == ["env"] * 2
     expected = [["ok", 1, 0.5, 1, 2], ["failed", 3, 1.5, 3, 6]]
     assert frame[["status", "n", "r2", "size", "double"]].to_numpy().tolist() == expected
     assert [str(frame[name].dtype) for name in ("n", "r2", "size", "double")] == ["Int64", "float64", "Int64", "Int64"]
     run(first[0].path, kernels="known", output=tmp_path / "two", parameters={"n": 2})
     (row,) = rows(tmp_path / "two")
+    assert row["blas"] == (probe().blas.name if sys.platform == "linux" else None)
     assert [row[name] for name in ("status", "n", "r2", "size", "double")] == ["ok", 2, 1.0, 2, 4]
 
 
