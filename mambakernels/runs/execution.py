@@ -149,7 +149,7 @@ class _Execution:
             seconds=round((self._end or time.perf_counter()) - self._begin, 3),
             status=status,
             error=error,
-            version=_version(),
+            version=own_version(),
             host=platform.node(),
             folder=str(task.folder),
             repeat=identity.repeat,
@@ -263,7 +263,8 @@ def _as_text(executed: Any) -> str:
 
 
 @functools.cache
-def _version() -> str:
+def own_version() -> str:
+    """Return the version of mambakernels."""
     return version("mambakernels")
 
 

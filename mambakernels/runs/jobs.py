@@ -16,14 +16,13 @@ import traceback
 import zlib
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mambakernels.errors import MambakernelsError
 from mambakernels.paths import Root
 from mambakernels.runs import outputs
-from mambakernels.runs.execution import NOT_PROVIDED, SKIPPED, Keep, execute, give_up
+from mambakernels.runs.execution import NOT_PROVIDED, SKIPPED, Keep, execute, give_up, own_version
 from mambakernels.runs.notebooks import Json, Notebook, tags_of
 from mambakernels.runs.outputs import Place
 from mambakernels.runs.provision import KernelOrigin, provide
@@ -82,7 +81,7 @@ def job_of(task: Task, path: Place, origin: KernelOrigin, content: bytes, *, att
         folder=str(task.folder),
         limits=task.limits,
         attempt=attempt,
-        version=version("mambakernels"),
+        version=own_version(),
     )
 
 
@@ -98,10 +97,8 @@ def _is_executed(cell: Json) -> bool:
 
 def execute_job(job: Job) -> Answer:
     """Execute a job in this process; whatever happens to its run is in the answer."""
-    if job.version != version("mambakernels"):
-        raise RuntimeError(
-            f"{platform.node()} has mambakernels {version('mambakernels')}, and the job is of {job.version}"
-        )
+    if job.version != own_version():
+        raise RuntimeError(f"{platform.node()} has mambakernels {own_version()}, and the job is of {job.version}")
     kept: dict[Place, str] = {}
     sends = isinstance(job.path, Path)
     keep = kept.__setitem__ if sends else outputs.write

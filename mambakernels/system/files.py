@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -55,6 +57,15 @@ def _encoding(content: bytes) -> str:
     without_mark = {(False, True): "utf-16-le", (True, False): "utf-16-be"}
     zeros = (content[:1] == b"\0", content[1:2] == b"\0")
     return found or without_mark.get(zeros, "utf-8")
+
+
+def remove_abandoned(folder: Path, *, before: float) -> None:
+    """Remove the files that processes left below a folder which were killed in `write_atomically` before a time."""
+    for path in folder.rglob(".*.part"):
+        if re.fullmatch(r"\.[0-9a-f]{32}\.part", path.name):
+            with contextlib.suppress(FileNotFoundError):  # its writer has just finished
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
 
 def digest(path: Path, kind: str = "sha256") -> str:

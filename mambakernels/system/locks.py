@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.files import remove_abandoned
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE = "in-use"
 _CLAIMANT = "claimant-"
+_OWN = "own-"
 _ENVIRONMENT = "env-"  # begins the name of an environment's lock
 # A shorter wait is not reported; threads of one process wait for each other as well.
 _UNNOTICED_SECONDS = 0.2
@@ -113,13 +116,17 @@ def _acquire(lock: BaseFileLock, why: str, progress: Progress) -> None:
 
 @contextmanager
 def claiming(folder: Path, root: Root) -> Iterator[Claims]:
-    """Yield claims to names in a folder; they lie in a hidden folder there, which the last process removes."""
-    claims = Claims(folder, root)
+    """Yield claims to names in a folder; they lie in a hidden folder there, which the last process removes.
+
+    It removes the unfinished files, too, that processes left there which were killed before.
+    """
+    claims, begin = Claims(folder, root), time.time()
     claims.open()
     try:
         yield claims
     finally:
-        claims.close()
+        if claims.close():
+            remove_abandoned(folder, before=begin)
 
 
 class Claims:
@@ -131,39 +138,61 @@ class Claims:
         self._table = f"claims-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}"
         self._token = secrets.token_hex(8)
         self._alive = _file_lock(self._folder / f"{_CLAIMANT}{self._token}")
+        self._own = self._folder / f"{_OWN}{self._token}"
 
     def open(self) -> None:
         """Begin: from now on claims by this object count."""
         with locked(self._root, self._table):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._alive.acquire()
+            self._own.write_text(self._token, encoding="utf-8")
 
-    def close(self) -> None:
-        """Give up all claims."""
+    def close(self) -> bool:
+        """Give up all claims; return whether no other process has any."""
         with locked(self._root, self._table):
             self._alive.release()
             _path(self._alive).unlink(missing_ok=True)
+            self._own.unlink(missing_ok=True)
             for path in list(self._folder.iterdir()):  # those of processes that were killed go, too
                 if path.name.startswith(_CLAIMANT):
                     _is_held(path)
                 elif not self._is_alive_other(path):
                     path.unlink()
-            with contextlib.suppress(OSError):  # another process has claims there
+            try:
                 self._folder.rmdir()
+            except OSError:  # another process has claims there
+                return False
+        return True
 
     def take(self, name: str) -> bool:
         """Claim a name; False if another process, or another user of this class, has it."""
+        claim = self._folder / name
+        with contextlib.suppress(OSError):  # there is one already, or this file system has no links
+            os.link(self._own, claim)  # one step, which takes a tenth of the lock's time
+            return True
         with locked(self._root, self._table):
-            claim = self._folder / name
             if self._is_alive_other(claim):
                 return False
-            claim.write_text(self._token, encoding="utf-8")
-        return True
+            self._take_over(claim)
+            return not self._is_alive_other(claim)
+
+    def _take_over(self, claim: Path) -> None:
+        """Put our claim where there is none, or that of a process that was killed."""
+        spare = self._folder / f"{_OWN}{secrets.token_hex(8)}"
+        spare.write_text(self._token, encoding="utf-8")
+        try:
+            os.link(spare, claim)
+        except FileExistsError:
+            if not self._is_alive_other(claim):  # nobody else changes it: links fail, and the lock is ours
+                spare.replace(claim)
+        except OSError:  # without links, all claims are made under the lock
+            spare.replace(claim)
+        finally:
+            spare.unlink(missing_ok=True)
 
     def release(self, name: str) -> None:
         """Give up the claim to a name."""
-        with locked(self._root, self._table):
-            (self._folder / name).unlink(missing_ok=True)
+        (self._folder / name).unlink(missing_ok=True)
 
     def _is_alive_other(self, claim: Path) -> bool:
         """Whether a claim is there that another process holds."""
