@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from mambakernels.runs.matrix_toml import read_matrix as read_matrix
     from mambakernels.runs.parameters import parameters as parameters
     from mambakernels.runs.preview import plan as plan
+    from mambakernels.runs.report import report as report
+    from mambakernels.runs.report import report_notebook as report_notebook
     from mambakernels.runs.results import collect as collect
 
     __version__: str
@@ -93,6 +95,8 @@ _HOMES = {
     "parameters": "runs.parameters:parameters",
     "record": "record:record",
     "collect": "runs.results:collect",
+    "report": "runs.report:report",
+    "report_notebook": "runs.report:report_notebook",
     "measurements": "bench.published:measurements",
     "bench": "bench.comparison:bench",
     "plot": "plots.plotting:plot",

@@ -210,7 +210,7 @@ def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, 
     """Write the results, the report and, if there is a rate, the plot; return their paths."""
     from mambakernels import plots
     from mambakernels.bench import published
-    from mambakernels.report import html
+    from mambakernels.blas_report import html
 
     files = {"results": folder / "results.csv", "plot": folder / "gflops.png", "report": folder / "report.html"}
     if frame["gflops"].isna().all():
@@ -221,7 +221,7 @@ def _write(frame: pd.DataFrame, runs: Sequence[Run], folder: Path) -> dict[str, 
         return files  # drawing takes longer than the rest of a demo that has nothing to do
     if "plot" in files:
         write_atomically(files["plot"], plots.png(plots.gflops_by_size(frame)))
-    html.write_report(frame, runs, files["report"])
+    html.write_blas_report(frame, runs, files["report"])
     return files
 
 

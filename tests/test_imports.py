@@ -20,7 +20,7 @@ LAYERS = (
     {"__main__"},
     {"cli", "pytest_plugin"},
     {"demo", "doctor"},
-    {"report"},
+    {"blas_report"},
     {"plots"},
     {"bench"},
     {"projects", "runs"},
@@ -39,7 +39,7 @@ ALONE = {"numeric": {"numeric"}, "lessons": {"lessons", "numeric"}, "record": {"
 FIRST_WING = {
     "system", "bootstrap", "engines", "channels", "environments", "activation", "kernels", "projects", "runs",
 }  # fmt: skip
-SECOND_WING = {"numeric", "bench", "plots", "report", "lessons", "demo"}
+SECOND_WING = {"numeric", "bench", "plots", "blas_report", "lessons", "demo"}
 KNOWS_BLAS = {"kernels/blas.py": {"numeric"}}
 # Who may import what of others; everything else may not.
 ONLY = {
@@ -54,10 +54,10 @@ ONLY = {
     "subprocess": {"system/process.py", "kernels/launch/start.py", "lessons/processes.py"},
     "nbclient": {"runs"},
     "nbformat": {"runs"},
-    "pandas": {"runs/results.py", "runs/frame_files.py", "bench", "plots", "report", "demo.py", "cli/tables.py"},
+    "pandas": {"runs/results.py", "runs/frame_files.py", "bench", "plots", "blas_report", "demo.py", "cli/tables.py"},
     "distributed": {"runs/workers.py", "runs/jobs.py"},
     "fsspec": {"runs/outputs.py"},
-    "jinja2": {"report"},
+    "jinja2": {"blas_report"},
     "matplotlib": {"plots"},
     "typer": {"cli"},
     "pytest": {"pytest_plugin.py"},

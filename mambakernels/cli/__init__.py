@@ -10,6 +10,7 @@ from mambakernels.cli import (  # noqa: F401 (each adds its commands)
     kernels,
     notebooks,
     packages,
+    report,
     runs,
     sync,
 )

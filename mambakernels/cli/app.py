@@ -22,7 +22,7 @@ PANELS = {
         "exec", "shell", "shell-init",
     ),
     "Kernels": ("kernels", "register", "unregister", "prune", "sync"),
-    "Notebooks and results": ("run", "parameters", "collect", "measurements"),
+    "Notebooks and results": ("run", "parameters", "collect", "report", "measurements"),
     "Measuring": ("bench", "plot"),
     "Housekeeping": ("bootstrap", "channel", "clean"),
 }  # fmt: skip

@@ -18,7 +18,7 @@ _VERBS = {
     "link": "linking",
     "pack": "packing",
     "register": "registering",
-    "report": "writing the report to",
+    "report": "writing the report:",
     "run": "running",
     "solve": "solving for",
     "stage": "preparing",

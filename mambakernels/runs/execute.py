@@ -130,8 +130,6 @@ def run(
         Nothing can be written to the output folder, or the disk filled up.
     """
     _check_numbers(1 if jobs is None else jobs, retries, measure=measure)
-    if html:
-        pages.check()
     target = outputs.place(output)
     tasks = expand(
         Matrix(

@@ -87,7 +87,8 @@ class SameFailure:
     def title(self) -> str:
         """The notebook and the runs: `study.ipynb failed in 2 runs: np-mkl n=1, np-mkl n=2`."""
         notebook, count = self.runs[0].notebook.name, len(self.runs)
-        which = ", ".join(" ".join(filter(None, (run.kernel, marks(run)))) for run in self.runs[:_RUNS_NAMED])
+        named = [" ".join(filter(None, (run.kernel, marks(run)))) for run in self.runs[:_RUNS_NAMED]]
+        which = ("; " if any("," in name for name in named) else ", ").join(named)
         if count == 1:
             return f"{notebook} failed on {which}"
         more = f" and {count - _RUNS_NAMED} more" if count > _RUNS_NAMED else ""

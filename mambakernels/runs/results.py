@@ -84,7 +84,8 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
         Then a column for each parameter and each recorded result (`mambakernels.record`, cells tagged `result:NAME`,
         scrapbook's `glue`): of whole numbers (`Int64`), numbers, bools, texts or times, else of objects; a recorded
         table is a DataFrame. A parameter that has the name of a column above is called `parameter.NAME`; a result that
-        has the name of one of those or of a parameter, `result.NAME`.
+        has the name of one of those or of a parameter, `result.NAME`. The frame's `attrs` name the columns of either
+        kind, under `parameters` and `results`.
 
     Raises
     ------
@@ -94,7 +95,9 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
         `to` has another ending, or its format needs a package that is not installed.
     """
     file = None if to is None else target(to)
-    frame = _frame(rows(paths))
+    found, parameters, results = _read(paths)
+    frame = _frame(found)
+    frame.attrs = {"parameters": parameters, "results": results}
     if file is not None:
         _files().save(_plain(frame), file)
     return frame
@@ -105,12 +108,18 @@ def rows(paths: PathLike | Iterable[PathLike]) -> list[Row]:
 
     `started` is a datetime in UTC, a recorded table a `Table`.
     """
+    return _read(paths)[0]
+
+
+def _read(paths: PathLike | Iterable[PathLike]) -> tuple[list[Row], list[str], list[str]]:
+    """Return the rows, and the names of the columns that hold parameters and results."""
     runs = list(read_outcomes(path_list(paths)))
     outcomes = [outcome for _, outcome in runs]
     parameters = _named("parameter", (outcome.parameters for outcome in outcomes), taken=FIXED)
     results = _named("result", (outcome.results for outcome in outcomes), taken=(*FIXED, *parameters.values()))
     blank = dict.fromkeys((*FIXED, *parameters.values(), *results.values()))
-    return [blank | _row(path, outcome, parameters, results) for path, outcome in runs]
+    found = [blank | _row(path, outcome, parameters, results) for path, outcome in runs]
+    return found, list(parameters.values()), list(results.values())
 
 
 def _named(kind: str, values: Iterable[Mapping[str, Any]], *, taken: Sequence[str]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from support.blas import BLAS
 
 import mambakernels
 from mambakernels import paths
+from mambakernels.blas_report.html import write_blas_report
 from mambakernels.environments import Environment
-from mambakernels.report.html import write_report
 
 pytestmark = pytest.mark.browser
 
@@ -67,7 +67,7 @@ def report(environments: dict[str, Environment], tmp_path_factory: pytest.TempPa
     failed = mambakernels.run(notebook, kernels=names[0], parameters=FAILING, output=folder)
     assert [run.status for run in (*runs, *failed)] == ["ok"] * len(names) + ["failed"]
     frame = mambakernels.measurements([run.path for run in runs])
-    return write_report(frame, [*runs, *failed], folder / "report.html")
+    return write_blas_report(frame, [*runs, *failed], folder / "report.html")
 
 
 class Watched:

@@ -1,4 +1,4 @@
-"""Every lesson: valid, without outputs, with stable ids, a neutral kernelspec and one cell of literal parameters."""
+"""Every lesson and the report: valid, no outputs, stable ids, a neutral kernelspec, one cell of literal parameters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 import nbformat
 import pytest
 
+from mambakernels.runs.report import TEMPLATE
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("**/*.ipynb"))
+NOTEBOOKS = [*sorted(FOLDER.glob("**/*.ipynb")), TEMPLATE]
 LONGEST_CELL = 15
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mambakernels.bench.published import measurements
+from mambakernels.blas_report.html import render, write_blas_report
 from mambakernels.errors import StorageError
-from mambakernels.report.html import render, write_report
 from mambakernels.runs.records import Failure, Run
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
@@ -70,7 +70,7 @@ def runs(folder: Path) -> list[Run]:
 @pytest.fixture(scope="module")
 def report(frame: pd.DataFrame, runs: list[Run], folder: Path) -> Path:
     """The whole report, written once: its pictures take seconds."""
-    return write_report(frame, runs, folder / "mit Ümlaut & space" / "report.html")
+    return write_blas_report(frame, runs, folder / "mit Ümlaut & space" / "report.html")
 
 
 def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
@@ -117,4 +117,4 @@ def test_without_any_rate_there_is_no_plot(frame: pd.DataFrame, runs: list[Run],
 def test_a_report_that_cannot_be_written_is_a_storage_error(frame: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        write_report(frame.iloc[:0], [], tmp_path / "file" / "report.html")
+        write_blas_report(frame.iloc[:0], [], tmp_path / "file" / "report.html")

@@ -43,7 +43,7 @@ _PICTURES: Mapping[str, tuple[Theme, SheetName]] = {
 }
 
 
-def write_report(frame: DataFrame, runs: Sequence[Run], path: str | os.PathLike[str]) -> Path:
+def write_blas_report(frame: DataFrame, runs: Sequence[Run], path: str | os.PathLike[str]) -> Path:
     """Write a self-contained HTML report on the measurements and the runs they come from; return its path.
 
     The page loads nothing from the network; its links to the executed notebooks are relative to its own folder.

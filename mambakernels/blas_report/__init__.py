@@ -1,0 +1,1 @@
+"""The measurements of BLAS libraries as a page."""
