@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from mambakernels.bench.pairs import CONTROL_TOLERANCE
-from mambakernels.bench.summaries import KEY
+from mambakernels.bench.summaries import KEY, comparable
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ControlVerdict:
 def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdict:
     """Return whether the controls took equally long on every kernel.
 
-    Compares their shortest samples, as other load only adds time. `tolerance` is how much longer the slowest kernel may
+    Rows whose samples were all disturbed are left out. `tolerance` is how much longer the slowest kernel may
     take than the fastest (0.10: ten percent). If controls differ by more, so did the machine or NumPy, and other
     differences are not the BLAS's.
     """
-    spreads = _spreads(frame[frame["control"]])
+    spreads = _spreads(comparable(frame[frame["control"]]))
     if spreads.empty:
         return ControlVerdict(
             "unknown",
@@ -55,9 +55,9 @@ def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdi
 
 def _spreads(controls: pd.DataFrame) -> pd.DataFrame:
     columns = [*KEY, "fastest", "slowest", "spread"]
-    best = controls.groupby([*KEY, "kernel"], sort=False)["seconds_min"].min().reset_index()
+    best = controls.groupby([*KEY, "kernel"], sort=False)["seconds"].median().reset_index()
     rows = [
-        (*key, *_extremes(group.set_index("kernel")["seconds_min"]))
+        (*key, *_extremes(group.set_index("kernel")["seconds"]))
         for key, group in best.groupby(list(KEY), sort=False)
         if len(group) > 1
     ]
@@ -76,12 +76,13 @@ def check_pairs(paired: pd.DataFrame) -> ControlVerdict:
     differs between the kernels, and no comparison of the two can be trusted. If noise could explain it, the verdict is
     unknown.
     """
-    controls = paired[paired["control"]]
+    controls = paired[paired["control"] & paired["ratio"].notna()]
     spreads = _control_ratios(controls)
     if spreads.empty:
         return ControlVerdict("unknown", "No control ran on two kernels, so the comparison cannot be checked.", spreads)
     beyond = (spreads["spread"] > CONTROL_TOLERANCE).to_numpy()
     sure = controls["verdict"].isin(["faster", "slower"]).to_numpy()
+    known = controls["low"].notna().to_numpy()
     if (beyond & sure).any():
         text = (
             f"This comparison cannot be trusted: {_worst(spreads[beyond & sure])}, though no BLAS takes part in it. "
@@ -89,8 +90,9 @@ def check_pairs(paired: pd.DataFrame) -> ControlVerdict:
             "and measure again."
         )
         return ControlVerdict("differ", text, spreads)
-    if beyond.any():
-        text = f"It is not known whether the controls agree: {_worst(spreads)}, but there is much noise or few rounds."
+    if beyond.any() or not known.all():
+        why = "but there is much noise" if known.all() else "but there are too few rounds"
+        text = f"It is not known whether the controls agree: {_worst(spreads)}, {why}."
         return ControlVerdict("unknown", text, spreads)
     text = f"The controls, which no BLAS takes part in, agree within the noise: at most, {_worst(spreads)}."
     return ControlVerdict("agree", text, spreads)

@@ -43,7 +43,7 @@ class Settings:
     budget: float = 60.0
     seed: int = 0
     samples: int = 3
-    min_sample: float = 0.002
+    min_sample: float = 0.0005
     visit_seconds: float = 0.04
     rounds: int = 60
 

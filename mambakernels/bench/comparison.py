@@ -16,7 +16,7 @@ from mambakernels.bench.diagnosis import diagnose
 from mambakernels.bench.gates import gates
 from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
-from mambakernels.bench.pairs import pairs
+from mambakernels.bench.pairs import MARGIN, pairs
 from mambakernels.bench.regression import Regression, check_comparable, compare_with_saved
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.errors import InvalidRequestError
@@ -90,6 +90,7 @@ def bench(
     save: PathLike | None = None,
     against: PathLike | None = None,
     force: bool = False,
+    margin: float = MARGIN,
     progress: Progress = silent,
 ) -> Comparison:
     """Measure operations on kernels, in turns and in rounds, and say what differs.
@@ -113,6 +114,9 @@ def bench(
         A file that was saved earlier, to compare with.
     force
         Compare with `against` even if machine, threads, NumPy, BLAS or code path differ.
+    margin
+        The difference that does not matter, such as 0.05: kernels are called equal if the whole interval of their ratio
+        lies between 1 / (1 + margin) and 1 + margin.
     progress
         Called in this thread.
 
@@ -131,6 +135,10 @@ def bench(
             f"The budget must be more than 0 seconds, not {budget:g}.",
             next_step="Give a number of seconds, such as 60.",
         )
+    if not 0 < margin < 1:
+        raise InvalidRequestError(
+            f"The margin must be a share between 0 and 1, not {margin:g}.", next_step="Give one such as 0.05."
+        )
     if save is not None:
         COMPARISONS.check_target(save)
     then = None if against is None else Measured.load(against)
@@ -148,14 +156,19 @@ def bench(
 
     measured = measure_interleaved(settings, accept=accept, progress=progress)
     saved = None if save is None else measured.save(save)
-    return evaluate(measured, against=then, force=force, saved=saved)
+    return evaluate(measured, against=then, force=force, margin=margin, saved=saved)
 
 
 def evaluate(
-    measured: Measured, *, against: Measured | None = None, force: bool = False, saved: Path | None = None
+    measured: Measured,
+    *,
+    against: Measured | None = None,
+    force: bool = False,
+    margin: float = MARGIN,
+    saved: Path | None = None,
 ) -> Comparison:
     """Compare kernels by measurements that were just taken or loaded from a file; nothing is measured."""
-    paired = pairs(measured.frame, reference=_reference(measured))
+    paired = pairs(measured.frame, reference=_reference(measured), margin=margin)
     return Comparison(
         measured=measured,
         table=side_by_side(measured),
@@ -163,7 +176,7 @@ def evaluate(
         controls=check_pairs(paired),
         gates=gates(measured),
         diagnosis=diagnose(measured),
-        regression=None if against is None else compare_with_saved(measured, against, force=force),
+        regression=None if against is None else compare_with_saved(measured, against, margin=margin, force=force),
         saved=saved,
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mambakernels.bench.gates import findings_of
 from mambakernels.bench.measured import Measured
+from mambakernels.bench.summaries import comparable
 from mambakernels.numeric.intervals import drift, trend_probability
 from mambakernels.numeric.rules import Finding, Severity
 
@@ -33,7 +34,7 @@ def diagnose(measured: Measured) -> tuple[Finding, ...]:
 
 def _netlib_lapack(measured: Measured) -> Iterator[str]:
     """Find decompositions that are slower than the kernel's products suggest."""
-    frame = measured.frame[~measured.frame["control"] & measured.frame["routine"].notna()]
+    frame = comparable(measured.frame[~measured.frame["control"] & measured.frame["routine"].notna()])
     facts = frame.drop_duplicates("kernel").set_index("kernel")
     for kernel, fact in facts.iterrows():
         if fact["blas"] == "netlib" or fact["lapack"] != "netlib":
@@ -53,7 +54,7 @@ def _slower(frame: pd.DataFrame, kernel: str, other: str) -> Iterator[tuple[floa
     """Yield how many times longer, at least, decompositions take than in another kernel, if products explain less."""
     cases = ["asked", "dtype", "operation", "size"]
     table = frame.assign(asked=frame["asked"].fillna(0)).pivot_table(
-        index=cases, columns="kernel", values="seconds_min", aggfunc="median"
+        index=cases, columns="kernel", values="seconds", aggfunc="median"
     )
     if kernel not in table or other not in table:
         return
@@ -78,8 +79,8 @@ def _busy(measured: Measured) -> Iterator[str]:
         yield f"The machine was busy before measuring began: load {load:.1f} on {cores} cores."
     if load > cores and any((kernel.library.get("threads") or 1) > 1 for kernel in measured.kernels):
         yield (
-            "Figures of several threads mean little here: while one waits for a core that others use, the rest "
-            "wait for it. Measure them on a quiet machine."
+            "Several threads are hard to measure here: while one waits for a core that other programs use, the rest "
+            "wait for it. Only undisturbed samples count. Measure them on a quiet machine."
         )
 
 

@@ -182,7 +182,7 @@ class _Bench:
                 await self._refuse_hopeless(live, case, known)
                 result = await self._visit(live, case, samples=1)
                 if result is not None:
-                    known[case.size] = result.measurement.minimum
+                    known[case.size] = min(result.measurement.samples)
                     self._learn(live, case, result)
                 elif live.failure is not None and self._left < 0:
                     raise self._too_long(case, self._settings.budget)
@@ -194,7 +194,7 @@ class _Bench:
             small = Case(case.operation, case.dtype, planning.PILOT_SIZE)
             pilot = await self._visit(live, small, samples=1)
             if pilot is not None:
-                known[small.size] = pilot.measurement.minimum
+                known[small.size] = min(pilot.measurement.samples)
         seconds = planning.guess(known, case.size)
         if planning.hopeless(seconds, self._left):
             raise self._too_long(case, seconds)
@@ -204,7 +204,7 @@ class _Bench:
         measurement = result.measurement
         self._loops[live.key, case] = measurement.loops
         overhead = max(0.0, result.seconds - measurement.loops * sum(measurement.samples))
-        self._costs[live.key, case] = VisitCost(overhead, measurement.loops * measurement.minimum)
+        self._costs[live.key, case] = VisitCost(overhead, measurement.loops * min(measurement.samples))
 
     def _too_long(self, case: Case, seconds: float) -> InvalidRequestError:
         costs = planning.by_case(self._costs, self._settings)

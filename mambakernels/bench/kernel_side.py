@@ -16,6 +16,7 @@ from mambakernels import numeric
 
 MIME_TYPE = "application/vnd.mambakernels.bench+json"
 CANARY_STEPS = 100_000
+LONG_CALL = 0.1  # seconds: next to them, what is cold in a first call costs nothing
 
 _BALLAST_NUMBERS = 400_000
 _BALLAST_ARRAYS = 6
@@ -51,9 +52,9 @@ def visit(
 ) -> None:
     """Set one case up, check its result, and publish a measurement of at least `samples` samples and `seconds` seconds.
 
-    Each sample is `loops` calls, or as many as last `min_sample` seconds if that is None. `layout_seed` moves
-    the arrays in memory: their place makes a dot product up to a quarter faster or slower (measured), as long as a
-    process reuses the same pages.
+    The first call is a sample if it is long. Each other sample is `loops` calls, or as many as last `min_sample`
+    seconds if that is None. `layout_seed` moves the arrays in memory: their place makes a dot product up to a quarter
+    faster or slower (measured), as long as a process reuses the same pages.
     """
     from mambakernels.numeric.timing import Sampling, Timing, stability
 
@@ -64,12 +65,13 @@ def visit(
         _publish({"refused": str(error)})
         return
     case.check()
-    chosen = loops or case.calibrate(min_sample)
-    taken, end = [case.sample(chosen)], perf_counter() + seconds
+    long, end = case.first_call >= LONG_CALL, perf_counter() + seconds
+    chosen = 1 if long else loops or case.calibrate(min_sample)
+    taken = [case.first if long else case.sample(chosen)]
     while len(taken) < samples or perf_counter() < end:
         taken.append(case.sample(chosen))
     del ballast
-    timing = Timing(chosen, tuple(taken))
+    timing = Timing.of(taken)
     measured = numeric.Measurement.of(case, timing, stability(timing, Sampling(samples, min_sample)))
     _publish({"measurement": measured.as_dict()})
 

@@ -25,6 +25,8 @@ from mambakernels.runs.frame_files import TEXT, FrameFiles
 from mambakernels.runs.notebooks import Json, Notebook, find_notebooks, outputs_of
 from mambakernels.runs.records import provenance
 
+_LISTS = "object"  # the pandas type of columns of lists
+
 
 class SchemaError(ValueError):
     """A bundle does not match its schema; the message names the field and says how."""
@@ -58,7 +60,7 @@ def _pandas_type(kind: Any) -> str:
     options = [one for one in get_args(kind) if one is not NoneType] if NoneType in get_args(kind) else [kind]
     nullable = options != [kind]
     if get_origin(kind) is tuple:
-        return "object"
+        return _LISTS
     names = {int: ("int64", "Int64"), float: ("float64", "float64"), bool: ("bool", "boolean")}
     return names.get(options[0], (TEXT, TEXT))[nullable]
 
@@ -75,11 +77,11 @@ RAN: Mapping[str, str] = {
     name: _pandas_type(reduce(lambda kind, part: get_type_hints(kind)[part], path.split("."), probing.Probe))
     for name, path in probing.COLUMNS.items()
 } | {"code": TEXT}
-_SAMPLES = "samples"  # last, as they are long
+_FIELDS: Mapping[str, str] = _columns(Measurement)
 MEASURED: Mapping[str, str] = {
-    **{name: kind for name, kind in _columns(Measurement).items() if name != _SAMPLES},
+    **{name: kind for name, kind in _FIELDS.items() if kind != _LISTS},
     **_columns(Figures),
-    _SAMPLES: "object",
+    **{name: kind for name, kind in _FIELDS.items() if kind == _LISTS},  # last, as they are long
 }
 COLUMNS: Mapping[str, str] = {**ORIGIN, **RAN, "findings": TEXT, **MEASURED}
 
@@ -115,9 +117,11 @@ def measurements(paths: PathLike | Iterable[PathLike]) -> pd.DataFrame:
         (reasons to doubt all of it).
 
         What was measured: the fields of `mambakernels.numeric.Measurement`, with their units there (`shape` as JSON),
-        and what follows from them: `seconds` (median of the samples, per call), `seconds_min`, `interval_low` and
-        `interval_high` (of the median, 95 %), `gflops` (10⁹ flops per second, from the median; NaN if not known) and
-        `correct` (the residual is within its bound). `samples` is a list of seconds per call.
+        and what follows from them: `seconds` (per call: the lower quartile of what `estimator` names, which
+        `mambakernels.numeric.estimates` explains), `disturbed_samples` (how many of the samples; missing: not known),
+        `interval_low` and `interval_high` (of `seconds`, 95 %), `gflops` (10⁹ flops per second, from `seconds`; NaN if
+        not known) and `correct` (the residual is within its bound). `samples`, `cpu_samples` (seconds
+        per call) and `disturbed` are lists.
 
     Raises
     ------

@@ -1,24 +1,26 @@
 """A comparison and one that was saved earlier, kernel by kernel, with a verdict per operation.
 
-They were not measured in the same rounds, so ratios are not paired: each interval follows from those of both medians,
-and the margin is wider, as the machine is seldom quite the same.
+They were not measured in the same rounds, so ratios are not paired: each interval follows from those of both medians.
+The machine is seldom quite the same: an interval is widened by what the kernel's controls have changed by, and by
+`LEAST_CHANGE` at least.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from mambakernels.bench.measured import Measured, MeasuredKernel
-from mambakernels.bench.pairs import FAMILY_LEVEL, judge
-from mambakernels.bench.summaries import KEY
+from mambakernels.bench.pairs import FAMILY_LEVEL, MARGIN, judge
+from mambakernels.bench.summaries import KEY, comparable
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.intervals import median_interval
 
-LEAST_MARGIN = 0.05
+LEAST_CHANGE = 0.03  # between two times, the machine's own speed changes by more, but the controls show that
 CONTROL_TOLERANCE = 0.10
 
 _GROUP = ["kernel", "asked", *KEY, "control"]
@@ -29,9 +31,9 @@ class Regression:
     """The change of each operation since a comparison was saved.
 
     `frame` has a row per kernel, `asked` threads, operation, dtype and size that both measured: `before` and `now`
-    (seconds), `ratio` (now over before; above 1: slower), `low`, `high`, `margin`, `verdict` (`faster`, `slower`,
-    `equal`, `undecided` or `wrong`) and `control`. `differences` names facts that differ and were
-    accepted with `force`; `trusted` and `text` say whether the controls are as they were.
+    (seconds), `ratio` (now over before; above 1: slower), `low` and `high` (NaN: too few rounds), `verdict` (`faster`,
+    `slower`, `equal`, `undecided` or `wrong`) and `control`. `differences` names facts that differ and were accepted
+    with `force`; `trusted` and `text` say whether the controls are as they were.
     """
 
     frame: pd.DataFrame
@@ -45,10 +47,13 @@ class Regression:
         return self.frame[self.frame["verdict"].isin(["slower", "wrong"]) & ~self.frame["control"]]
 
 
-def compare_with_saved(now: Measured, then: Measured, *, force: bool = False) -> Regression:
-    """Compare with a saved comparison; InvalidRequestError names what makes them incomparable, unless `force`."""
+def compare_with_saved(now: Measured, then: Measured, *, margin: float = MARGIN, force: bool = False) -> Regression:
+    """Compare with a saved comparison; changes inside the margin do not matter.
+
+    InvalidRequestError names what makes them incomparable, unless `force`.
+    """
     differences = check_comparable(now.kernels, then.kernels, force=force)
-    frame = _frame(now, then)
+    frame = _frame(now, then, margin)
     if frame.empty:
         raise InvalidRequestError(
             "This measurement and the saved one share no kernel, operation, size and thread count.",
@@ -96,18 +101,18 @@ def _shown(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def _frame(now: Measured, then: Measured) -> pd.DataFrame:
-    groups = {_key(key): rows for key, rows in then.frame.groupby(_GROUP, sort=False, dropna=False)}
+def _frame(now: Measured, then: Measured, margin: float) -> pd.DataFrame:
+    groups = {_key(key): rows for key, rows in comparable(then.frame).groupby(_GROUP, sort=False, dropna=False)}
     both = [
         (key, rows, groups[_key(key)])
-        for key, rows in now.frame.groupby(_GROUP, sort=False, dropna=False)
+        for key, rows in comparable(now.frame).groupby(_GROUP, sort=False, dropna=False)
         if _key(key) in groups
     ]
     family = max(1, sum(not key[-1] for key, *_ in both))
     raw = pd.DataFrame([_row(key, rows, then, family) for key, rows, then in both])
     if raw.empty:
         return raw
-    return _judged(raw)
+    return _judged(raw, margin)
 
 
 def _key(group: Any) -> tuple[Any, ...]:
@@ -116,35 +121,32 @@ def _key(group: Any) -> tuple[Any, ...]:
 
 def _row(key: Any, now: pd.DataFrame, then: pd.DataFrame, family: int) -> dict[str, Any]:
     confidence = 1 - FAMILY_LEVEL / family / 2  # both medians have to lie inside
-    ours = median_interval(now["seconds_min"].tolist(), confidence)
-    theirs = median_interval(then["seconds_min"].tolist(), confidence)
-    before, after = float(then["seconds_min"].median()), float(now["seconds_min"].median())
+    ours, theirs = (median_interval(rows["seconds"].tolist(), confidence) for rows in (now, then))
+    before, after = float(then["seconds"].median()), float(now["seconds"].median())
+    sure = min(ours.coverage, theirs.coverage) >= confidence
     return {
         **dict(zip(_GROUP, _key(key), strict=True)),
         "before": before,
         "now": after,
         "ratio": after / before,
-        "low": ours.low / theirs.high,
-        "high": ours.high / theirs.low,
+        "low": ours.low / theirs.high if sure else math.nan,
+        "high": ours.high / theirs.low if sure else math.nan,
         "rounds": min(len(now), len(then)),
-        "sure": min(ours.coverage, theirs.coverage) >= confidence,
         "correct": bool(now["correct"].all()),
     }
 
 
-def _judged(raw: pd.DataFrame) -> pd.DataFrame:
-    """Add margin and verdict: a kernel's margin is what its controls have changed by since, if that is more."""
+def _judged(raw: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Widen the intervals by what each kernel's controls have changed by, and add verdicts."""
     change = raw["ratio"].where(raw["ratio"] >= 1, 1 / raw["ratio"]) - 1
     shift = change.where(raw["control"]).groupby(raw["kernel"]).transform("max")
-    margin = shift.fillna(0.0).clip(lower=LEAST_MARGIN)
-    verdicts = [_verdict(row) for row in raw.assign(margin=margin).to_dict(orient="records")]
-    return raw.assign(margin=margin, verdict=verdicts).drop(columns=["correct", "sure"])
-
-
-def _verdict(row: Mapping[Any, Any]) -> str:
-    if not row["correct"]:
-        return "wrong"
-    return judge(row["ratio"], row["low"], row["high"], sure=row["sure"], rounds=row["rounds"], margin=row["margin"])
+    widened = 1 + shift.fillna(0.0).clip(lower=LEAST_CHANGE)
+    judged = raw.assign(low=raw["low"] / widened, high=raw["high"] * widened)
+    verdicts = [
+        judge(low, high, margin=margin) if correct else "wrong"
+        for low, high, correct in judged[["low", "high", "correct"]].itertuples(index=False)
+    ]
+    return judged.assign(verdict=verdicts).drop(columns=["correct"])
 
 
 def _trust(frame: pd.DataFrame) -> tuple[bool, str]:

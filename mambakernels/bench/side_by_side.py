@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from mambakernels.bench.measured import Measured
-from mambakernels.bench.summaries import KEY
+from mambakernels.bench.summaries import KEY, comparable, pool
+from mambakernels.numeric.estimates import DISTURBED
 from mambakernels.numeric.intervals import median_interval
 
 SINGLE = frozenset({"float32", "complex64"})
@@ -21,10 +22,12 @@ _GROUP = ["asked", *KEY, "control", "kernel"]
 def side_by_side(measured: Measured) -> pd.DataFrame:
     """Return a row per number of threads asked for, operation, dtype, size and kernel.
 
-    The columns are `threads` (as the library says), `seconds` (the median over the rounds of the least in each), `low`
-    and `high` (its interval, 95 % if there are rounds enough), `gflops`, `of_peak` (share of the theoretical peak of
+    The columns are `threads` (as the library says), `seconds` (`pool` of the rounds), `low` and `high` (its interval,
+    95 % if there are rounds enough), `estimator`, `samples`, `disturbed` (how many of them; missing: not known),
+    `gflops`, `of_peak` (share of the theoretical peak of
     the threads used; NaN where no peak is known), `of_best` (share of the best rate that any kernel reached with this
-    dtype and as many threads; NaN for controls), `residual` (the worst), `eps` (the same in units of the dtype's
+    dtype and as many threads; NaN for controls and for
+    figures that cannot be compared), `residual` (the worst), `eps` (the same in units of the dtype's
     rounding), `error` (the worst of a few entries against exact arithmetic, relative to the sum of the absolute
     products and in the same units; NaN where entries are not sums of products), `correct`, `fingerprint` (of the
     result's bits; the first), `reproducible` (the same bits in all rounds; None for one round), `same_bits` (as the
@@ -34,7 +37,7 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
     peaks = {(kernel.kernel, kernel.asked): _peak(kernel.machine) for kernel in measured.kernels}
     rows = [_row(group, visits, peaks) for group, visits in frame.groupby(_GROUP, sort=False, dropna=False)]
     table = pd.DataFrame(rows, columns=[*_GROUP, *_COLUMNS])
-    rated = table["gflops"].where(~table["control"])
+    rated = table["gflops"].where(~table["control"] & (table["estimator"] != DISTURBED))
     table["of_best"] = rated / rated.groupby([table["asked"].fillna(0), table["dtype"]]).transform("max")
     first = table.groupby(["asked", *KEY], sort=False, dropna=False)["fingerprint"].transform("first")
     table["same_bits"] = table["fingerprint"] == first
@@ -42,7 +45,8 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
 
 
 _COLUMNS = (
-    "threads", "seconds", "low", "high", "gflops", "of_peak", "of_best", "residual", "eps", "error", "correct",
+    "threads", "seconds", "low", "high", "estimator", "samples", "disturbed",
+    "gflops", "of_peak", "of_best", "residual", "eps", "error", "correct",
     "fingerprint", "reproducible", "same_bits",
 )  # fmt: skip
 
@@ -50,9 +54,9 @@ _COLUMNS = (
 def _row(group: Any, visits: pd.DataFrame, peaks: Mapping[tuple[str, int | None], float | None]) -> dict[str, Any]:
     names = dict(zip(_GROUP, group, strict=True))
     first, dtype = visits.iloc[0], str(names["dtype"])
-    interval = median_interval(visits["seconds_min"].tolist())
-    seconds = float(visits["seconds_min"].median())
-    gflops = first["flops"] / seconds / 1e9
+    pooled, good = pool(visits), comparable(visits)
+    interval = median_interval((good if len(good) else visits)["seconds"].tolist())
+    gflops = first["flops"] / pooled.seconds / 1e9
     asked = None if pd.isna(names["asked"]) else int(names["asked"])
     peak = peaks.get((str(names["kernel"]), asked))
     used = 1 if pd.isna(first["threads"]) else int(first["threads"])
@@ -60,9 +64,12 @@ def _row(group: Any, visits: pd.DataFrame, peaks: Mapping[tuple[str, int | None]
     return {
         **names,
         "threads": first["threads"],
-        "seconds": seconds,
+        "seconds": pooled.seconds,
         "low": interval.low,
         "high": interval.high,
+        "estimator": pooled.estimator,
+        "samples": pooled.samples,
+        "disturbed": pooled.disturbed,
         "gflops": gflops,
         "of_peak": gflops / (peak * used * (2 if dtype in SINGLE else 1)) if peak else math.nan,
         "residual": residual,

@@ -2,31 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pandas as pd
+
+from mambakernels.numeric.estimates import DISTURBED, Sampled
+from mambakernels.numeric.timing import Timing
 
 KEY = ("operation", "dtype", "size")
 
 _LIBRARY = ("kernel", "blas", "blas_version", "architecture", "threads", "library", "lapack", "numpy", "python")
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """The estimate of rows that measured the same.
+
+    `seconds` is the median of the rows' estimates; rows whose samples were all disturbed count only if there are no
+    others. `estimator` names what it was estimated from, `disturbed` how many of the `samples` other programs
+    disturbed (None: not known).
+    """
+
+    seconds: float
+    estimator: str
+    samples: int
+    disturbed: int | None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the figure can be compared with others."""
+        return self.estimator != DISTURBED
+
+    @property
+    def disturbed_in_words(self) -> str:
+        """How many of the samples were disturbed, such as `12 of 70`; a dash where it is not known."""
+        return "-" if self.disturbed is None else f"{self.disturbed} of {self.samples}"
+
+
+def pool(rows: pd.DataFrame) -> Pooled:
+    """Return the one figure for rows that measured the same: used in tables, pictures, reports and verdicts alike."""
+    good = comparable(rows)
+    used = good if len(good) else rows
+    counts = rows["disturbed_samples"].dropna()
+    return Pooled(
+        seconds=float(used["seconds"].median()),
+        estimator=", ".join(dict.fromkeys(used["estimator"])),
+        samples=sum(map(len, rows["samples"])) if "samples" in rows else 0,
+        disturbed=int(counts.sum()) if len(counts) else None,
+    )
+
+
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose figure can be compared: not all of their samples were disturbed."""
+    return frame[(frame["estimator"] != DISTURBED).fillna(value=True).astype(bool)]
+
+
+def usable_samples(rows: pd.DataFrame) -> list[Sequence[float]]:
+    """Return, for each row, the seconds that its estimate is made of."""
+    return [
+        _sampled(*fields).usable
+        for fields in rows[["samples", "cpu_samples", "disturbed", "alone"]].itertuples(index=False)
+    ]
+
+
+def _sampled(samples: Sequence[float], cpu: Sequence[float], disturbed: Sequence[bool], alone: bool) -> Sampled:  # noqa: FBT001
+    return Timing(1, tuple(samples), tuple(cpu), tuple(disturbed), bool(alone))
+
+
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Return each kernel's time per operation, dtype and size, and its ratio to the best.
 
-    The columns are `operation`, `dtype`, `size`, `kernel`, `threads`, `seconds` (median over the runs, per call),
-    `gflops` (NaN where the flops are not known), `ratio` (to the smallest time in that group: 1.00 is the
-    best; NaN for a wrong result, which is not compared), `correct` (all of them) and `control`. A kernel that ran with
+    The columns are `operation`, `dtype`, `size`, `kernel`, `threads`, `seconds` (`pool` of the runs, per call),
+    `gflops` (NaN where the flops are not known), `ratio` (to the smallest time in that group: 1.00 is the best; NaN for
+    a wrong result and for one whose samples were all disturbed, which are not compared), `estimator`, `samples` and
+    `disturbed` (how many of them; missing: not known), `correct` (all of them) and `control`. A kernel that ran with
     several numbers of threads has a row for each. Operations and kernels keep the order in which they first appear.
     """
-    groups = frame.groupby([*KEY, "kernel", "threads"], sort=False, dropna=False)
-    table = groups.agg(
-        seconds=("seconds", "median"),
-        gflops=("gflops", "median"),
-        correct=("correct", "all"),
-        control=("control", "first"),
-    ).reset_index()
-    right = table["seconds"].where(table["correct"])
+    keys = [*KEY, "kernel", "threads"]
+    rows = [_summed(dict(zip(keys, key, strict=True)), rows) for key, rows in _groups(frame, keys)]
+    table = pd.DataFrame(rows, columns=[*keys, "seconds", "gflops", *_ABOUT]).astype(
+        {**{name: frame[name].dtype for name in keys}, "disturbed": "Int64", "correct": "bool", "control": "bool"}
+    )
+    right = table["seconds"].where(table["correct"] & (table["estimator"] != DISTURBED))
     best = right.groupby([table[column] for column in KEY]).transform("min")
     table.insert(7, "ratio", right / best)
     return _ordered(table, frame)
@@ -52,6 +111,27 @@ def libraries(frame: pd.DataFrame) -> pd.DataFrame:
     A kernel has more than one row only if it ran differently from run to run.
     """
     return frame[list(_LIBRARY)].drop_duplicates().reset_index(drop=True)
+
+
+_ABOUT = ("estimator", "samples", "disturbed", "correct", "control")
+
+
+def _summed(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+    pooled = pool(rows)
+    return {
+        **key,
+        "seconds": pooled.seconds,
+        "gflops": float(rows["flops"].iloc[0]) / pooled.seconds / 1e9,
+        "estimator": pooled.estimator,
+        "samples": pooled.samples,
+        "disturbed": pooled.disturbed,
+        "correct": bool(rows["correct"].all()),
+        "control": bool(rows["control"].iloc[0]),
+    }
+
+
+def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    yield from frame.groupby(keys, sort=False, dropna=False)
 
 
 def _labels(table: pd.DataFrame) -> pd.Series[str]:

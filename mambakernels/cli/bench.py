@@ -29,6 +29,9 @@ def bench(
         str, typer.Option(help="Thread counts, such as 1,2 (0: the libraries choose); by default as registered.")
     ] = "",
     budget: Annotated[float, typer.Option(help="Seconds for the whole comparison.")] = 60.0,
+    margin: Annotated[
+        str, typer.Option(help="The difference that does not matter: kernels within it are equal.")
+    ] = "5%",
     seed: Annotated[int, typer.Option(help="The seed of the numbers and of the order of measuring.")] = 0,
     save: Annotated[Path | None, typer.Option(help="A .parquet or .json file for the measurements.")] = None,
     against: Annotated[Path | None, typer.Option(help="A saved file to compare with.")] = None,
@@ -55,6 +58,7 @@ def bench(
             save=save,
             against=against,
             force=force,
+            margin=_share(margin),
             progress=progress,
         )
     if as_json:
@@ -87,6 +91,15 @@ def plot(
         typer.echo(f"Without {name}: {why}", err=True)
 
 
+def _share(text: str) -> float:
+    """Read `5%` or `0.05`."""
+    number = text.strip().removesuffix("%")
+    try:
+        return float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a share, such as 5% or 0.05", param_hint="--margin") from None
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
@@ -94,7 +107,21 @@ def _words(text: str) -> list[str]:
 def _show(found: Comparison) -> None:
     content = found.as_dict()
     tables.print_table(
-        ("operation", "n", "threads", "kernel", "time", "GFLOP/s", "of peak", "of best", "residual", "error", "bits"),
+        (
+            "operation",
+            "n",
+            "threads",
+            "kernel",
+            "time",
+            "from",
+            "disturbed",
+            "GFLOP/s",
+            "of peak",
+            "of best",
+            "residual",
+            "error",
+            "bits",
+        ),
         [_figures(row) for row in content["table"]],
         empty="Nothing was measured.",
     )
@@ -149,6 +176,8 @@ def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
         _threads(row["asked"], row["threads"]),
         row["kernel"],
         _time(row["seconds"]),
+        row["estimator"],
+        "-" if row["disturbed"] is None else f"{row['disturbed']} of {row['samples']}",
         _or_dash(row["gflops"], "{:.1f}"),
         _or_dash(row["of_peak"], "{:.0%}"),
         _or_dash(row["of_best"], "{:.0%}"),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
+from mambakernels.numeric.estimates import Estimator, Sampled
 from mambakernels.numeric.probing import blas_threads
-from mambakernels.numeric.timing import Sampled, Stability, Timing, Verdict
+from mambakernels.numeric.timing import Stability, Timing, Verdict
 
 if TYPE_CHECKING:
     from mambakernels.numeric.measuring import PreparedCall
@@ -25,11 +26,12 @@ NOT_EMPTY = {"minItems": 1}
 class Figures:
     """The figures that follow from a measurement's fields; `gflops` is None where operations are not counted."""
 
-    seconds: Annotated[float, "median of the samples, per call"]
-    seconds_min: Annotated[float, "least of the samples, per call"]
-    interval_low: Annotated[float, "seconds; lower end of the median's interval, 95 % where there are enough samples"]
+    seconds: Annotated[float, "the estimate, per call: the lower quartile of what `estimator` names"]
+    estimator: Annotated[Estimator, "`mambakernels.numeric.estimates` explains them"]
+    disturbed_samples: Annotated[int | None, "how many of the samples other programs disturbed"]
+    interval_low: Annotated[float, "seconds; lower end of the estimate's interval, 95 % where there are enough samples"]
     interval_high: Annotated[float, "seconds; its upper end"]
-    gflops: Annotated[float | None, "10⁹ floating-point operations per second at the median time"]
+    gflops: Annotated[float | None, "10⁹ floating-point operations per second at the estimated time"]
     correct: Annotated[bool, "the residual is within its bound, or there is no bound"]
 
 
@@ -63,7 +65,10 @@ class Measurement(Sampled):
     ]
     fingerprint: Annotated[str, "hash of the result's bits"]
     reproduced: Annotated[bool | None, "the last call gave the same bits as the first; null: one call only"]
+    alone: Annotated[bool, "one thread did all the work"]
     samples: Annotated[tuple[float, ...], NOT_EMPTY, "seconds per call, each the mean over `loops` calls"]
+    cpu_samples: Annotated[tuple[float, ...], "CPU seconds per call of the calling thread, by sample; empty: not known"]
+    disturbed: Annotated[tuple[bool, ...], "whether other programs disturbed it, by sample; empty: not known"]
 
     @classmethod
     def of(cls, call: PreparedCall, timing: Timing, verdict: Stability) -> Measurement:
@@ -90,22 +95,27 @@ class Measurement(Sampled):
             error=call.error,
             fingerprint=prints[0],
             reproduced=len(set(prints)) == 1 if len(prints) > 1 else None,
+            alone=timing.alone,
             samples=timing.samples,
+            cpu_samples=timing.cpu_samples,
+            disturbed=timing.disturbed,
         )
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Measurement:
         """Return what `as_dict` wrote; the content must have passed the check of its bundle."""
-        return cls(**{**content, "samples": tuple(map(float, content["samples"]))})
+        times = {name: tuple(map(float, content[name])) for name in ("samples", "cpu_samples")}
+        return cls(**{**content, **times, "disturbed": tuple(content["disturbed"])})
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values, every field under its own name."""
-        return vars(self) | {"shape": dict(self.shape), "samples": list(self.samples)}
+        lists = {name: list(getattr(self, name)) for name in ("samples", "cpu_samples", "disturbed")}
+        return vars(self) | {"shape": dict(self.shape)} | lists
 
     @property
     def gflops(self) -> float | None:
-        """Floating-point operations per second at the median time, in 10⁹; None where they are not counted."""
-        return self.flops / self.median / 1e9 if self.flops and self.median > 0 else None
+        """Floating-point operations per second at the estimated time, in 10⁹; None where they are not counted."""
+        return self.flops / self.seconds / 1e9 if self.flops and self.seconds > 0 else None
 
     @property
     def correct(self) -> bool:
@@ -118,4 +128,12 @@ class Measurement(Sampled):
     def figures(self) -> Figures:
         """All that follows from the fields."""
         interval = self.interval
-        return Figures(self.median, self.minimum, interval.low, interval.high, self.gflops, self.correct)
+        return Figures(
+            seconds=self.seconds,
+            estimator=self.estimator,
+            disturbed_samples=self.disturbed_samples,
+            interval_low=interval.low,
+            interval_high=interval.high,
+            gflops=self.gflops,
+            correct=self.correct,
+        )

@@ -18,14 +18,14 @@ from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation
 from mambakernels.numeric.timing import (
     DEFAULT,
     Clock,
+    Sample,
+    Sampler,
     Sampling,
     Stability,
     Timing,
-    calibrate,
     no_garbage_collection,
+    sample,
     stability,
-    time_call,
-    time_loop,
 )
 
 _ARRAYS_AT_ONCE = 6  # arguments, results, LAPACK's workspace: svd holds most
@@ -39,6 +39,7 @@ def measure(
     dtypes: Sequence[str] = ("float64",),
     repeats: int = DEFAULT.repeats,
     min_sample: float = DEFAULT.min_sample,
+    least: float = DEFAULT.least,
     budget: float = DEFAULT.budget,
     seed: int = 0,
 ) -> list[Measurement]:
@@ -53,9 +54,11 @@ def measure(
     dtypes
         Out of float32, float64, complex64, complex128.
     repeats
-        The number of samples of each.
+        The least number of samples of each.
     min_sample
         The least seconds of one sample; short calls are repeated until it lasts that long.
+    least
+        The least seconds for the samples of each: short samples are many.
     budget
         The seconds for one operation, size and dtype, from set-up to the last check. A slow library gets fewer samples
         than `repeats`; one whose first call alone takes longer gets that call as the only sample.
@@ -70,7 +73,7 @@ def measure(
     _check_names("operations", operations, OPERATIONS)
     _check_names("dtypes", dtypes, DTYPES)
     _check_sizes(sizes)
-    sampling = Sampling(repeats=repeats, min_sample=min_sample, budget=budget)
+    sampling = Sampling(repeats=repeats, min_sample=min_sample, least=least, budget=budget)
     for name in operations:
         _check_possible(OPERATIONS[name], dtypes)
     cases = product(operations, sizes, dtypes)
@@ -96,11 +99,11 @@ def measure_one(
             f"One call took {call.first_call:.3g} s and left no time for a second in a budget of "
             f"{sampling.budget:.3g} s: one sample, cold."
         )
-        return Measurement.of(call, Timing(1, (call.first_call,)), Stability("too short", why))
+        return Measurement.of(call, Timing.of([call.first]), Stability("too short", why))
     one_more = call.first_call + call.check_takes
     checks_again = left > call.first_call + one_more
     deadline = start + sampling.budget - (one_more if checks_again else 0.0)
-    timing = time_call(operation.call, call.given, sampling=sampling, clock=clock, deadline=deadline)
+    timing = sample(call.sampler, sampling=sampling, clock=clock, deadline=deadline)
     if checks_again:
         call.check()
     return Measurement.of(call, timing, stability(timing, sampling))
@@ -109,8 +112,8 @@ def measure_one(
 class PreparedCall:
     """One operation, size and dtype, set up and called once: for code that takes its samples in turns with others.
 
-    `first_call` is the seconds of the first, cold call; `check_takes` those of the last call of `check`; `residual` and
-    `error` the worst of all checks; `fingerprints` one for each.
+    `first` is the first, cold call as a sample, and `first_call` its seconds; `check_takes` those of the last call of
+    `check`; `residual` and `error` the worst of all checks; `fingerprints` one for each.
     """
 
     def __init__(self, operation: Operation, n: int, dtype: str, *, seed: int = 0, clock: Clock = perf_counter) -> None:
@@ -121,19 +124,20 @@ class PreparedCall:
         self.fingerprints: list[str] = []
         self.check_takes = 0.0
         self._clock = clock
-        start = clock()
-        self._result: Any = operation.call(*self.given)
-        self.first_call = clock() - start
+        self.sampler = Sampler(operation.call, self.given, clock=clock)
+        self._result: Any
+        self.first, self._result = self.sampler.first()
+        self.first_call = self.first.wall
 
     def calibrate(self, min_sample: float = DEFAULT.min_sample) -> int:
         """Return how many calls make a sample of at least `min_sample` seconds."""
         with no_garbage_collection():
-            return calibrate(self.operation.call, self.given, min_sample=min_sample, clock=self._clock)[0]
+            return self.sampler.calibrate(min_sample=min_sample)[0]
 
-    def sample(self, loops: int) -> float:
-        """Return the seconds per call, the mean of `loops` calls in a row."""
+    def sample(self, loops: int) -> Sample:
+        """Take a sample of `loops` calls in a row."""
         with no_garbage_collection():
-            return time_loop(self.operation.call, self.given, loops=loops, clock=self._clock) / loops
+            return self.sampler.take(loops)
 
     def check(self) -> float:
         """Check a result, the first call's or that of one more call, and return its residual."""

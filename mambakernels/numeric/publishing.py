@@ -15,7 +15,7 @@ from mambakernels.numeric.probing import Probe, probe
 from mambakernels.numeric.rules import Finding, findings
 from mambakernels.numeric.source import code_hash
 
-_HEADER = ("operation", "n", "dtype", "median time", "GFLOP/s", "samples", "result")
+_HEADER = ("operation", "n", "dtype", "time", "GFLOP/s", "estimated from", "disturbed", "samples", "result")
 
 
 def publish(measurements: Sequence[Measurement], probed: Probe | None = None) -> None:
@@ -71,8 +71,10 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
         measurement.operation,
         str(measurement.size),
         measurement.dtype,
-        formatting.seconds(measurement.median),
+        formatting.seconds(measurement.seconds),
         _rate(measurement),
+        measurement.estimator,
+        _disturbed(measurement),
         measurement.stability,
         "right" if measurement.correct else f"WRONG: {measurement.residual:.1e} > {measurement.residual_bound:.1e}",
     )
@@ -81,6 +83,11 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
 def _rate(measurement: Measurement) -> str:
     rate = measurement.gflops
     return "-" if rate is None else formatting.three_digits(rate) + "*" * measurement.flops_nominal
+
+
+def _disturbed(measurement: Measurement) -> str:
+    count = measurement.disturbed_samples
+    return "-" if count is None else f"{count} of {len(measurement.samples)}"
 
 
 def _notes(measurements: Sequence[Measurement], found: Sequence[Finding]) -> list[str]:

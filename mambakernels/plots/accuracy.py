@@ -19,7 +19,7 @@ from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, cross_out
 
 _READING = (
     "Best: bottom right. Residual: how wrong the result is relative to its operands, the worst of all checks; rate: "
-    "median, bars: quartiles. Dashed: the largest residual of a correct result; crosses: wrong. Exact results are at "
+    "estimate, bars: quartiles. Dashed: the largest residual of a correct result; crosses: wrong. Exact results are at "
     "the bottom."
 )
 _CEILING = 1.0  # a residual above that is nonsense; how large the nonsense is does not matter

@@ -17,7 +17,7 @@ from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, cross_out, dress, entitle, reach
 
 _READING = (
-    "More is better. Bars: medians, in percent of the fastest path; lines: quartiles of the samples; crosses: wrong."
+    "More is better. Bars: estimates, in percent of the fastest path; lines: quartiles of the samples; crosses: wrong."
 )
 _BAR_INCHES, _PANEL_INCHES = 0.36, 0.95
 _ROOM = 1.42  # for the numbers behind the bars

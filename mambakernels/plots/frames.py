@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mambakernels.bench.side_by_side import SINGLE
+from mambakernels.bench.summaries import pool, usable_samples
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.operations import OPERATIONS
 
@@ -18,6 +19,7 @@ Name = Hashable
 _OPTIONAL: Mapping[str, Any] = {
     "blas": pd.NA, "blas_version": pd.NA, "architecture": pd.NA, "threads": pd.NA, "cpu": pd.NA, "cores": pd.NA,
     "system": pd.NA, "numpy": pd.NA, "python": pd.NA, "correct": True, "control": False, "flops_nominal": False,
+    "estimator": "all samples", "disturbed_samples": pd.NA,
 }  # fmt: skip
 _LEAST_FOR_QUARTILES = 2
 
@@ -47,6 +49,8 @@ def rated(frame: pd.DataFrame, needed: Sequence[str] = (), *, figure: str) -> pd
     """Return the rows that have a rate; InvalidRequestError if there is none."""
     whole = checked(frame, ("kernel", "operation", "dtype", "size", "flops", "gflops", *needed), figure=figure)
     rows = whole[np.isfinite(whole["gflops"].astype(float)) & (whole["gflops"] > 0)]
+    if "seconds" not in rows.columns:
+        rows = rows.assign(seconds=rows["flops"] / rows["gflops"] / 1e9)
     if rows.empty:
         raise nothing("no measurement has a rate", "Measure an operation such as gemm.")
     return rows
@@ -65,7 +69,7 @@ def per_panel(rows: pd.DataFrame, *columns: str) -> list[pd.DataFrame]:
 
 
 def points(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """Summarize rows that measured the same: `rate` (median GFLOP/s), `low` and `high` (quartiles), `correct`."""
+    """Summarize rows that measured the same: `rate` (`pool`, GFLOP/s), `low` and `high` (quartiles), `correct`."""
     keys = [(key if isinstance(key, tuple) else (key,), group) for key, group in groups(rows, *by)]
     return pd.DataFrame([dict(zip(by, key, strict=True)) | _point(group) for key, group in keys])
 
@@ -116,17 +120,23 @@ def groups(rows: pd.DataFrame, *columns: str) -> list[tuple[Any, pd.DataFrame]]:
 
 
 def raw_samples(rows: pd.DataFrame) -> list[list[float]]:
-    """Return the seconds of each row's raw samples; an empty list for a row whose samples were not kept."""
+    """Return the seconds that each row's estimate is made of; an empty list for a row whose samples were not kept."""
     kept: Sequence[Any] = list(rows["samples"]) if "samples" in rows.columns else [None] * len(rows)
-    return [[] if np.ndim(taken) == 0 else [float(seconds) for seconds in taken if seconds > 0] for taken in kept]
+    used = usable_samples(rows) if "cpu_samples" in rows.columns else kept
+    return [[] if np.ndim(taken) == 0 else [float(seconds) for seconds in taken if seconds > 0] for taken in used]
 
 
 def _point(group: pd.DataFrame) -> dict[str, Any]:
     rows = zip(group["flops"], group["gflops"], raw_samples(group), strict=True)
     rates = [rate for flops, gflops, taken in rows for rate in [flops / s / 1e9 for s in taken] or [gflops]]
-    rate = float(group["gflops"].median())
+    rate = float(group["flops"].iloc[0]) / pool(group).seconds / 1e9
     low, high = np.quantile(rates, [0.25, 0.75]) if len(rates) >= _LEAST_FOR_QUARTILES else (rate, rate)
-    return {"rate": rate, "low": float(low), "high": float(high), "correct": bool(group["correct"].all())}
+    return {
+        "rate": rate,
+        "low": min(float(low), rate),
+        "high": max(float(high), rate),
+        "correct": bool(group["correct"].all()),
+    }
 
 
 def _cores_used(rows: pd.DataFrame) -> int:

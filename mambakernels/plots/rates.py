@@ -26,7 +26,10 @@ from mambakernels.plots.style import (
     remark,
 )
 
-_READING = "More is better. Points: medians; bands: quartiles of the samples; crosses: wrong results."
+_READING = (
+    "More is better. Points: estimates (lower quartile of CPU time or of undisturbed samples); bands: down to the rate "
+    "at the upper quartile; crosses: wrong results."
+)
 _NOTES = {"flops_nominal": "nominal", "control": "control"}  # a column that is true: the word in the panel's corner
 _MOST_TICKS = 6
 _ROOM_ABOVE = 1.12
@@ -38,10 +41,10 @@ def gflops_by_size(
 ) -> Figure:
     """Draw GFLOP/s against n: a panel per operation and dtype, a line per kernel, coloured by its BLAS.
 
-    Points are medians, bands reach from the lower to the upper quartile of the raw samples, and crosses mark wrong
-    results. Each axis ends at the theoretical peak if `peak` gives it (GFLOP/s per core, float64), otherwise at the
-    best seen. Operations whose flops are unknown have no rate and no panel. A narrow sheet, for a telephone, stacks the
-    panels in one column.
+    Points are the estimates that tables show, bands reach down to the rate at the upper quartile of the samples they
+    are made of, and crosses mark wrong results. Each axis ends at the theoretical peak if `peak` gives it (GFLOP/s per
+    core, float64), otherwise at the best seen. Operations whose flops are unknown have no rate and no panel. A narrow
+    sheet, for a telephone, stacks the panels in one column.
 
     Needs kernel, operation, dtype, size, flops and gflops; samples, threads, blas, blas_version, architecture, cpu,
     cores, numpy and python are used if present. Raises `InvalidRequestError` if nothing is left to draw.

@@ -32,8 +32,9 @@ from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import PALETTES, TINY, Palette, Theme, cross_out, dress, entitle, label_plainly
 
 _READING = (
-    "Each operation at the largest n that all kernels have; median rates. The roof: memory bandwidth times intensity, "
-    "then {peak}. Intensity counts each operand as moved once. Operations of equal intensity are drawn side by side."
+    "Each operation at the largest n that all kernels have; estimated rates. The roof: memory bandwidth times "
+    "intensity, then {peak}. Intensity counts each operand as moved once. Operations of equal intensity are "
+    "drawn side by side."
 )
 _HEIGHT_INCHES = 4.6
 _STREAMING = ("dot", "gemv", "gemv_t")

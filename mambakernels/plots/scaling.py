@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mambakernels.bench.summaries import pool
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
 from mambakernels.plots.captions import facts, in_threads
@@ -26,7 +27,7 @@ from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, dress, entitle, label_plainly, remark
 
 _READING = (
-    "Speed-up: a kernel's time on the fewest threads over its time on more, median; bars: quartiles of the samples. "
+    "Speed-up: a kernel's time on the fewest threads over its time on more; bars: quartiles of the samples. "
     "Efficiency: speed-up over the ideal, as many times faster as there are threads. Dotted: more threads than cores."
 )
 _NEEDED = ("kernel", "threads", "operation", "dtype", "size", "seconds")
@@ -99,10 +100,15 @@ def _curves(
 def _speedups(rows: pd.DataFrame) -> pd.DataFrame:
     """Return, for one kernel, `threads`, and `speedup` over the fewest threads with the quartiles `low` and `high`."""
     times = {int(count): _times(group) for count, group in groups(rows, "threads")}
-    base = float(np.median(times[min(times)]))
+    base = times[min(times)][0]
     found = [
-        (count, base / np.median(taken), base / np.quantile(taken, 0.75), base / np.quantile(taken, 0.25))
-        for count, taken in sorted(times.items())
+        (
+            count,
+            base / seconds,
+            base / np.quantile([seconds, *taken], 0.75),
+            base / np.quantile([seconds, *taken], 0.25),
+        )
+        for count, (seconds, taken) in sorted(times.items())
     ]
     return pd.DataFrame(found, columns=["threads", "speedup", "low", "high"])
 
@@ -128,7 +134,6 @@ def _counts(rows: pd.DataFrame) -> Sequence[int]:
     return sorted(int(count) for count in rows["threads"].unique())
 
 
-def _times(group: pd.DataFrame) -> list[float]:
-    """Return the seconds of all raw samples; a row without samples gives its median."""
-    rows = zip(group["seconds"], raw_samples(group), strict=True)
-    return [seconds for median, taken in rows for seconds in taken or [float(median)]]
+def _times(group: pd.DataFrame) -> tuple[float, list[float]]:
+    """Return the estimate of rows that measured the same, and the seconds of the samples that it is made of."""
+    return pool(group).seconds, [seconds for taken in raw_samples(group) for seconds in taken]

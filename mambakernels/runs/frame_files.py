@@ -137,7 +137,8 @@ class _Parquet(_Format):
     def read(cls, file: Path, types: Types) -> tuple[pd.DataFrame, Json]:
         frame = pd.read_parquet(file, engine="pyarrow")
         head = json.loads(str(frame.attrs.pop("mambakernels", "{}")))
-        return frame.assign(**{name: frame[name].map(list) for name, kind in types.items() if kind == "object"}), head
+        lists = [name for name, kind in types.items() if kind == "object" and name in frame]
+        return frame.assign(**{name: frame[name].map(list) for name in lists}), head
 
 
 class _Json(_Format):

@@ -149,7 +149,7 @@ def test_a_rule_about_the_whole_speaks_where_it_should(rule: str) -> None:
 
 def test_threads_that_have_to_share_their_cores_are_warned_of() -> None:
     crowded = kernel("a", 2, library={"threads": 2}, machine={"load": [4.0, 1.0, 1.0]})
-    assert "several threads mean little here" in said("busy-machine", crowded)[1]
+    assert "Several threads are hard to measure here" in said("busy-machine", crowded)[1]
 
 
 def test_a_canary_that_only_jumps_is_unsteady() -> None:

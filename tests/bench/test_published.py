@@ -43,7 +43,8 @@ def test_every_measurement_is_a_row_with_where_it_comes_from() -> None:
         "library": "/envs/x/lib/libmkl.so",
         "lapack": "mkl", "numpy": "2.4.0", "python": "3.12.1", "cpu": "A <Processor>", "cores": 2, "code": "c0de" * 16,
         "operation": "gemm", "routine": "dgemm", "dtype": "float64", "size": 256, "shape": '{"n": 256}', "loops": 1,
-        "samples": [0.001, 0.003, 0.002], "seconds": 0.002, "seconds_min": 0.001, "flops": 2.0 * 256**3,
+        "samples": [0.002, 0.003, 0.002], "cpu_samples": [], "disturbed": [],
+        "seconds": 0.002, "estimator": "all samples", "flops": 2.0 * 256**3,
         "gflops": pytest.approx(2 * 256**3 / 0.002 / 1e9), "residual": 1e-16, "residual_bound": 1e-12,
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected

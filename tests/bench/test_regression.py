@@ -6,7 +6,7 @@ import pytest
 from support.measurements import FFT, GEMM, SVD, kernel, measured, visits
 
 from mambakernels.bench.measured import Measured
-from mambakernels.bench.regression import LEAST_MARGIN, compare_with_saved
+from mambakernels.bench.regression import LEAST_CHANGE, compare_with_saved
 from mambakernels.errors import InvalidRequestError
 
 ROUNDS = 20
@@ -20,7 +20,7 @@ def comparison(gemm: float = 1.0, svd: float = 1.0, control: float = 1.0, **chan
     return measured([one], [*rows, *visits(one, FFT, [0.001 * control] * rounds)])
 
 
-def verdicts(now: Measured, base: Measured, **options: bool) -> dict[str, str]:
+def verdicts(now: Measured, base: Measured, **options: Any) -> dict[str, str]:
     found = compare_with_saved(now, base, **options)
     return dict(zip(found.frame["operation"], found.frame["verdict"], strict=True))
 
@@ -32,7 +32,9 @@ def test_each_operation_has_its_verdict() -> None:
 
 
 def test_sessions_differ_by_more_than_rounds_do() -> None:
-    assert verdicts(comparison(gemm=1 + LEAST_MARGIN * 0.9), comparison())["gemm"] == "equal"
+    changed = comparison(gemm=1 + LEAST_CHANGE * 0.9)
+    assert verdicts(changed, comparison())["gemm"] == "undecided"
+    assert verdicts(changed, comparison(), margin=0.1)["gemm"] == "equal"
 
 
 def test_a_machine_that_is_slower_altogether_is_said_and_not_blamed_on_an_operation() -> None:

@@ -18,7 +18,9 @@ MEASURED = sorted((Path(__file__).parents[1] / "data" / "measured").glob("*.ipyn
 
 @pytest.fixture(scope="module")
 def bundle() -> dict[str, Any]:
-    data: dict[str, Any] = mime_bundle(measure(["gemm", "exp"], [4], repeats=2, min_sample=1e-4), probe())[MIME_TYPE]
+    data: dict[str, Any] = mime_bundle(measure(["gemm", "exp"], [4], repeats=2, min_sample=1e-4, least=1e-9), probe())[
+        MIME_TYPE
+    ]
     return data
 
 

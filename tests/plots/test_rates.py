@@ -87,7 +87,7 @@ def test_looks_are_distinct_in_colour_and_in_marker() -> None:
 def test_wrong_results_are_crossed_out(figure: Figure) -> None:
     svd = figure.axes[1]
     crosses = [line.get_xydata().tolist() for line in svd.get_lines() if line.get_marker() == "x"]
-    assert [[256, pytest.approx(4e8 / 0.045 / 1e9)]] in crosses
+    assert [[256, pytest.approx(4e8 / 0.04625 / 1e9)]] in crosses
 
 
 def test_a_blas_nobody_knows_and_a_missing_code_path_can_be_drawn(frame: pd.DataFrame) -> None:

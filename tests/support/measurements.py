@@ -76,7 +76,10 @@ def measurement(case: Case, seconds: float, **changes: Any) -> Measurement:
         "error": None if case.control else 0.25,
         "fingerprint": "f1",
         "reproduced": None,
-        "samples": (seconds, seconds * 1.5),
+        "alone": True,
+        "samples": (seconds, seconds),
+        "cpu_samples": (seconds, seconds),
+        "disturbed": (False, False),
     }
     return Measurement(**{name: changes.get(name, value) for name, value in fields.items()})
 
@@ -107,14 +110,14 @@ def measured(kernels: Sequence[MeasuredKernel], rows: Sequence[Mapping[str, Any]
 
 
 def noisy(generator: np.random.Generator, seconds: float, rounds: int, *, spread: float = 0.03) -> list[float]:
-    """Return seconds as a busy machine gives them: each round's least, now and then far too long.
+    """Return seconds as a busy machine gives them: each round's estimate, now and then far too long.
 
-    Harsher than 572 visits showed on two cores with six runnable processes: 3 % around the middle, one visit in eight
+    Harsher than 572 visits showed on two cores with six runnable processes: 3 % around the middle, one visit in sixteen
     longer by half and more (seen: one in seventy), and half a percent of its own that each process keeps.
     """
     own = 1 + 0.005 * generator.standard_normal()
     usual = 1 + spread * np.abs(generator.standard_normal(rounds))
-    disturbed = np.where(generator.random(rounds) < 1 / 8, 1 + generator.exponential(0.7, rounds), 1.0)
+    disturbed = np.where(generator.random(rounds) < 1 / 16, 1 + generator.exponential(0.7, rounds), 1.0)
     times: list[float] = (seconds * own * usual * disturbed).tolist()
     return times
 
