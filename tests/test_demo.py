@@ -43,6 +43,8 @@ def test_the_whole_way(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> No
         "results.csv",
         "gflops.png",
         "report.html",
+        "runs.csv",
+        "index.html",
         *(f"blas.np-{name}.ipynb" for name in BLAS),
     }
     kept = [*output.glob("*.ipynb"), output / "report.html", output / "gflops.png"]

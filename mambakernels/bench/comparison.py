@@ -21,8 +21,9 @@ from mambakernels.bench.regression import Regression, check_comparable, compare_
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.rules import Finding
-from mambakernels.paths import PathLike, storage_errors
+from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
+from mambakernels.system.locks import measuring
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def bench(
         if then is not None:
             check_comparable(started, then.kernels, force=force)
 
-    measured = measure_interleaved(settings, accept=accept, progress=progress)
+    with measuring(Root.find(None), progress=progress):
+        measured = measure_interleaved(settings, accept=accept, progress=progress)
     saved = None if save is None else measured.save(save)
     return evaluate(measured, against=then, force=force, margin=margin, saved=saved)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from mambakernels.cli.app import (
     plain,
     print_json,
 )
+from mambakernels.runs.outputs import OUTPUT
 from mambakernels.runs.typed import typed_exclusions, typed_grid, typed_parameters
 from mambakernels.runs.values import encode_value
 from mambakernels.system.quantities import duration_in_words
@@ -200,7 +202,7 @@ def _execute(options: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
         raise
     _show_runs(runs, as_json=as_json)
     if not as_json:
-        _show_next(watch)
+        _show_next(str(options.get("output", OUTPUT)), watch)
     if any(item.status != "ok" for item in runs):
         raise typer.Exit(1)
 
@@ -234,11 +236,19 @@ def _show_on_github(runs: Sequence[Run]) -> None:
             typer.echo(command, err=True)
 
 
-def _show_next(watch: live.Watch) -> None:
+def _show_next(output: str, watch: live.Watch) -> None:
     """Say where the index is, and what to type next."""
+    from mambakernels.runs.listing import PAGE, index_of
+
     if watch.total and watch.outcomes["already done"] == watch.total:
         what = "The run is" if watch.total == 1 else f"All {watch.total} runs are"
         typer.echo(f"{what} done already, and nothing that it depends on has changed. To repeat: --force")
+    index = index_of(output)
+    if index is not None:
+        typer.echo(f"All runs in this folder: {index}")
+    elif watch.total:
+        typer.echo(f"No index was written: {PAGE} in {output} is a file of yours.")
+    typer.echo(f"Their results as one table: mambakernels collect {shlex.quote(output)}")
 
 
 def _show_plan(plan: Plan, *, as_json: bool) -> None:

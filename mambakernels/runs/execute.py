@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mambakernels.errors import InvalidRequestError
-from mambakernels.paths import PathLike, absolute, path_list, storage_errors
+from mambakernels.paths import PathLike, Root, absolute, path_list, storage_errors
 from mambakernels.progress import Progress, silent
-from mambakernels.runs import outputs, pages
+from mambakernels.runs import listing, outputs, pages
 from mambakernels.runs.junit import write_junit
 from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.records import Run
@@ -17,15 +17,13 @@ from mambakernels.runs.scheduling import Schedule, execute_all
 from mambakernels.runs.tasks import Limits, Task
 from mambakernels.runs.typed import TypedValues
 from mambakernels.system.background import in_a_thread
+from mambakernels.system.locks import measuring
 from mambakernels.system.quantities import read_duration, read_memory
 
 if TYPE_CHECKING:
     from mambakernels.runs.workers import ExecutorLike, Workers
 
 T = TypeVar("T")
-
-OUTPUT = "runs"
-"""The folder for executed notebooks where none is named."""
 
 
 @storage_errors
@@ -38,7 +36,7 @@ def run(
     zipped: Sequence[Sequence[str]] = (),
     exclude: Sequence[Mapping[str, Any]] = (),
     repeat: int = 1,
-    output: PathLike = OUTPUT,
+    output: PathLike = outputs.OUTPUT,
     folder: PathLike | None = None,
     jobs: int | None = None,
     executor: ExecutorLike | None = None,
@@ -63,6 +61,7 @@ def run(
     A failing cell or a dying kernel is a `Run` with status `failed`; the others go on. A run that is done is not
     repeated: one with a record in `output` that went well, and of which neither the notebook's cells, the parameters,
     the kernelspec, the packages of its environment nor the code that it imported from its folder have changed since.
+    The folder also gets an index of all its records, `runs.csv` and `index.html`.
 
     Parameters
     ----------
@@ -165,21 +164,24 @@ def run(
 
     def keep(run: Run) -> None:
         ended.append(run)
+        changed()
         if on_run is not None:
             on_run(run)
 
-    try:
-        with _workers(executor, jobs) as workers:
-            runs = in_a_thread(
-                lambda report: execute_all(tasks, schedule, workers=workers, on_run=keep, report=report), progress
-            )
-    finally:
-        if junit is not None:
-            write_junit(ended, junit, not_begun=_not_begun(tasks, ended))
-    if html:  # when all have run: nothing that is wrong with a page keeps a notebook from running
-        for one in runs:
-            if one.error is not None:
-                pages.write(one)
+    alone = measuring(Root.find(None), progress=progress) if measure else nullcontext()
+    with alone, listing.indexed(target, live=not measure) as changed:
+        try:
+            with _workers(executor, jobs) as workers:
+                runs = in_a_thread(
+                    lambda report: execute_all(tasks, schedule, workers=workers, on_run=keep, report=report), progress
+                )
+        finally:
+            if junit is not None:
+                write_junit(ended, junit, not_begun=_not_begun(tasks, ended))
+        if html:  # when all have run: nothing that is wrong with a page keeps a notebook from running
+            for one in runs:
+                if one.error is not None:
+                    pages.write(one)
     return runs
 
 

@@ -14,6 +14,9 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike
 from mambakernels.system.files import writable_folder, write_atomically
 
+OUTPUT = "runs"
+"""The folder for executed notebooks where none is named."""
+
 # Where a write replaces the whole object at once. Elsewhere, a file is written under another name and then renamed.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"})
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")  # what file systems call it

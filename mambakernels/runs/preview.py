@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mambakernels.errors import NotFoundError
 from mambakernels.paths import PathLike, absolute, path_list, storage_errors
 from mambakernels.runs import outputs
-from mambakernels.runs.execute import OUTPUT
 from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.outcome_cache import read_outcomes
 from mambakernels.runs.outputs import Place
@@ -83,7 +84,7 @@ def plan(
     zipped: Sequence[Sequence[str]] = (),
     exclude: Sequence[Mapping[str, Any]] = (),
     repeat: int = 1,
-    output: PathLike = OUTPUT,
+    output: PathLike = outputs.OUTPUT,
     folder: PathLike | None = None,
     jobs: int = 1,
     force: bool = False,
@@ -138,14 +139,11 @@ def _state(task: Task) -> State:
 
 
 def _earlier_seconds(output: Place) -> dict[tuple[Place, str, str | None], float]:
-    """Return the median of the runs that went well, by their folder, the notebook's name and the kernel.
-
-    Those at an address are not read: that could take longer than the runs.
-    """
+    """Return the median of the runs that went well, by their folder, the notebook's name and the kernel."""
     found: dict[tuple[Place, str, str | None], list[float]] = {}
-    if isinstance(output, Path):
-        for path, outcome in read_outcomes(sorted(output.rglob("*.ipynb"))):
+    with contextlib.suppress(NotFoundError):  # no run yet
+        for path, outcome in read_outcomes([str(output)]):
             if outcome.status == "ok" and outcome.seconds is not None:
-                key = (Path(path).parent, outcome.notebook, outcome.kernel)
+                key = (outputs.place(path).parent, outcome.notebook, outcome.kernel)
                 found.setdefault(key, []).append(outcome.seconds)
     return {key: statistics.median(seconds) for key, seconds in found.items()}

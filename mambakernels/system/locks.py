@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _IN_USE = "in-use"
+_MEASURING = "MAMBAKERNELS_MEASURING"
 _CLAIMANT = "claimant-"
 _OWN = "own-"
 _ENVIRONMENT = "env-"  # begins the name of an environment's lock
@@ -28,14 +29,36 @@ _UNNOTICED_SECONDS = 0.2
 
 
 @contextmanager
-def locked(root: Root, name: str, *, progress: Progress = silent) -> Iterator[None]:
-    """Hold the lock of that name, after waiting for the process that has it. The lock ends with its process."""
+def locked(root: Root, name: str, *, why: str = "", progress: Progress = silent) -> Iterator[None]:
+    """Hold the lock of that name, after waiting for the process that has it. The lock ends with its process.
+
+    `why` says what the process that has it does.
+    """
     lock = _lock(root, name)
-    _acquire(lock, f"another process is at work on {name.removeprefix(_ENVIRONMENT)}", progress)
+    _acquire(lock, why or f"another process is at work on {name.removeprefix(_ENVIRONMENT)}", progress)
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def measuring(root: Root, *, progress: Progress = silent) -> Iterator[None]:
+    """Measure, while no other process of this machine that shares the root does; wait for one that does.
+
+    What this process starts meanwhile is part of the same measurement and waits for nothing.
+    """
+    if os.environ.get(_MEASURING):
+        yield
+        return
+    import platform  # slow to import
+
+    with locked(root, f"measuring-{platform.node()}", why="another measurement is going on", progress=progress):
+        os.environ[_MEASURING] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[_MEASURING]
 
 
 def _nothing() -> None:

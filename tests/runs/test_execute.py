@@ -281,7 +281,7 @@ def test_an_exception_while_running_shuts_the_kernel_down(
         run(notebook, kernels="known", output=output, progress=stop)
     kernel = int(pid.read_text())
     seconds_until(lambda: not exists(kernel), at_most=60)
-    [record] = output.glob("*")
+    [record] = output.glob("*.ipynb")
     kept = read_run(record)
     assert (kept.status, str(kept.error)) == ("interrupted", "Interrupted: The run was interrupted.")
 
@@ -301,7 +301,7 @@ def test_ctrl_c_shuts_the_kernel_down(install: Any, write: Any, output: Path, tm
     assert child.returncode != 0
     kernel = int(pid.read_text())
     seconds_until(lambda: not exists(kernel), at_most=60)
-    [record] = output.glob("*")
+    [record] = output.glob("*.ipynb")
     kept = read_run(record)
     assert (kept.status, str(kept.error)) == ("interrupted", "Interrupted: The run was interrupted.")
 

@@ -202,7 +202,7 @@ def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output:
     assert read_run(record).status == "running"
     texts = [cell.outputs[0].text for cell in nbformat.read(record, as_version=4).cells[1:]]
     assert texts == ["first\n", "begun\n"]
-    assert list(output.glob("[!.]*")) == [record]
+    assert list(output.glob("[!.]*.ipynb")) == [record]
     [again] = run(write("print('other')"), kernels="here", output=output)  # takes the claim of the killed runner
     assert (again.path, again.status) == (record, "ok")
 

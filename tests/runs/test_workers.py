@@ -51,7 +51,7 @@ def test_a_pool_of_processes_does_the_runs_and_a_killed_worker_costs_a_retry(
     runs = run(notebook, kernels="one", grid={"n": list(range(6))}, output=output, executor=pool)
     assert [one.status for one in runs] == ["ok"] * 6
     assert [read_run(one.path) for one in runs] == runs
-    assert sorted(path.name for path in output.iterdir()) == [f"study.one.n={n}.ipynb" for n in range(6)]
+    assert sorted(path.name for path in output.glob("*.ipynb")) == [f"study.one.n={n}.ipynb" for n in range(6)]
     attempts = [record.attempts for one in runs if (record := read_record(one.path))]
     assert max(attempts) == 2
     assert run(notebook, kernels="one", grid={"n": list(range(6))}, output=output, executor=pool) == runs
