@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,21 @@ from mambakernels.system import process
 FILES = Path(__file__).parent / "launch"
 _BASH = ("/bin/bash", "/usr/bin/bash")
 SHELL_FILE, PYTHON_FILE = LAUNCHERS
+_IPYKERNEL = "ipykernel_launcher"
+
+
+@dataclass(frozen=True)
+class Forking:
+    """A kernel's command, for a process of its program that forks kernels: `command` starts that process.
+
+    `orig_argv` and `argv` are what `sys` has in the kernel, `argv` without the name of the program; `shell` says
+    whether a shell starts the program.
+    """
+
+    command: list[str]
+    orig_argv: list[str]
+    argv: list[str]
+    shell: bool
 
 
 def command(words: Sequence[str], folder: Path) -> list[str]:
@@ -33,6 +49,20 @@ def program(argv: Sequence[str]) -> list[str]:
     names = [Path(word).name for word in argv]
     words = argv[names.index(SHELL_FILE) + 2 :] if SHELL_FILE in names else argv
     return [word for word in words if Path(word).name != PYTHON_FILE]
+
+
+def forking(argv: Sequence[str]) -> Forking | None:
+    """Return how kernels of this complete command are forked; None if it does not start ipykernel in the usual way."""
+    names = [Path(word).name for word in argv]
+    shell = SHELL_FILE in names
+    first = names.index(SHELL_FILE) + 2 if shell else 0
+    if not runs_module(program(argv)) or not Path(argv[first]).is_absolute():
+        return None
+    end = argv.index("-m")
+    if list(argv[end + 1 : end + 2]) != [_IPYKERNEL]:
+        return None
+    options = [word for word in argv[:end] if Path(word).name != PYTHON_FILE]
+    return Forking([*options, str(FILES / "fork.py")], list(argv[first:]), list(argv[end + 2 :]), shell=shell)
 
 
 def files(words: Sequence[str]) -> dict[str, Path]:

@@ -51,6 +51,7 @@ def run(
     fail_fast: bool = False,
     force: bool = False,
     failed: bool = False,
+    fork: bool = True,
     html: bool = False,
     junit: PathLike | None = None,
     on_run: Callable[[Run], None] | None = None,
@@ -108,6 +109,9 @@ def run(
         Repeat what is done, too.
     failed
         Only repeat what has failed.
+    fork
+        Fork the kernels of several runs from one process that has imported ipykernel, where the system can. Each is a
+        process of its own all the same; only its start takes less time.
     html
         Also write the executed notebook of each failed run as a page next to it, by nbconvert.
     junit
@@ -159,6 +163,7 @@ def run(
         force=force,
         failed=failed,
         measure=measure,
+        fork=fork,
     )
     ended: list[Run] = []
 

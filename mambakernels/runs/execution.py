@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 import json
@@ -11,9 +12,10 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -33,6 +35,9 @@ from mambakernels.runs.records import (
 from mambakernels.runs.tasks import Task
 from mambakernels.system.files import digest
 
+if TYPE_CHECKING:
+    from mambakernels.runs.warm import Warm
+
 SKIPPED = "skip-execution"
 """The tag of cells that are not executed; their outputs stay."""
 
@@ -47,6 +52,9 @@ Report = Callable[[str, int], None]
 
 Keep = Callable[[Place, str], None]
 """Called with the place of a record and its text, whenever the record changes."""
+
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Called when the kernel of a run is ready: entered when its cells may run, and left when they have ended."""
 
 _WRITE_SECONDS = 2.0
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
@@ -64,19 +72,32 @@ _LOADED = (
 )
 
 
-async def execute(task: Task, path: Place, *, attempt: int, report: Report, keep: Keep = outputs.write) -> Run:
+async def execute(
+    task: Task,
+    path: Place,
+    *,
+    attempt: int,
+    report: Report,
+    keep: Keep = outputs.write,
+    warm: Warm | None = None,
+    turn: Turn = contextlib.nullcontext,
+) -> Run:
     """Execute a task and return its run; whatever happens, `keep` gets its record (and by default writes it).
 
-    Only a cancellation raises, after the record says `interrupted`.
+    Its kernel is forked from `warm` if that can be. The kernel starts ahead; the cells run while the run has its turn.
+    Only a cancellation raises, after the record says `interrupted`; there is none of a run that never had its turn.
     """
     execution = _Execution(task, path, attempt, keep)
     error: Failure | None = None
     try:
-        await _execute(execution, report)
+        await _execute(execution, report, warm=warm, turn=turn)
     except session.RunStoppedError as stopped:
         error = stopped.failure
     except asyncio.CancelledError:
-        execution.write("interrupted", Failure("Interrupted", "The run was interrupted."))
+        if execution.ended:  # and its kernel was shutting down
+            execution.write("failed" if execution.failure else "ok", execution.failure)
+        elif execution.begun:
+            execution.write("interrupted", Failure("Interrupted", "The run was interrupted."))
         raise
     except Exception as unforeseen:  # noqa: BLE001 (whatever it is, it is this run's failure alone)
         said = "".join(traceback.format_exception(unforeseen))
@@ -110,6 +131,8 @@ class _Execution:
         self._path = path
         self._attempt = attempt
         self._keep = keep
+        self.begun = self.ended = False
+        self.failure: Failure | None = None
         self._started = _now()
         self._begin = time.perf_counter()
         self._end: float | None = None
@@ -118,6 +141,11 @@ class _Execution:
     def notebook(self) -> Any:
         """The notebook that takes up the outputs."""
         return _load(self.content)
+
+    def begin(self, *, waited: float) -> None:
+        """Take note that its cells begin; the seconds that it waited for that do not count as its time."""
+        self._begin += waited
+        self.begun = True
 
     def stop_clock(self) -> None:
         """Count no further time; only the first call counts."""
@@ -167,34 +195,39 @@ class _Execution:
         return record.run(self._path)
 
 
-async def _execute(execution: _Execution, report: Report) -> None:
+async def _execute(execution: _Execution, report: Report, *, warm: Warm | None, turn: Turn) -> None:
     task = execution.task
     report("starting", 0)
     try:
-        async with session.start(task.kernel, task.folder) as kernel:
+        async with session.start(task.kernel, task.folder, warm=warm) as kernel:
             notebook = execution.notebook  # while the kernel boots: importing nbformat and nbclient takes as long
             kernel.attach(notebook)
             info = await kernel.ready(task.limits.startup)
             notebook.metadata["language_info"] = info.get("language_info", {})
-            keeping = asyncio.create_task(execution.keep_writing())
-            try:
+            ready = time.perf_counter()
+            async with turn():
+                execution.begin(waited=time.perf_counter() - ready)
                 await _execute_cells(kernel, execution, report)
-            finally:
-                keeping.cancel()
-            kernel.keep_widgets()
-            await _observe(kernel, execution)
+                kernel.keep_widgets()
+                await _observe(kernel, execution)
+                execution.ended = True
     finally:
         execution.stop_clock()
 
 
 async def _execute_cells(kernel: session.Session, execution: _Execution, report: Report) -> None:
     cells = execution.content["cells"]
+    keeping = asyncio.create_task(execution.keep_writing())
     try:
         for number, index in enumerate(code_cells(execution.content)):
             report(_cell_in_words(cells, index), number)
             if not await kernel.execute(index, execution.limit()):
                 break
+    except session.RunStoppedError as stopped:
+        execution.ended, execution.failure = True, stopped.failure
+        raise
     finally:
+        keeping.cancel()
         execution.stop_clock()
 
 

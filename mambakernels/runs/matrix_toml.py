@@ -42,6 +42,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     retries: int | UnsetType = UNSET
     retry_cells: bool | UnsetType = UNSET
     fail_fast: bool | UnsetType = UNSET
+    fork: bool | UnsetType = UNSET
     html: bool | UnsetType = UNSET
     junit: str | UnsetType = UNSET
     executor: str | UnsetType = UNSET
@@ -55,7 +56,7 @@ _KINDS = {
     "exclude": 'a list of tables, [{ n = 1, kernel = "np-b" }]',
     **dict.fromkeys(("repeat", "jobs", "retries"), "a whole number"),
     **dict.fromkeys(("output", "folder", "junit", "executor"), 'a text, "…"'),
-    **dict.fromkeys(("measure", "retry_cells", "fail_fast", "html"), "true or false"),
+    **dict.fromkeys(("measure", "retry_cells", "fail_fast", "fork", "html"), "true or false"),
     **dict.fromkeys(("timeout", "run_timeout", "total_timeout", "startup_timeout"), 'seconds, or a text such as "10m"'),
     "memory": 'a text such as "4G"',
 }

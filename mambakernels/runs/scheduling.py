@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
 from mambakernels.runs.execution import LOST, NOT_PROVIDED, Report, code_cells, execute
+from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import Run, read_run
 from mambakernels.runs.tasks import Task
+from mambakernels.runs.warm import Warm, WarmPool
 from mambakernels.system.locks import Claims, claiming
 from mambakernels.system.quantities import duration_in_words
 
@@ -29,6 +31,7 @@ DEATHS = frozenset({"KernelDied", "KernelNotReady", "KernelNotStarted", "OutputL
 
 _BUSY_SECONDS = 0.2
 _ROOM_SECONDS = 2.0  # between two looks at how many workers there are
+_AHEAD = 1  # kernels that start while the cells of others run
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Schedule:
     `jobs` run at once. A run whose kernel dies or does not start is repeated up to `retries` times; with `retry_cells`
     one whose cell fails, too. `fail_fast` starts none after the first failure; `timeout` is the seconds after which
     all stop. With `force` those that are done run again; `failed` runs only those that have failed before.
+
+    The next kernel starts while cells run (unless with `fail_fast`). With `fork`, kernels that are used several times
+    are forked (`runs.warm`). With `measure` there is neither: nothing else of ours runs while cells do.
     """
 
     jobs: int = 1
@@ -47,6 +53,7 @@ class Schedule:
     timeout: float | None = None
     force: bool = False
     failed: bool = False
+    fork: bool = True
     measure: bool = False
 
 
@@ -84,6 +91,10 @@ class _Queue:
         self._on_run = on_run
         self._runs: dict[int, Run] = {}
         self._waiting = deque(enumerate(tasks))
+        self._left = Counter(task.kernel.name for task in tasks)
+        self._pool = WarmPool()
+        self._ahead = 0 if schedule.measure or schedule.fail_fast else _AHEAD
+        self._turns = _Turns(schedule.jobs)
         self._meter = _Meter(report, tasks)
 
     async def empty(self) -> list[Run]:
@@ -96,12 +107,13 @@ class _Queue:
             for lane in lanes:
                 lane.cancel()
             await asyncio.gather(*lanes, return_exceptions=True)
+            await self._pool.close_all()
         return [self._runs[number] for number in sorted(self._runs)]
 
     async def _keep_busy(self, lanes: set[asyncio.Task[None]]) -> None:
         """Have as many lanes as there is room for, as long as tasks wait; workers may come and go."""
         while self._waiting or lanes:
-            room = await self._workers.room() if self._workers else self._schedule.jobs
+            room = await self._workers.room() if self._workers else self._schedule.jobs + self._ahead
             wanted = min(room - len(lanes), len(self._waiting))
             lanes |= {asyncio.create_task(self._work()) for _ in range(wanted)}
             timeout = None if self._workers is None else _ROOM_SECONDS
@@ -116,6 +128,7 @@ class _Queue:
             await asyncio.sleep(0)  # so that an interruption gets through while tasks are found to be done
             if not self._schedule.force and (run := task.done()):
                 self._end(number, run, "already done")
+                await self._leave(task.kernel)
                 continue
             path = self._claimed(task)
             if path is None:
@@ -126,6 +139,7 @@ class _Queue:
                 await self._settle(number, task, path)
             finally:
                 self._claims.release(_claim(task, path))
+            await self._leave(task.kernel)
 
     def _claimed(self, task: Task) -> Place | None:
         """Claim the path of a task's record and return it; None if another process has it."""
@@ -148,8 +162,9 @@ class _Queue:
             try:
                 run = await self._execute(number, task, path)
             except asyncio.CancelledError:
-                if self._workers is None:  # a run that a worker had leaves no record
-                    self._end(number, read_run(path), "interrupted")
+                if self._turns.had(number):  # a run that a worker had leaves no record, nor one that has not begun
+                    ended = read_run(path)
+                    self._end(number, ended, ended.status)
                 raise
             self._end(number, run, run.status)
             if run.error is not None and self._schedule.fail_fast:
@@ -168,12 +183,37 @@ class _Queue:
     async def _execute(self, number: int, task: Task, path: Place) -> Run:
         attempt = 1
         while True:
-            perform = self._workers.execute if self._workers else execute
-            run = await perform(task, path, attempt=attempt, report=self._meter.of(number))
+            run = await self._attempt(number, task, path, attempt)
             again = run.error is not None and (self._schedule.retry_cells or run.error.ename in DEATHS)
             if not again or attempt > self._schedule.retries:
                 return run
             attempt += 1
+
+    async def _attempt(self, number: int, task: Task, path: Place, attempt: int) -> Run:
+        report = self._meter.of(number)
+        if self._workers:
+            return await self._workers.execute(task, path, attempt=attempt, report=report)
+        with self._turns.queued(number):
+            return await execute(
+                task,
+                path,
+                attempt=attempt,
+                report=report,
+                warm=self._warm(task, attempt),
+                turn=lambda: self._turns.turn(number),
+            )
+
+    async def _leave(self, kernel: Kernel) -> None:
+        """Take note that one run of a kernel has ended."""
+        self._left[kernel.name] -= 1
+        if not self._left[kernel.name]:
+            await self._pool.close(kernel)
+
+    def _warm(self, task: Task, attempt: int) -> Warm | None:
+        """Return what forks the kernel of a task: nothing if that has just failed, or does not pay for one kernel."""
+        if not self._schedule.fork or self._schedule.measure or attempt > 1:
+            return None
+        return self._pool.of(task.kernel, several=self._left[task.kernel.name] > 1)
 
 
 def _claiming(output: Place) -> AbstractContextManager[Claims]:
@@ -188,6 +228,52 @@ def _claiming(output: Place) -> AbstractContextManager[Claims]:
 def _claim(task: Task, path: Place) -> str:
     """Return the name of the claim to a record."""
     return str(path).removeprefix(str(task.output)).strip("/\\").replace("\\", "/").replace("/", "%2F")
+
+
+class _Turns:
+    """Lets the cells of `jobs` runs run at once, in the order in which their kernels were started."""
+
+    def __init__(self, jobs: int) -> None:
+        self._free = jobs
+        self._queue: dict[int, asyncio.Future[None] | None] = {}
+        self._had: set[int] = set()
+
+    @contextlib.contextmanager
+    def queued(self, number: int) -> Iterator[None]:
+        """Keep a place in the queue for a run whose kernel starts now."""
+        self._queue[number] = None
+        try:
+            yield
+        finally:  # it never had its turn if its kernel did not start
+            self._queue.pop(number, None)
+            self._next()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, number: int) -> AsyncIterator[None]:
+        """Wait for the turn of a run whose kernel is ready."""
+        self._queue[number] = turn = asyncio.get_running_loop().create_future()
+        self._next()
+        await turn
+        self._had.add(number)
+        try:
+            yield
+        finally:
+            self._free += 1
+            self._next()
+
+    def had(self, number: int) -> bool:
+        """Whether a run has had its turn."""
+        return number in self._had
+
+    def _next(self) -> None:
+        while self._free and self._queue:
+            number, turn = next(iter(self._queue.items()))
+            if turn is None:  # its kernel is not ready yet
+                return
+            del self._queue[number]
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(None)
 
 
 class _Meter:

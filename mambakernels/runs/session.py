@@ -22,12 +22,14 @@ import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from mambakernels.runs import processes
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json, heading_above, source_of
 from mambakernels.runs.records import Failure
 
 if TYPE_CHECKING:
     from mambakernels.runs.recorder import Recorder
+    from mambakernels.runs.warm import Warm
 
 _POLL_SECONDS = 0.1
 _EXIT_POLL_SECONDS = 0.01
@@ -185,27 +187,32 @@ class Session:
 
 
 @asynccontextmanager
-async def start(kernel: Kernel, folder: Path) -> AsyncIterator[Session]:
-    """Start a kernel in `folder` and yield its session at once, while it is still booting.
+async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> AsyncIterator[Session]:
+    """Start a kernel in `folder`, by a fork of `warm` if that can be, and yield its session while it is still booting.
 
     At the end it is shut down: with time to exit after success or a failing cell, at once after anything else.
     """
     with _scratch() as scratch:
-        manager = _manager(kernel, scratch)
-        log = scratch / "log"
-        await _launch(manager, kernel, folder=folder, log=log)
-        session = Session(manager, log)
+        manager, log = _manager(kernel, scratch, warm), scratch / "log"
+        session: Session | None = None
         try:
+            await _launch(manager, kernel, folder=folder, log=log)
+            session = Session(manager, log)
             yield session
             await _stop(manager)
         except RunStoppedError as error:
-            await (_stop if isinstance(error, CellRaisedError) else _kill)(manager)
-            error.failure = _with_stderr(error.failure, session.stderr())
+            if session is not None:
+                await (_stop if isinstance(error, CellRaisedError) else _kill)(manager)
+                error.failure = _with_stderr(error.failure, session.stderr())
             raise
         finally:
-            await _kill(manager)
-            await session.stop_listening()
-            await _forget(manager)
+            try:
+                await _kill(manager)
+                if session is not None:
+                    await session.stop_listening()
+                await manager.cleanup_resources()
+            finally:
+                manager.context.destroy(linger=0)
 
 
 @contextmanager
@@ -215,7 +222,7 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _manager(kernel: Kernel, scratch: Path) -> AsyncKernelManager:
+def _manager(kernel: Kernel, scratch: Path, warm: Warm | None) -> AsyncKernelManager:
     traits: Json = {"kernel_name": kernel.name, "connection_file": str(scratch / "kernel.json")}
     context = zmq.asyncio.Context()
     context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)
@@ -223,7 +230,9 @@ def _manager(kernel: Kernel, scratch: Path) -> AsyncKernelManager:
     if kernel.is_ipykernel and _sockets_fit(scratch):
         # No race for a port with other kernels that start now, and no other user of this machine can listen.
         traits |= {"transport": "ipc", "ip": str(scratch / "s")}
-    return _Manager(kernel.spec, context=context, **traits)
+    manager = _Manager(kernel.spec, context=context, **traits)
+    processes.provide_process(manager, kernel, warm)
+    return manager
 
 
 def _sockets_fit(scratch: Path) -> bool:
@@ -237,7 +246,6 @@ async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, 
         with log.open("wb") as written:
             await manager.start_kernel(extra_arguments=options, cwd=str(folder), stdout=written, stderr=written)
     except (OSError, ValueError, TypeError) as error:  # TypeError: a number among the words or variables
-        await _forget(manager)
         reason = getattr(error, "strerror", None) or error
         failure = Failure("KernelNotStarted", f"{kernel.spec.argv[0]} cannot be started: {reason}.")
         raise RunStoppedError(failure) from error
@@ -245,18 +253,22 @@ async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, 
 
 async def _stop(manager: AsyncKernelManager) -> None:
     """Ask the kernel to exit, so that its exit handlers run; the manager ends it if that takes too long."""
+    started = _descendants(manager)
     await manager.request_shutdown()
     await manager.finish_shutdown(pollinterval=_EXIT_POLL_SECONDS)
+    processes.end(started)
 
 
 async def _kill(manager: AsyncKernelManager) -> None:
     if manager.has_kernel:
+        started = _descendants(manager)
         await manager.shutdown_kernel(now=True)
+        processes.end(started)
 
 
-async def _forget(manager: AsyncKernelManager) -> None:
-    await manager.cleanup_resources()
-    manager.context.destroy(linger=0)
+def _descendants(manager: AsyncKernelManager) -> set[tuple[int, str]]:
+    pid = getattr(manager.provisioner, "pid", None)
+    return processes.descendants(pid) if pid else set()
 
 
 def _is_idle(message: Json) -> bool:
