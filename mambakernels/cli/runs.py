@@ -93,9 +93,10 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no run after one has failed.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only repeat the runs that failed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Repeat the runs that are done, too.")] = False,
-    no_fork: Annotated[
-        bool, typer.Option("--no-fork", help="Start each kernel by itself, not by a fork of one that is warm.")
-    ] = False,
+    fork: Annotated[
+        bool,
+        typer.Option(" /--no-fork", help="Start each kernel by itself, not by a fork of a warm process."),
+    ] = True,
     html: Annotated[bool, typer.Option("--html", help="Write each failed notebook as a page, too.")] = False,
     junit: Annotated[Path | None, typer.Option(help="A file for a JUnit report, which CI systems read.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the runs and an estimate, and run nothing.")] = False,
@@ -135,7 +136,7 @@ def run(
         "executor": dask,
     }
     options = {**(mambakernels.read_matrix(file) if file else {}), **_given({**matrix, **schedule})}
-    if no_fork:
+    if not fork:
         options["fork"] = False
     if dry_run:
         _show_plan(
