@@ -67,10 +67,10 @@ def listed(value: tuple[str, ...] | str) -> tuple[str, ...]:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    from mambakernels.system import yaml
+    from mambakernels.system import files, yaml
 
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"))
+        content = yaml.load(files.read_text(path))
     except FileNotFoundError as error:
         raise errors.NotFoundError(
             "There is no such .condarc.", where=str(path), next_step=f"Correct or unset {VARIABLE}."

@@ -46,6 +46,9 @@ def create(
     locked: Annotated[
         Path | None, typer.Option(help="A lockfile: link exactly its packages; any other file is refused.")
     ] = None,
+    environment: Annotated[
+        str | None, typer.Option(help="Which environment of a lockfile that has several, as pixi's may.")
+    ] = None,
     prefix: Annotated[
         Path | None, typer.Option("--prefix", "-p", help="The environment's folder, instead of a name.")
     ] = None,
@@ -64,7 +67,14 @@ def create(
     with bars.progress(quiet=quiet) as progress:
         if dry_run:
             found = mambakernels.solve(
-                words, file=file, locked=locked, engine=engine, channel=channel or (), root=root, progress=progress
+                words,
+                file=file,
+                locked=locked,
+                environment=environment,
+                engine=engine,
+                channel=channel or (),
+                root=root,
+                progress=progress,
             )
         else:
             made = mambakernels.create(
@@ -72,6 +82,7 @@ def create(
                 words,
                 file=file,
                 locked=locked,
+                environment=environment,
                 prefix=prefix,
                 engine=engine,
                 channel=channel or (),

@@ -25,9 +25,10 @@ def check_hashes(records: Sequence[Any], cache: Path) -> None:
     """
     local = [record for record in records if record.url.startswith("file:") and not _is_unpacked(record, cache)]
     with ThreadPoolExecutor() as pool:
-        hashes = pool.map(lambda record: files.digest(_path(record.url)), local)
-        for record, found in zip(local, hashes, strict=True):
-            _compare(record.url, "sha256", (record.sha256 or b"").hex(), found)
+        expected = [("sha256", record.sha256) if record.sha256 else ("md5", record.md5) for record in local]
+        hashes = pool.map(lambda record, kind: files.digest(_path(record.url), kind[0]), local, expected)
+        for record, (kind, wanted), found in zip(local, expected, hashes, strict=True):
+            _compare(record.url, kind, (wanted or b"").hex(), found)
 
 
 async def completed(record: Json, client: Any) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -137,7 +138,7 @@ def _write(path: Path, channels: Sequence[str], packages: Mapping[str, Sequence[
 
 def _read(path: Path, text: str, kind: Kind, name: str | None) -> process.Json:
     lock = _parsed(path, text, kind)
-    environment, notes = _chosen(dict(lock.environments()), name, path)
+    environment, notes = _chosen(dict(sorted(lock.environments(), key=operator.itemgetter(0))), name, path)
     selection = _Selection.of(text, kind)
     found: dict[str, list[Any]] = {}
     pip: dict[str, list[str]] = {}

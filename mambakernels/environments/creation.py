@@ -52,6 +52,7 @@ def solve(
     *,
     file: PathLike | None = None,
     locked: PathLike | None = None,
+    environment: str | None = None,
     engine: EngineName = "auto",
     channel: str | Sequence[str] = (),
     root: PathLike | None = None,
@@ -59,9 +60,12 @@ def solve(
 ) -> tuple[Package, ...]:
     """Return the packages that `create` would link for these specs or this file; nothing is made.
 
-    Raises InvalidRequestError, SolveError, ChannelError or EngineError.
+    `environment` is which of several in a lockfile. Raises InvalidRequestError, SolveError, ChannelError or
+    EngineError.
     """
-    spec = requested("solve", specs, file=file, locked=locked, channel=channel, engine=engine).completed()
+    spec = requested(
+        "solve", specs, file=file, locked=locked, environment=environment, channel=channel, engine=engine
+    ).completed()
     spec.report(progress)
     if spec.packages:
         return spec.packages

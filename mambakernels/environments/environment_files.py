@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mambakernels import errors, paths
+from mambakernels import errors
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments.spec import EnvironmentSpec
 from mambakernels.system import yaml
@@ -29,6 +29,7 @@ class _File:
     """A file that is being read: what is skipped in it is noted."""
 
     path: Path
+    subdir: str
     notes: list[str] = field(default_factory=list)
 
     def place(self, value: Any) -> str:
@@ -43,9 +44,12 @@ class _File:
         self.notes.append(f"{self.place(value)}: {what}")
 
 
-def read(text: str, path: Path) -> EnvironmentSpec:
-    """Return the request in the text of an environment file; InvalidRequestError, with the line, if it has none."""
-    file = _File(path)
+def read(text: str, path: Path, *, subdir: str) -> EnvironmentSpec:
+    """Return the request in the text of an environment file, with the specs that it selects for a subdir.
+
+    InvalidRequestError, with the line, if there is none.
+    """
+    file = _File(path, subdir)
     content = _content(text, file)
     _skip_unknown(content, file)
     specs, pip = _dependencies(content, file)
@@ -113,7 +117,7 @@ def _variables(content: Mapping[str, Any], file: _File) -> dict[str, str]:
 
 
 def _dependencies(content: Mapping[str, Any], file: _File) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the match specs for this machine, and pip's requirements; with any pip part, pip is among the specs."""
+    """Return the match specs for the platform, and pip's requirements; with any pip part, pip is among the specs."""
     specs: list[str] = []
     pip: list[str] | None = None
     for item in content["dependencies"]:
@@ -129,12 +133,13 @@ def _dependencies(content: Mapping[str, Any], file: _File) -> tuple[tuple[str, .
     if pip is not None and "pip" not in specs:
         specs.append("pip")
     if not specs:
-        raise file.wrong("There is no match spec for this machine under `dependencies`.", _key(content, "dependencies"))
+        what = f"There is no match spec for {file.subdir} under `dependencies`."
+        raise file.wrong(what, _key(content, "dependencies"))
     return tuple(specs), tuple(pip or ())
 
 
 def _selected(item: Mapping[str, Any], file: _File) -> Iterator[tuple[str, Any]]:
-    """Yield pip's parts, and the specs whose `sel(…)` holds on this machine."""
+    """Yield pip's parts, and the specs whose `sel(…)` holds on the platform."""
     for key, value in item.items():
         if key == "pip":
             yield key, value
@@ -152,7 +157,7 @@ def _holds(selector: str, file: _File) -> bool:
     match = _SELECTOR.fullmatch(selector)
     if match is None or match[1] not in _SYSTEMS:
         raise file.wrong(f"`{selector}` selects nothing.", selector, f"Choose from: {', '.join(_SYSTEMS)}.")
-    system = paths.subdir().partition("-")[0]
+    system = file.subdir.partition("-")[0]
     return match[1] == system or (match[1] == "unix" and system != "win")
 
 

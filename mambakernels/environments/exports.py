@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -55,14 +55,17 @@ def lock(
     """
     place = Root.find(root)
     if file is not None or specs:
-        spec = requested(os.fspath(name), specs, file=file, channel=channel, engine=engine)
-        locked = _solved(spec, subdirs, place, progress)
+        wanted = {
+            subdir: requested(os.fspath(name), specs, file=file, subdir=subdir, channel=channel, engine=engine)
+            for subdir in subdirs or (paths.subdir(),)
+        }
+        locked = _solved(wanted, place, progress)
     elif set(subdirs) <= {paths.subdir()}:
         locked = lock_of(get(name, place))
     else:
         environment = owned(get(name, place))
         spec = requested(environment.name, environment.specs, channel=channel or environment.channels, engine=engine)
-        locked = _solved(spec, subdirs, place, progress)
+        locked = _solved(dict.fromkeys(subdirs, spec), place, progress)
     lockfile.write(Path(output), locked)
     return locked
 
@@ -86,9 +89,10 @@ def _left_out(environment: Environment) -> list[str]:
     return [f"not in this list, {kind}: {' '.join(names)}" for kind, names in found.items() if names]
 
 
-def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress: Progress) -> Lockfile:
-    """Solve for each subdir (by default this one), assuming the usual virtual packages of the others."""
-    spec = spec.completed()
+def _solved(wanted: Mapping[str, EnvironmentSpec], root: Root, progress: Progress) -> Lockfile:
+    """Solve the request for each subdir, assuming the usual virtual packages of the others."""
+    specs = {subdir: spec.completed() for subdir, spec in wanted.items()}
+    spec = next(iter(specs.values()))
     spec.report(progress)
     if spec.pip:
         raise errors.InvalidRequestError(
@@ -105,10 +109,10 @@ def _solved(spec: EnvironmentSpec, subdirs: Sequence[str], root: Root, progress:
             channels.provide(channel, root, spec.specs, progress=progress)
         packages: dict[str, tuple[Package, ...]] = {}
         with closing(engine):
-            for subdir in subdirs or (paths.subdir(),):
+            for subdir, here in specs.items():
                 progress(Event("lock", subdir))
                 request = Request(
-                    spec.specs, tuple(item.url for item in chosen), subdir, virtual_packages.assumed(subdir)
+                    here.specs, tuple(item.url for item in chosen), subdir, virtual_packages.assumed(subdir)
                 )
                 packages[subdir] = _solved_for(engine, request, root, progress)
     return Lockfile(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})

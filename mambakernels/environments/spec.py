@@ -64,14 +64,15 @@ def is_numeric(names: Sequence[str]) -> bool:
     return not set(names).isdisjoint(_NUMERIC_WITH) and "ipykernel" in names
 
 
-def read_file(path: Path) -> EnvironmentSpec:
+def read_file(path: Path, *, environment: str | None = None, subdir: str | None = None) -> EnvironmentSpec:
     """Read an `environment.yml`, a list of specs, an `@EXPLICIT` file or a lockfile, recognised by its content.
 
+    `environment` is which of several in a lockfile, `subdir` the platform whose specs are selected (default: this one).
     InvalidRequestError, with the line, for what cannot be read; what is skipped is in the `notes`.
     """
     from mambakernels.environments import spec_files  # with msgspec, for commands that read such a file only
 
-    return spec_files.read(path)
+    return spec_files.read(path, environment=environment, subdir=subdir)
 
 
 def requested(
@@ -80,33 +81,51 @@ def requested(
     *,
     file: PathLike | None = None,
     locked: PathLike | None = None,
+    environment: str | None = None,
+    subdir: str | None = None,
     channel: str | Sequence[str] = (),
     engine: EngineName = "auto",
 ) -> EnvironmentSpec:
-    """Combine a request's words with its file: environment file, list of specs, `@EXPLICIT` file or lockfile."""
-    given = _from_lockfile(name, specs, file, Path(locked)) if locked is not None else _from_words(name, specs, file)
+    """Combine a request's words with its file: environment file, list of specs, `@EXPLICIT` file or lockfile.
+
+    `environment` is which of several in a lockfile, `subdir` the platform that a file's selectors are for.
+    """
+    named = locked if locked is not None else file
+    if named is None and environment is not None:
+        raise errors.InvalidRequestError(
+            f"There is no lockfile to take the environment {environment!r} from.", next_step="Add --locked FILE."
+        )
+    read = None if named is None else read_file(Path(named), environment=environment, subdir=subdir)
+    if locked is not None:
+        assert read is not None
+        given = _from_lockfile(name, specs, file, read=read, locked=Path(locked))
+    else:
+        given = _from_words(name, specs, read, file)
     channels = (channel,) if isinstance(channel, str) else tuple(channel)
     return replace(given, channels=channels or given.channels, engine=engine)
 
 
-def _from_lockfile(name: str, specs: Sequence[str], file: PathLike | None, locked: Path) -> EnvironmentSpec:
+def _from_lockfile(
+    name: str, specs: Sequence[str], file: PathLike | None, *, read: EnvironmentSpec, locked: Path
+) -> EnvironmentSpec:
     if specs or file is not None:
         raise errors.InvalidRequestError(
             "A lockfile names the exact packages, so it cannot be combined with specs or another file.",
             next_step="Leave one of them out, or install the specs afterwards.",
         )
-    exact = read_file(locked)
-    if not exact.packages:
+    if not read.packages:
         raise errors.InvalidRequestError(
             "This is not a lockfile: it does not name exact packages.",
             where=str(locked),
-            next_step="A lockfile's name ends in .lock; `mambakernels lock` writes one. For specs, use --file.",
+            next_step="`mambakernels lock` writes one. For specs, use --file.",
         )
-    return replace(exact, name=name or locked.stem)
+    return replace(read, name=name or locked.stem)
 
 
-def _from_words(name: str, specs: Sequence[str], file: PathLike | None) -> EnvironmentSpec:
-    given = EnvironmentSpec(name, ()) if file is None else read_file(Path(file))
+def _from_words(
+    name: str, specs: Sequence[str], read: EnvironmentSpec | None, file: PathLike | None
+) -> EnvironmentSpec:
+    given = read or EnvironmentSpec(name, ())
     if given.packages and specs:
         raise errors.InvalidRequestError("A file of exact packages cannot be combined with specs.", where=str(file))
     return replace(given, name=name or given.name, specs=(*given.specs, *specs))

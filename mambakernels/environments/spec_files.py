@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from mambakernels import errors, paths
 from mambakernels.engines import Package, explicit, lockfile
@@ -18,23 +19,30 @@ _KINDS_OF_FILE = (
     "A file can be an environment.yml (with `dependencies:`), a list of match specs, one a line, an @EXPLICIT list of "
     "addresses, or a lockfile of mambakernels, pixi, conda-lock or micromamba."
 )
+_Kind = Literal["environment", "explicit", "list", "lock"]
+_BY_ENDING: Mapping[str, _Kind] = {".yml": "environment", ".yaml": "environment", ".lock": "lock"}
 _TOP_LEVEL_KEY = re.compile(r"^([\w-]+)[ \t]*:(?=\s)", re.MULTILINE)
 _EXPLICIT = re.compile(r"^[ \t]*@EXPLICIT\b", re.MULTILINE)
 _ENCODING = "It is not UTF-8, and was read as Windows-1252."
 
 
-def read(path: Path, environment: str | None = None) -> EnvironmentSpec:
+def read(path: Path, *, environment: str | None = None, subdir: str | None = None) -> EnvironmentSpec:
     """Read a file by the kind that its content has, else its name; InvalidRequestError, with the line, if it cannot.
 
-    `environment` is which of several in a lockfile.
+    `environment` is which of several in a lockfile, `subdir` the platform that an environment file's selectors are for.
     """
     text, notes = _text(path)
-    reader = _reader(text, path.suffix.lower())
-    if reader is not _read_lock and environment is not None:
+    kind = _kind(text, path.suffix.lower())
+    if kind != "lock" and environment is not None:
         raise errors.InvalidRequestError(
             "Only a lockfile can have several environments.", where=str(path), next_step="Leave out --environment."
         )
-    spec = _read_lock(text, path, environment) if reader is _read_lock else reader(text, path)
+    if kind == "environment":
+        spec = environment_files.read(text, path, subdir=subdir or paths.subdir())
+    elif kind == "lock":
+        spec = _read_lock(text, path, environment)
+    else:
+        spec = _read_explicit(text, path) if kind == "explicit" else _read_list(text, path)
     return replace(spec, notes=(*notes, *spec.notes))
 
 
@@ -56,15 +64,15 @@ def _text(path: Path) -> tuple[str, tuple[str, ...]]:
     return text, notes
 
 
-def _reader(text: str, ending: str) -> Callable[[str, Path], EnvironmentSpec]:
-    """Return the reader for a content; a file's name only decides where the content leaves it open."""
+def _kind(text: str, ending: str) -> _Kind:
+    """Return what a content is; a file's name only decides where the content leaves it open."""
     if _EXPLICIT.search(text):
-        return _read_explicit
+        return "explicit"
     if lockfile.kind_of(text):
-        return _read_lock
+        return "lock"
     if "dependencies" in _TOP_LEVEL_KEY.findall(text):
-        return environment_files.read
-    return _BY_ENDING.get(ending, _read_list)
+        return "environment"
+    return _BY_ENDING.get(ending, "list")
 
 
 def _numbered(text: str) -> Mapping[int, str]:
@@ -121,7 +129,7 @@ def _check_line(line: str, where: str) -> None:
         raise
 
 
-def _read_lock(text: str, path: Path, environment: str | None = None) -> EnvironmentSpec:
+def _read_lock(text: str, path: Path, environment: str | None) -> EnvironmentSpec:
     locked = lockfile.read(path, text=text, environment=environment)
     if paths.subdir() not in locked.packages:
         raise errors.InvalidRequestError(
@@ -132,10 +140,3 @@ def _read_lock(text: str, path: Path, environment: str | None = None) -> Environ
         )
     spec = of_packages(path.stem, locked.packages[paths.subdir()], locked.channels)
     return replace(spec, pip=locked.pip.get(paths.subdir(), ()), folder=path.absolute().parent, notes=locked.notes)
-
-
-_BY_ENDING: Mapping[str, Callable[[str, Path], EnvironmentSpec]] = {
-    ".yml": environment_files.read,
-    ".yaml": environment_files.read,
-    ".lock": _read_lock,
-}

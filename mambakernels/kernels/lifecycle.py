@@ -23,6 +23,7 @@ def create(
     *,
     file: PathLike | None = None,
     locked: PathLike | None = None,
+    environment: str | None = None,
     prefix: PathLike | None = None,
     engine: EngineName = "auto",
     channel: str | Sequence[str] = (),
@@ -33,24 +34,26 @@ def create(
     """Make an environment from match specs, a file or both, and register it as Jupyter kernels.
 
     `file` is an `environment.yml` (also with a `pip:` section and `variables`), a list of specs, an `@EXPLICIT` file or
-    a lockfile; `locked` is a lockfile whose exact packages are linked. `prefix` is the environment's folder, by default
-    that of its name under the root. If the environment exists and was made from the same request, it is returned as it
-    is. `channel` is `auto`, `wheels`, `conda-forge`, a URL, a folder, or a sequence of these by priority. Raises
-    InvalidRequestError, SolveError, ChannelError, EngineError, ActivationError or KernelError, and leaves nothing
-    half-made.
+    a lockfile; `locked` is a lockfile whose exact packages are linked, those of `environment` if it has several.
+    `prefix` is the environment's folder, by default that of its name under the root. If the environment exists and was
+    made from the same request, it is returned as it is. `channel` is `auto`, `wheels`, `conda-forge`, a URL, a folder,
+    or a sequence of these by priority. Raises InvalidRequestError, SolveError, ChannelError, EngineError,
+    ActivationError or KernelError, and leaves nothing half-made.
     """
     at = Root.find(root)
     name = name or (Path(prefix).name if prefix is not None else "")
-    spec = environments.requested(name, specs, file=file, locked=locked, channel=channel, engine=engine)
+    spec = environments.requested(
+        name, specs, file=file, locked=locked, environment=environment, channel=channel, engine=engine
+    )
     folder = None if prefix is None else Path(prefix)
     if register:
         where = environments.Location.at(folder, at) if folder else environments.Location.named(spec.name, at)
         registered.check_name(where.name, where.prefix)
-    environment = environments.create_environment(spec, root=at, prefix=folder, progress=progress)
+    made = environments.create_environment(spec, root=at, prefix=folder, progress=progress)
     if register:
-        with environments.held(folder or environment.name, at) as environment:
-            _register_new(environment)
-    return environment
+        with environments.held(folder or made.name, at) as made:
+            _register_new(made)
+    return made
 
 
 @storage_errors

@@ -46,6 +46,7 @@ class _Environment(msgspec.Struct, forbid_unknown_fields=True):
     specs: tuple[Text, ...] | None = None
     file: Text | None = None
     locked: Text | None = None
+    environment: Text | None = None
     channels: tuple[Text, ...] | None = None
     engine: EngineName | None = None
     pip: tuple[Text, ...] = ()
@@ -216,16 +217,15 @@ def _source(name: str, table: _Table, content: _Environment) -> EnvironmentSpec:
     if key == "specs":
         return EnvironmentSpec(name, value)
     path = table.file.parent / Path(value).expanduser()
-    if key == "locked" and path.suffix != ".lock":
-        raise table.wrong(
-            f"{path.name} is not a lockfile.", "A lockfile's name ends in .lock. Name any other file with: file = …"
-        )
     try:
-        return environments.read_file(path)
+        spec = environments.read_file(path, environment=content.environment)
     except errors.MambakernelsError as error:
         named = f"It is named in {table.file}, [{table.name}], {key}."
         error.next_step = "\n".join(filter(None, (error.next_step, named)))
         raise
+    if key == "locked" and not spec.packages:
+        raise table.wrong(f"{path.name} is not a lockfile.", "Name any other file with: file = …")
+    return spec
 
 
 def _channels(given: Sequence[str] | None, table: _Table) -> tuple[str, ...] | None:

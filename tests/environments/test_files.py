@@ -29,7 +29,7 @@ def test_environment_files_are_read(tmp_path: Path) -> None:
         ("name: x", "needs a list of match specs under `dependencies`; the keys here are: name"),
         ("- python", "needs a list"),
         ("dependencies: python", "needs a list"),
-        ("dependencies: []", "no match spec for this machine"),
+        ("dependencies: []", "There is no match spec for "),
         ("dependencies: [python]\nvariables: {A: [1]}", "line 2): An environment file's `variables`"),
         ("name: [x]\ndependencies: [python]", "line 1): An environment file's `name`"),
         ("dependencies: [python]\nchannels:\n  - [5]", "line 2): An environment file's `channels`"),

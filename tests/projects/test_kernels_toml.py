@@ -128,7 +128,7 @@ GOOD = '[environments.good]\nspecs = ["python"]\n'
         ("[environments.x]\nspecs=['']", "[environments.x]", ["specs is ['']"]),
         ("[environments.x]\nspecs=[]", "[environments.x]", ["at least one match spec"]),
         ("[environments.x]\nspecs=['a[']", "[environments.x]", ["'a[' is not a valid match spec", "libblas=*=*mkl"]),
-        ("[environments.x]\nlocked='x.yml'", "[environments.x]", ["x.yml is not a lockfile"]),
+        ("[environments.x]\nlocked='kernels.yml'", "[environments.x]", ["kernels.yml is not a lockfile"]),
         (GOOD + "kernel='no'", "[environments.good]", ["kernel is 'no'", "true or false"]),
         (GOOD + "variables={A=true}", "[environments.good]", ["variables is {'A': True}", 'NAME = "value"']),
         (GOOD + "variables={PATH='x'}", "[environments.good]", ["cannot set 'PATH'"]),
@@ -147,6 +147,7 @@ def test_what_is_not_understood_is_refused_with_its_place(
     tmp_path: Path, text: str, where: str, messages: list[str]
 ) -> None:
     file = write(tmp_path, text)
+    (tmp_path / "kernels.yml").write_text("dependencies: [python]")
     with pytest.raises(errors.InvalidRequestError) as caught:
         kernels_toml.read(file)
     assert str(caught.value.where).startswith(str(file))
