@@ -54,17 +54,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="KEY=VALUE",
         help="A parameter, for the notebooks that have it; repeat for several.",
     )
-    group.addoption("--mambakernels-timeout", metavar="SECONDS", type=float, help="Seconds that one cell may take.")
+    group.addoption("--mambakernels-timeout", metavar="TIME", help="The most time for one cell: 90, 10m or 2h.")
     group.addoption("--mambakernels-output", metavar="FOLDER", help="Keep the executed notebooks there.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check that the kernels are there, before anything is collected."""
+    """Check the options, before anything is collected."""
     if config.getoption("mambakernels"):
         from mambakernels.runs.kernelspecs import find_kernels
+        from mambakernels.system.quantities import read_duration
 
+        timeout = config.getoption("mambakernels_timeout")
         try:
             find_kernels(_kernels(config))
+            if timeout is not None:
+                read_duration(timeout)
         except MambakernelsError as error:
             raise pytest.UsageError(str(error)) from error
 

@@ -108,7 +108,7 @@ def test_expected_failures_and_marks(install: Any, notebook: Notebook, pytester:
 def test_a_cell_that_takes_too_long_fails(install: Any, notebook: Notebook, pytester: pytest.Pytester) -> None:
     install("one")
     notebook("slow.ipynb", "import time\ntime.sleep(600)")
-    result = run(pytester, "--mambakernels", "one", "--mambakernels-timeout", "0.5")
+    result = run(pytester, "--mambakernels", "one", "--mambakernels-timeout", "0.5s")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["FAILED slow.ipynb::one - cell 1*TimeoutError*"])
 

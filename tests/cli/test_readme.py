@@ -12,7 +12,9 @@ import pytest
 import typer.main
 
 from mambakernels.cli import app
+from mambakernels.system import yaml
 
+WORKFLOW = Path(__file__).parents[2] / "docs" / "github-workflow.yml"
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 # `mambakernels`, a command, and the rest up to a comment, the end of a quotation or the next command.
 _LINE = re.compile(r"(?:^ {4}|&& |;  |`|\.venv/bin/)mambakernels ([a-z-]+[^`#\n;]*)", re.MULTILINE)
@@ -36,11 +38,17 @@ def given_options(words: list[str]) -> Iterator[str]:
             yield match[1]
 
 
+def commands_of_the_workflow() -> list[str]:
+    jobs = yaml.load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
+    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    return [line.removeprefix("mambakernels ") for line in lines if line.startswith("mambakernels ")]
+
+
 def options_of(command: Any) -> set[str]:
     return {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
 
 
-@pytest.mark.parametrize("line", command_lines())
+@pytest.mark.parametrize("line", [*command_lines(), *commands_of_the_workflow()])
 def test_a_command_line_of_the_readme_is_one(line: str) -> None:
     words = shlex.split(line)
     command = COMMANDS[words.pop(0)]
@@ -55,3 +63,11 @@ def test_options_that_the_readme_mentions_are_some_commands() -> None:
     assert len(mentioned) > 10
     assert mentioned <= known
     assert len(command_lines()) > 40
+
+
+def test_the_workflow_runs_reports_and_keeps_what_ran() -> None:
+    assert [line.split()[0] for line in commands_of_the_workflow()] == ["sync", "run", "report"]
+    workflow = yaml.load(WORKFLOW.read_text(encoding="utf-8"))
+    assert set(workflow["on"]) == {"push", "pull_request"}  # a key that older YAML reads as true
+    [kept] = [step for step in workflow["jobs"]["notebooks"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert kept["with"]["path"].split() == ["runs", "report.html", "results.xml"]
