@@ -69,15 +69,19 @@ def collect(
         str | None, typer.Option(metavar="FILE", help="Write the table to a .csv, .parquet or .duckdb file.")
     ] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show the runs of any notebooks as one table: status, parameters and recorded results."""
     from mambakernels.runs import results
 
+    with bars.progress(quiet=quiet) as progress:
+        if to is not None:
+            frame = mambakernels.collect(paths, to=to, progress=progress)
+        else:
+            found = results.rows(paths, progress=progress)
     if to is not None:
-        typer.echo(f"{amount(len(mambakernels.collect(paths, to=to)), 'run')} in {results.target(to)}")
-        return
-    found = results.rows(paths)
-    if as_json:
+        typer.echo(f"{amount(len(frame), 'run')} in {results.target(to)}")
+    elif as_json:
         print_json([{name: results.as_json(value) for name, value in row.items()} for row in found])
     else:
         tables.print_runs(found)

@@ -22,6 +22,7 @@ import msgspec
 
 from mambakernels.errors import MambakernelsError, from_os_error
 from mambakernels.paths import PathLike
+from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs import outputs
 from mambakernels.runs.notebooks import notebook_files, nothing_there
 from mambakernels.runs.outcomes import Outcome, outcome_of
@@ -31,6 +32,7 @@ FILE = ".mambakernels-collected.json"
 
 _WORTH_KEEPING = 50  # notebooks in one folder; fewer are read about as fast as the cache, and leave no file
 _SETTLED_NANOSECONDS = 2_000_000_000  # some file systems count in steps of two seconds
+_REPORTED = 500  # notebooks between two reports
 _AT_ONCE = 100  # files of an address that are read side by side
 _READERS = ("outcomes.py", "shown_values.py", "notebooks.py", "records.py", "../record.py")
 
@@ -71,11 +73,11 @@ class _Folder(Protocol):
         ...
 
 
-def read_outcomes(paths: Iterable[PathLike]) -> Iterator[tuple[str, Outcome]]:
+def read_outcomes(paths: Iterable[PathLike], progress: Progress = silent) -> Iterator[tuple[str, Outcome]]:
     """Yield the path and the outcome of each executed notebook, folder by folder; others are left out.
 
     The paths are as for `notebook_files`, or addresses of folders and notebooks. A file that cannot be read has an
-    outcome too, with the status `unreadable`. One that is gone meanwhile has none.
+    outcome too, with the status `unreadable`. One that is gone meanwhile has none. `progress` hears of many files.
     """
     places = [outputs.place(path) for path in paths]
     addresses = [place for place in places if isinstance(place, RemotePath)]
@@ -85,16 +87,19 @@ def read_outcomes(paths: Iterable[PathLike]) -> Iterator[tuple[str, Outcome]]:
         folders.setdefault(path, _LocalFolder(path)).names.append(name)
     found: list[_Folder] = [*folders.values(), *map(_remote, addresses)]
     for folder in found:
-        yield from _in_folder(folder)
+        yield from _in_folder(folder, progress)
 
 
-def _in_folder(folder: _Folder) -> Iterator[tuple[str, Outcome]]:
+def _in_folder(folder: _Folder, progress: Progress) -> Iterator[tuple[str, Outcome]]:
     states = folder.states()
     known = _load(folder.cache) if len(states) > 1 else {}
     found = {name: known[name] for name, state in states.items() if name in known and _state(known[name]) == state}
     begin = time.time_ns()
+    missing = [name for name in states if name not in found]
     fresh = {}
-    for name, content in folder.read([name for name in states if name not in found]):
+    for number, (name, content) in enumerate(folder.read(missing), start=1):
+        if number % _REPORTED == 0:
+            progress(Event("read", folder.address("").rstrip("/"), number, len(missing)))
         if not isinstance(content, FileNotFoundError):
             fresh[name] = _Entry(*states[name], _outcome(content, folder.address(name)))
     for name in states:

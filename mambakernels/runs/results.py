@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mambakernels.paths import PathLike, path_list, storage_errors
+from mambakernels.progress import Progress, silent
 from mambakernels.record import DATE, NUMBER, TABLE
 from mambakernels.runs.outcome_cache import read_outcomes
 from mambakernels.runs.outcomes import Outcome, as_time
@@ -57,7 +58,9 @@ class Table:
 
 
 @storage_errors
-def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None) -> pd.DataFrame:
+def collect(
+    paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None, progress: Progress = silent
+) -> pd.DataFrame:
     """Read executed notebooks into one table with a row per run, failed and interrupted ones included.
 
     Every notebook that was executed counts: by `run`, by papermill, by nbconvert or by hand; what is not known of a run
@@ -72,6 +75,8 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
     to
         Also write the table to this file, whole or not at all: `.csv`, `.parquet` or `.duckdb` (its table `runs`).
         `csv`, `parquet` or `duckdb` alone is a file `results` of that kind. Tables and lists are JSON in it.
+    progress
+        Called while many notebooks are read.
 
     Returns
     -------
@@ -95,7 +100,7 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
         `to` has another ending, or its format needs a package that is not installed.
     """
     file = None if to is None else target(to)
-    found, parameters, results = _read(paths)
+    found, parameters, results = _read(paths, progress)
     frame = _frame(found)
     frame.attrs = {"parameters": parameters, "results": results}
     if file is not None:
@@ -103,17 +108,17 @@ def collect(paths: PathLike | Iterable[PathLike], *, to: PathLike | None = None)
     return frame
 
 
-def rows(paths: PathLike | Iterable[PathLike]) -> list[Row]:
+def rows(paths: PathLike | Iterable[PathLike], *, progress: Progress = silent) -> list[Row]:
     """Return the rows of `collect` without pandas: all with the same keys, None for what is missing.
 
     `started` is a datetime in UTC, a recorded table a `Table`.
     """
-    return _read(paths)[0]
+    return _read(paths, progress)[0]
 
 
-def _read(paths: PathLike | Iterable[PathLike]) -> tuple[list[Row], list[str], list[str]]:
+def _read(paths: PathLike | Iterable[PathLike], progress: Progress) -> tuple[list[Row], list[str], list[str]]:
     """Return the rows, and the names of the columns that hold parameters and results."""
-    runs = list(read_outcomes(path_list(paths)))
+    runs = list(read_outcomes(path_list(paths), progress))
     outcomes = [outcome for _, outcome in runs]
     parameters = _named("parameter", (outcome.parameters for outcome in outcomes), taken=FIXED)
     results = _named("result", (outcome.results for outcome in outcomes), taken=(*FIXED, *parameters.values()))

@@ -446,3 +446,24 @@ def test_records_at_an_address_are_collected_with_a_cache_there(many: Path, monk
             collect("memory://collected/none")
     finally:
         system.rm("/collected", recursive=True)
+
+
+def test_the_command_line_shows_writes_and_prints_json(
+    many: Path, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome_cache, "_REPORTED", 20)
+    shown_table = cli("collect", many).stdout
+    assert shown_table.split()[:6] == ["notebook", "kernel", "environment", "status", "seconds", "x"]
+    assert "host" not in shown_table
+    printed = json.loads(cli("collect", many, "--json").stdout)
+    assert [row["x"] for row in printed] == list(range(60))
+    assert printed[0]["started"] == "2026-11-26T10:00:00.123000+00:00"
+    assert "60 runs in " in cli("collect", many, "--to", tmp_path / "all.parquet").stdout
+    assert len(pd.read_parquet(tmp_path / "all.parquet")) == 60
+    assert ".duckdb" in cli("collect", many, "--to", "a.xls").stderr
+    (many / outcome_cache.FILE).unlink()
+    reported: list[Any] = []
+    collect(many, progress=reported.append)
+    assert [(event.step, event.done, event.total) for event in reported] == [
+        ("read", 20, 60), ("read", 40, 60), ("read", 60, 60),
+    ]  # fmt: skip
