@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class RemotePath:
     @property
     def system(self) -> Any:
         """The file system of fsspec that it is on; InvalidRequestError if what opens it is not installed."""
-        return _system(self.url.partition("://")[0])
+        return file_system(self.url.partition("://")[0])
 
     @property
     def _inside(self) -> str:
@@ -64,6 +64,23 @@ class RemotePath:
 
 
 Place = Path | RemotePath
+
+
+Shelf = Callable[[Place], bool]
+"""Whether a record is at a place: a question to the file system, or to a list of what is there."""
+
+
+def is_there(path: Place) -> bool:
+    """Whether something is at a place."""
+    return path.exists()
+
+
+def shelf(folder: Place) -> Shelf:
+    """Return a function that knows which records are in a folder: at an address from one list, as of now."""
+    if isinstance(folder, Path):
+        return is_there
+    listed = {str(entry.place) for entry in entries(folder)}
+    return lambda path: str(path) in listed
 
 
 @dataclass(frozen=True)
@@ -148,7 +165,8 @@ def _is_hidden(relative: str) -> bool:
 
 
 @functools.cache
-def _system(scheme: str) -> Any:
+def file_system(scheme: str) -> Any:
+    """Return the file system of fsspec for addresses of a kind; InvalidRequestError if it is not installed."""
     advice = "Install it: pip install 'mambakernels[cluster]'"
     try:
         import fsspec

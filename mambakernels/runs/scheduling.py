@@ -16,8 +16,8 @@ from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
 from mambakernels.runs.execution import LOST, NOT_PROVIDED, Report, code_cells, execute
 from mambakernels.runs.kernelspecs import Kernel
-from mambakernels.runs.outputs import Place
-from mambakernels.runs.records import Run, read_run
+from mambakernels.runs.outputs import Place, RemotePath, Shelf, is_there, read_all, shelf
+from mambakernels.runs.records import Run, decode_record, read_run
 from mambakernels.runs.tasks import Task
 from mambakernels.runs.warm import Warm, WarmPool
 from mambakernels.system.locks import Claims, claiming
@@ -30,6 +30,7 @@ DEATHS = frozenset({"KernelDied", "KernelNotReady", "KernelNotStarted", "OutputL
 """The names of failures that say nothing of the notebook: those that a retry may get past."""
 
 _BUSY_SECONDS = 0.2
+_AT_ONCE = 256  # records that are read together at an address
 _ROOM_SECONDS = 2.0  # between two looks at how many workers there are
 _AHEAD = 1  # kernels that start while the cells of others run
 
@@ -96,6 +97,7 @@ class _Queue:
         self._ahead = 0 if schedule.measure or schedule.fail_fast else _AHEAD
         self._turns = _Turns(schedule.jobs)
         self._meter = _Meter(report, tasks)
+        self._there: Shelf = is_there
 
     async def empty(self) -> list[Run]:
         """Execute the tasks until none is left, one has failed that must not, or the time is over."""
@@ -112,6 +114,7 @@ class _Queue:
 
     async def _keep_busy(self, lanes: set[asyncio.Task[None]]) -> None:
         """Have as many lanes as there is room for, as long as tasks wait; workers may come and go."""
+        await self._take_up_listed()
         while self._waiting or lanes:
             room = await self._workers.room() if self._workers else self._schedule.jobs + self._ahead
             wanted = min(room - len(lanes), len(self._waiting))
@@ -122,11 +125,32 @@ class _Queue:
             for lane in ended:
                 lane.result()
 
+    async def _take_up_listed(self) -> None:
+        """Take up the runs that are done at an address: one list says what is there, and many are read at once."""
+        output = self._waiting[0][1].output
+        if not isinstance(output, RemotePath):
+            return
+        self._there = await asyncio.to_thread(shelf, output)
+        if self._schedule.force:
+            return
+        first = [(number, task, output / task.names[0]) for number, task in self._waiting]
+        listed = [item for item in first if self._there(item[2])]
+        for start in range(0, len(listed), _AT_ONCE):
+            some = listed[start : start + _AT_ONCE]
+            for (number, task, path), raw in zip(
+                some, await asyncio.to_thread(read_all, [one[2] for one in some]), strict=True
+            ):
+                record = decode_record(raw) if isinstance(raw, bytes) else None
+                if record is not None and task.is_record(record) and (run := task.current(path, record)):
+                    self._end(number, run, "already done")
+                    await self._leave(task.kernel)
+        self._waiting = deque((number, task) for number, task in self._waiting if number not in self._runs)
+
     async def _work(self) -> None:
         while self._waiting:
             number, task = self._waiting.popleft()
             await asyncio.sleep(0)  # so that an interruption gets through while tasks are found to be done
-            if not self._schedule.force and (run := task.done()):
+            if not self._schedule.force and (run := task.done(self._there)):
                 self._end(number, run, "already done")
                 await self._leave(task.kernel)
                 continue
@@ -144,16 +168,16 @@ class _Queue:
     def _claimed(self, task: Task) -> Place | None:
         """Claim the path of a task's record and return it; None if another process has it."""
         while True:
-            path, _ = task.place()
+            path, _ = task.place(self._there)
             if not self._claims.take(_claim(task, path)):
                 return None
-            if task.place()[0] == path:
+            if task.place(self._there)[0] == path:
                 return path
             self._claims.release(_claim(task, path))  # another run's record has appeared there
 
     async def _settle(self, number: int, task: Task, path: Place) -> None:
         """Take up the run of a task that another runner has done meanwhile, or execute it."""
-        run = None if self._schedule.force else task.done()
+        run = None if self._schedule.force else task.done(self._there)
         if run is not None:
             self._end(number, run, "already done")
         elif self._is_left_out(task):
@@ -177,7 +201,7 @@ class _Queue:
             self._on_run(run)
 
     def _is_left_out(self, task: Task) -> bool:
-        _, record = task.place()
+        _, record = task.place(self._there)
         return self._schedule.failed and (record is None or record.status != "failed")
 
     async def _execute(self, number: int, task: Task, path: Place) -> Run:

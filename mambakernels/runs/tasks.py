@@ -12,7 +12,7 @@ from typing import Any
 
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json, Notebook
-from mambakernels.runs.outputs import Place
+from mambakernels.runs.outputs import Place, Shelf, is_there
 from mambakernels.runs.parameters import inject
 from mambakernels.runs.records import Identity, Record, Run, read_record
 from mambakernels.system.files import digest
@@ -67,23 +67,26 @@ class Task:
             self.identity.repeat,
         )
 
-    def place(self) -> tuple[Place, Record | None]:
+    def place(self, there: Shelf = is_there) -> tuple[Place, Record | None]:
         """Return the path for its record, and the record of an earlier run that is there.
 
-        No other run's record and no file of the user's is ever replaced.
+        No other run's record and no file of the user's is ever replaced. `there` says whether a file exists.
         """
         for name in self.names:
             path = self.output / name
-            if not path.exists():
+            if not there(path):
                 return path, None
             record = read_record(path)
             if record is not None and self.is_record(record):
                 return path, record
         raise AssertionError("the last name holds a hash of the run")
 
-    def done(self) -> Run | None:
+    def done(self, there: Shelf = is_there) -> Run | None:
         """Return the run of its record, if that is current: it went well, and nothing that it depends on changed."""
-        path, record = self.place()
+        return self.current(*self.place(there))
+
+    def current(self, path: Place, record: Record | None) -> Run | None:
+        """Return the run of a record of the same run, if that is current."""
         if record is None or record.status != "ok" or record.identity != self.identity:
             return None
         current = all(_is_unchanged(self.folder / name, sha256) for name, sha256 in record.code.items())
