@@ -22,7 +22,7 @@ import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from mambakernels.runs import processes
+from mambakernels.runs import leftovers, processes
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json, heading_above, source_of
 from mambakernels.runs.records import Failure
@@ -190,13 +190,15 @@ class Session:
 async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> AsyncIterator[Session]:
     """Start a kernel in `folder`, by a fork of `warm` if that can be, and yield its session while it is still booting.
 
-    At the end it is shut down: with time to exit after success or a failing cell, at once after anything else.
+    At the end it is shut down: with time to exit after success or a failing cell, at once after anything else. What it
+    leaves running ends with it.
     """
     with _scratch() as scratch:
         manager, log = _manager(kernel, scratch, warm), scratch / "log"
         session: Session | None = None
+        mark = leftovers.new_mark()
         try:
-            await _launch(manager, kernel, folder=folder, log=log)
+            await _launch(manager, kernel, folder=folder, log=log, mark=mark)
             session = Session(manager, log)
             yield session
             await _stop(manager)
@@ -208,6 +210,7 @@ async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> As
         finally:
             try:
                 await _kill(manager)
+                await leftovers.end_leftovers(mark)
                 if session is not None:
                     await session.stop_listening()
                 await manager.cleanup_resources()
@@ -239,12 +242,15 @@ def _sockets_fit(scratch: Path) -> bool:
     return sys.platform != "win32" and len(os.fsencode(scratch)) < _SOCKET_PATH_BYTES - len("/s-5")
 
 
-async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, log: Path) -> None:
+async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, log: Path, mark: str) -> None:
     # Runs would otherwise fill the history that the user's own sessions search.
     options = ["--HistoryManager.hist_file=:memory:"] if kernel.is_ipykernel else []
+    env = {**os.environ, leftovers.VARIABLE: mark}
     try:
         with log.open("wb") as written:
-            await manager.start_kernel(extra_arguments=options, cwd=str(folder), stdout=written, stderr=written)
+            await manager.start_kernel(
+                extra_arguments=options, cwd=str(folder), env=env, stdout=written, stderr=written
+            )
     except (OSError, ValueError, TypeError) as error:  # TypeError: a number among the words or variables
         reason = getattr(error, "strerror", None) or error
         failure = Failure("KernelNotStarted", f"{kernel.spec.argv[0]} cannot be started: {reason}.")

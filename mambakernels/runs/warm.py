@@ -27,6 +27,7 @@ from typing import IO
 
 from mambakernels.kernels import launcher
 from mambakernels.kernels.launcher import Forking
+from mambakernels.runs import leftovers
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json
 from mambakernels.runs.processes import is_local
@@ -101,12 +102,14 @@ class Warm:
         # jupyter_client adds this one only when it launches.
         env = {name: value for name, value in env.items() if name != "PYTHONEXECUTABLE"}
         env["JPY_PARENT_PID"] = str(os.getpid())
+        mark = env[leftovers.VARIABLE]
+        env[leftovers.VARIABLE] = "0" * len(mark)  # each kernel writes its own over it
         async with self._starting:
             if self._process is None:
                 self.unused = await self._start(forking, env)
         if self.unused or env != self._env or _shadows(folder, self._imported):
             return None
-        return await self._request(forking, folder=folder, log=log)
+        return await self._request(forking, folder=folder, log=log, mark=mark)
 
     async def close(self) -> None:
         """End the warm process, and the kernels that still run."""
@@ -160,7 +163,7 @@ class Warm:
         answer: Json = json.loads(line) if line else {}
         return answer
 
-    async def _request(self, forking: Forking, *, folder: str, log: str) -> ForkedKernel | None:
+    async def _request(self, forking: Forking, *, folder: str, log: str, mark: str) -> ForkedKernel | None:
         assert self._process is not None
         assert self._process.stdin is not None
         number = next(self._numbers)
@@ -172,6 +175,7 @@ class Warm:
             "pwd": _as_a_shell_sees(folder, self._env.get("PWD", "")) if forking.shell else None,
             "log": log,
             "parent": os.getpid(),
+            "mark": [leftovers.VARIABLE, mark],
         }
         self._forks[number] = asyncio.get_running_loop().create_future()
         self._process.stdin.write(json.dumps(request).encode() + b"\n")

@@ -176,7 +176,8 @@ class Claims:
             self._alive.release()
             _path(self._alive).unlink(missing_ok=True)
             self._own.unlink(missing_ok=True)
-            for path in list(self._folder.iterdir()):  # those of processes that were killed go, too
+            # Those of processes that were killed go, too. There is nothing if a notebook has deleted the folder.
+            for path in list(self._folder.glob("*")):
                 if path.name.startswith(_CLAIMANT):
                     _is_held(path)
                 elif not self._is_alive_other(path):

@@ -6,8 +6,9 @@ It is run by an environment's own Python (3.9 or later, on Linux) in place of `s
 same options and variables. Standard error is the file that keeps what the imports print. Requests and answers are lines
 of JSON on standard input and output. First it answers `{"ready": NAMES}`, the top-level names that it has imported, or
 `{"unsound": REASON}` and ends. A request has a `number` and gives what differs from kernel to kernel: `argv` and
-`orig_argv` of `sys`, the working directory `cwd`, the `pwd` that a shell would have set, the file `log` for standard
-output and error, and the process `parent` that the kernel must not outlive. The answers to it are
+`orig_argv` of `sys`, the working directory `cwd`, the `pwd` that a shell would have set, the variable `mark` that
+names its run, the file `log` for standard output and error, and the process `parent` that the kernel must not outlive.
+The answers to it are
 `{"number": N, "pid": P}` from the kernel and, when that has ended, `{"number": N, "status": S}`, S as `subprocess`
 counts it. When the input ends, the kernels that still run are killed. So is what a kernel leaves behind in its group.
 """  # noqa: INP001 (no part of a package where it runs)
@@ -38,6 +39,7 @@ _LATER = (
 _POOLS = ("blas", "mkl_", "libblis", "libflame", "liblapack", "libnvpl", "gomp", "iomp", "libomp", "libtbb", "libcuda")
 _SITE = ("sitecustomize", "usercustomize")
 _LINE = 1 << 16
+_ENVIRON_START = 47  # of the fields of /proc/PID/stat after the name
 
 
 def main() -> None:
@@ -172,6 +174,7 @@ def _answer(answers: int, message: dict[str, object]) -> None:
 def _become_kernel(request: dict[str, Any], handles: list[int], printed: bytes) -> None:
     """Take on what an ordinary start would have given this process, then be an ipykernel until that ends."""
     os.setsid()
+    _set_where_others_look(*request["mark"])
     parent = os.pidfd_open(request["parent"])
     _replace_standard_streams(request["log"], printed)
     os.chdir(request["cwd"])
@@ -185,6 +188,20 @@ def _become_kernel(request: dict[str, Any], handles: list[int], printed: bytes) 
     for handle in handles:
         os.close(handle)
     _serve(parent)
+
+
+def _set_where_others_look(name: str, value: str) -> None:
+    """Set a variable also in `/proc/PID/environ`, which shows the memory that the program started with.
+
+    What this kernel forks inherits that. The variable must have had a value of the same length.
+    """
+    with open("/proc/self/environ", "rb") as shown, open("/proc/self/stat", "rb") as status:  # noqa: PTH123 (as above)
+        at = shown.read().index(f"{name}=".encode())
+        start = int(status.read().rpartition(b")")[2].split()[_ENVIRON_START])
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123 (as above)
+        memory.seek(start + at)
+        memory.write(f"{name}={value}".encode())
+    os.environ[name] = value
 
 
 def _replace_standard_streams(log: str, printed: bytes) -> None:
