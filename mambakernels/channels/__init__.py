@@ -95,10 +95,10 @@ def provide(
 
     `insist` asks for exactly these versions even if the channel has packages of these names, `update` for newer ones.
     """
-    from mambakernels.channels import wheels
+    from mambakernels.channels import spec_channels, wheels
 
     if channel.is_wheels:
-        wheels.ensure(root, specs, insist=insist, update=update, progress=progress)
+        wheels.ensure(root, spec_channels.for_wheels(specs), insist=insist, update=update, progress=progress)
 
 
 def what_wheels_offer() -> str:

@@ -12,7 +12,9 @@ from mambakernels import errors
 
 VARIABLE = "MAMBAKERNELS_CONDARC"
 _ALIAS = "https://conda.anaconda.org"
-_DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
+_ANACONDA = "https://repo.anaconda.com/pkgs"
+_OF_ANACONDA = frozenset({"main", "r", "msys2", "pro", "free"})
+_DEFAULTS = (f"{_ANACONDA}/main", f"{_ANACONDA}/r")
 _KINDS = {
     "channel_alias": "an address",
     "custom_channels": "a mapping of names to addresses",
@@ -37,11 +39,21 @@ class Condarc:
         """Return where the channel of a name is; `alias` is where channels are if the file does not say."""
         if mirrors := listed(self.mirrored_channels.get(name, ())):
             return mirrors[0].rstrip("/")
+        if anacondas := self._of_anaconda(name):
+            return anacondas
         parts = name.split("/")
         for length in range(len(parts), 0, -1):
             if base := self.custom_channels.get("/".join(parts[:length])):
                 return f"{base.rstrip('/')}/{name}"
         return f"{(self.channel_alias or alias).rstrip('/')}/{name}"
+
+    def _of_anaconda(self, name: str) -> str | None:
+        """Return the address of `main`, `r` and the like: where `default_channels` has it, else Anaconda's own."""
+        last = name.removeprefix("pkgs/")
+        if last not in _OF_ANACONDA or name in self.custom_channels:
+            return None
+        defaults = (url.rstrip("/") for url in listed(self.default_channels) if "://" in url)
+        return next((url for url in defaults if url.endswith(f"/{last}")), f"{_ANACONDA}/{last}")
 
 
 def named() -> Condarc:

@@ -26,6 +26,7 @@ from mambakernels.engines.bytecode import compile_packages
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
+from mambakernels.system.credentials import public
 
 # The lines of its output that report progress.
 _LINKING = re.compile(r"\s*Linking\s+(\S+)")
@@ -160,7 +161,10 @@ def _linking(root: Path, prefix: Path, subdir: str, final: Path) -> list[str]:
 
 def _wanted(request: Request, links: _Links) -> list[str]:
     """Return specs and channels; channels come last, as older versions want them."""
-    words = list(request.specs)
+    # a channel's address in a spec is compared with that of the channel without its credentials
+    words = [links.shown_url(public(spec) if "::" in spec else spec) for spec in request.specs]
+    if any("::" in spec for spec in words):  # with strict priority, it has no package of a channel after another's
+        words += ["--channel-priority", "flexible"]
     for channel in request.channels:
         words += ["-c", links.shown_url(channel)]
     return words
@@ -222,7 +226,7 @@ class _Links:
     def shown_url(self, url: str) -> str:
         """Return the address of a channel, or of a package in one, to give to micromamba."""
         for address, link in self.shown.items():
-            if url == address or url.startswith(f"{address}/"):
+            if url == address or url.startswith((f"{address}/", f"{address}::")):
                 return link + url[len(address) :]
         return url
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mambakernels import channels, engines, errors
 from mambakernels.channels import Channel
+from mambakernels.channels.spec_channels import with_named
 from mambakernels.engines import EngineName, Package
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import dependencies, staging
@@ -74,16 +75,17 @@ def change(
     *,
     root: Root,
     channel: str | Sequence[str] = (),
+    specs: Sequence[str] = (),
     engine: EngineName = "auto",
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Change:
     """Change an environment as a planner says; raises as `create_environment` does, and then nothing has changed.
 
-    `channel` comes before the channels that the environment was made from.
+    `channel` comes before the channels that the environment was made from, those that `specs` name after them.
     """
     with held(name, root, progress=progress) as environment:
-        chosen = _channels(owned(environment), channel)
+        chosen = with_named(_channels(owned(environment), channel), specs, root)
         with linking(environment.place, chosen, engine, progress) as linker:
             plan = planner(environment, linker)
             after = replace(environment, specs=plan.specs, packages=plan.packages, channels=linker.urls)

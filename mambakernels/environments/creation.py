@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mambakernels import channels, errors
+from mambakernels.channels import Channel
+from mambakernels.channels.spec_channels import with_named
 from mambakernels.engines import Engine, EngineName, Package
 from mambakernels.environments import staging
 from mambakernels.environments.environment import Environment, Location, read_environment, recover
@@ -70,7 +72,7 @@ def solve(
     if spec.packages:
         return spec.packages
     place = Location.named(spec.name, Root.find(root))
-    with linking(place, channels.choose_all(spec.channels, place.root), spec.engine, progress) as linker:
+    with linking(place, _channels(spec, place.root), spec.engine, progress) as linker:
         return linker.solve(spec.specs)
 
 
@@ -96,8 +98,7 @@ def _identity(thing: Environment | EnvironmentSpec) -> tuple[frozenset[str], fro
 
 
 def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progress: Progress) -> Environment:
-    chosen = channels.choose_all(spec.channels, place.root)
-    with linking(place, chosen, engine or spec.engine, progress) as linker:
+    with linking(place, _channels(spec, place.root), engine or spec.engine, progress) as linker:
         packages = linker.link_exactly(spec.packages) if spec.packages else linker.solve_and_link(spec.specs)
         install_with_pip(
             spec.pip,
@@ -122,6 +123,12 @@ def _make(spec: EnvironmentSpec, place: Location, engine: Engine | None, progres
             declared_in=spec.declared_in,
         )
         return staging.settle(linker.folder, made, linker.engine)
+
+
+def _channels(spec: EnvironmentSpec, root: Root) -> list[Channel]:
+    """Return the channels of a request, those that only its specs name among them."""
+    chosen = channels.choose_all(spec.channels, root)
+    return chosen if spec.packages else with_named(chosen, spec.specs, root)
 
 
 def _set_variables(prefix: Path, variables: Mapping[str, str]) -> None:

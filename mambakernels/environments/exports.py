@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mambakernels import channels, engines, errors, paths
+from mambakernels.channels import spec_channels
 from mambakernels.engines import Engine, EngineName, Package, Request, explicit, lockfile, virtual_packages
 from mambakernels.engines.lockfile import Lockfile
 from mambakernels.environments.environment import Environment, NameOrPath, get, owned
@@ -98,7 +99,8 @@ def _solved(wanted: Mapping[str, EnvironmentSpec], root: Root, progress: Progres
         raise errors.InvalidRequestError(
             "A `pip:` section cannot be locked.", next_step="Name those packages as match specs, or leave them out."
         )
-    chosen = channels.choose_all(spec.channels, root)
+    everything = tuple(dict.fromkeys(text for item in specs.values() for text in item.specs))
+    chosen = spec_channels.with_named(channels.choose_all(spec.channels, root), everything, root)
     secrets = Secrets.of(channel.url for channel in chosen)
     progress = secrets.hidden_in(progress)
     with secrets.hidden_in_errors():
@@ -106,13 +108,16 @@ def _solved(wanted: Mapping[str, EnvironmentSpec], root: Root, progress: Progres
         progress(Event("engine", why))
         for channel in chosen:
             progress(Event("channel", channel.why))
-            channels.provide(channel, root, spec.specs, progress=progress)
+            channels.provide(channel, root, everything, progress=progress)
         packages: dict[str, tuple[Package, ...]] = {}
         with closing(engine):
             for subdir, here in specs.items():
                 progress(Event("lock", subdir))
                 request = Request(
-                    here.specs, tuple(item.url for item in chosen), subdir, virtual_packages.assumed(subdir)
+                    spec_channels.resolved(here.specs, root),
+                    tuple(item.url for item in chosen),
+                    subdir,
+                    virtual_packages.assumed(subdir),
                 )
                 packages[subdir] = _solved_for(engine, request, root, progress)
     return Lockfile(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})

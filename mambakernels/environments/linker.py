@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from mambakernels import channels, engines, errors, paths
 from mambakernels.channels import Channel
+from mambakernels.channels.spec_channels import resolved
 from mambakernels.engines import Engine, EngineName, Package, Request
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments.environment import Location
@@ -93,7 +94,7 @@ class Linker:
         return self.engine.solve(self._request(specs), cache=self.place.root.packages, progress=self.progress)
 
     def _request(self, specs: Sequence[str]) -> Request:
-        urls = tuple(channel.url for channel in self.channels)
+        urls, specs = tuple(channel.url for channel in self.channels), resolved(specs, self.place.root)
         if not is_numeric(list(map(name_of, specs))):
             return Request(tuple(specs), urls, paths.subdir())
         numeric = self._numeric()

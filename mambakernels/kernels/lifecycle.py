@@ -82,7 +82,7 @@ def install(
     an interruption, the environment is as it was before.
     """
     return _change_and_refresh(
-        name, environments.installing(specs), channel, engine, root, dry_run=dry_run, progress=progress
+        name, environments.installing(specs), channel, engine, root, specs=specs, dry_run=dry_run, progress=progress
     )
 
 
@@ -249,13 +249,14 @@ def _change_and_refresh(
     engine: EngineName,
     root: PathLike | None,
     *,
+    specs: Sequence[str] = (),
     dry_run: bool,
     progress: Progress,
 ) -> Change:
     """Change an environment, then register its kernels again, in any case: an earlier call may have been killed."""
     at = Root.find(root)
     change = environments.change(
-        name, planner, root=at, channel=channel, engine=engine, dry_run=dry_run, progress=progress
+        name, planner, root=at, channel=channel, specs=specs, engine=engine, dry_run=dry_run, progress=progress
     )
     if not dry_run:
         with environments.held(name, at) as environment:
