@@ -5,10 +5,9 @@ pytest imports this in every project of an environment that has mambakernels: wh
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from mambakernels.errors import MambakernelsError
 if TYPE_CHECKING:
     from mambakernels.runs.notebooks import Notebook
     from mambakernels.runs.records import Failure, Run
+    from mambakernels.runs.tasks import Task
 
 EXPECTED_TO_FAIL = "xfail"
 """The tag of cells that are expected to raise: a notebook that fails in one of them is an expected failure."""
@@ -91,7 +91,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse a parameter that no collected notebook has."""
     runs = [item for item in session.items if isinstance(item, NotebookTest)]
-    used = {name for item in runs for name in item.parameters}
+    used = {name for item in runs for name in item.task.given}
     unknown = [name for name in _assignments(session.config) if name not in used]
     if runs and unknown:
         raise pytest.UsageError(f"--mambakernels-parameter: no collected notebook has a parameter '{unknown[0]}'.")
@@ -105,45 +105,51 @@ class NotebookFile(pytest.File):
         from mambakernels.runs.matrix import Matrix, expand
         from mambakernels.runs.notebooks import read_notebook
         from mambakernels.runs.tasks import Limits
+        from mambakernels.system.quantities import read_duration
 
+        timeout = self.config.getoption("mambakernels_timeout")
+        limits = Limits(cell=None if timeout is None else read_duration(timeout))
         try:
             notebook = read_notebook(self.path)
-            given = _fitting(_assignments(self.config), notebook)
-            matrix = Matrix([self.path], _kernels(self.config), parameters=given)
-            tasks = expand(matrix, output=self.path.parent, folder=None, limits=Limits())
+            matrix = Matrix([self.path], _kernels(self.config), parameters=_fitting(self.config, notebook))
+            tasks = expand(matrix, output=self._output(), folder=None, limits=limits)
         except MambakernelsError as error:
             raise self.CollectError(str(error)) from error
         for task in tasks:
-            item: NotebookTest = NotebookTest.from_parent(self, name=task.kernel.name, notebook=notebook, given=given)
+            item: NotebookTest = NotebookTest.from_parent(self, name=task.kernel.name, task=task)
             yield item
+
+    def _output(self) -> Path:
+        """Return the folder for the records: below the one that keeps them, as the notebook is below the root."""
+        kept, root, here = self.config.getoption("mambakernels_output"), self.config.rootpath, self.path.parent
+        if kept is None:
+            return here  # where none is written
+        return _absolute(self.config, kept) / (here.relative_to(root) if here.is_relative_to(root) else "")
 
 
 class NotebookTest(pytest.Item):
     """A notebook on one kernel."""
 
-    def __init__(self, *, notebook: Notebook, given: Mapping[str, Any], **fields: Any) -> None:
+    def __init__(self, *, task: Task, **fields: Any) -> None:
         super().__init__(**fields)
-        self.parameters = given
-        for mark in _marks(notebook):
+        self.task = task
+        for mark in _marks(task.notebook):
             self.add_marker(mark)
-        if any(EXPECTED_TO_FAIL in tags for tags in _tags(notebook.content)):
+        if any(EXPECTED_TO_FAIL in tags for tags in _tags(task.notebook.content)):
             self.add_marker(pytest.mark.xfail(raises=ExpectedFailureError, reason="a cell is tagged xfail"))
 
     def runtest(self) -> None:
         """Execute the notebook; an interruption shuts its kernel down first."""
-        import mambakernels
+        from mambakernels.runs import outputs
+        from mambakernels.runs.in_memory import execute_in_memory
 
-        with self._output() as output:
-            [run] = mambakernels.run(
-                self.path,
-                kernels=[self.name],
-                parameters=self.parameters,
-                output=output,
-                timeout=self.config.getoption("mambakernels_timeout"),
-                force=True,
-            )
-            if run.error is not None:
-                raise _error(run, run.error)
+        run, executed = execute_in_memory(self.task)
+        if self.config.getoption("mambakernels_output") is not None:
+            record, _ = self.task.place()
+            outputs.write(record, executed)
+            self.user_properties.append(("executed notebook", str(record)))
+        if run.error is not None:
+            raise _error(run, run.error, json.loads(executed))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **options: Any) -> Any:
         """Return the failing cell with its source, its traceback and the end of its output."""
@@ -166,19 +172,6 @@ class NotebookTest(pytest.Item):
         """Return the place of the test, and its title."""
         return self.path, 0, f"{self.path.name} on {self.name}"
 
-    @contextmanager
-    def _output(self) -> Iterator[Path]:
-        """Yield the folder for the record: below the one that keeps them, as the notebook is below the root."""
-        kept = self.config.getoption("mambakernels_output")
-        if kept is None:
-            with tempfile.TemporaryDirectory(prefix="mambakernels-") as folder:
-                yield Path(folder)
-            return
-        root, here = self.config.rootpath, self.path.parent
-        records = _absolute(self.config, kept) / (here.relative_to(root) if here.is_relative_to(root) else "")
-        self.user_properties.append(("records", str(records)))
-        yield records
-
 
 def _kernels(config: pytest.Config) -> list[str]:
     names = ",".join(config.getoption("mambakernels")).split(",")
@@ -190,13 +183,13 @@ def _assignments(config: pytest.Config) -> dict[str, str]:
     return {text.partition("=")[0].strip(): text for text in config.getoption("mambakernels_parameter")}
 
 
-def _fitting(assignments: Mapping[str, str], notebook: Notebook) -> dict[str, Any]:
+def _fitting(config: pytest.Config, notebook: Notebook) -> dict[str, Any]:
     """Return the values of the parameters that a notebook has."""
     from mambakernels.runs.parameters import read_parameters
     from mambakernels.runs.typed import typed_parameters
 
     known = read_parameters(notebook)
-    return dict(typed_parameters(text for name, text in assignments.items() if known.has(name)))
+    return dict(typed_parameters(text for name, text in _assignments(config).items() if known.has(name)))
 
 
 def _tags(content: Mapping[str, Any]) -> list[frozenset[str]]:
@@ -212,13 +205,11 @@ def _marks(notebook: Notebook) -> Iterable[str]:
     return [mark.strip() for mark in (marks.split(",") if isinstance(marks, str) else marks)]
 
 
-def _error(run: Run, failure: Failure) -> NotebookFailedError:
+def _error(run: Run, failure: Failure, executed: Mapping[str, Any]) -> NotebookFailedError:
     from mambakernels.runs.github import line_of
-    from mambakernels.runs.notebooks import read_content
 
-    tags = _tags(read_content(run.path))
-    expected = failure.cell is not None and EXPECTED_TO_FAIL in tags[failure.cell - 1]
-    return (ExpectedFailureError if expected else NotebookFailedError)(failure, line_of(run))
+    expected = failure.cell is not None and EXPECTED_TO_FAIL in _tags(executed)[failure.cell - 1]
+    return (ExpectedFailureError if expected else NotebookFailedError)(failure, line_of(run, dict(executed)))
 
 
 def _absolute(config: pytest.Config, path: str) -> Path:

@@ -89,10 +89,11 @@ class SameFailure:
         notebook, count = self.runs[0].notebook.name, len(self.runs)
         named = [" ".join(filter(None, (run.kernel, marks(run)))) for run in self.runs[:_RUNS_NAMED]]
         which = ("; " if any("," in name for name in named) else ", ").join(named)
+        verb = "was interrupted" if self.runs[0].status == "interrupted" else "failed"
         if count == 1:
-            return f"{notebook} failed on {which}"
+            return f"{notebook} {verb} on {which}"
         more = f" and {count - _RUNS_NAMED} more" if count > _RUNS_NAMED else ""
-        return f"{notebook} failed in {count} runs: {which}{more}"
+        return f"{notebook} {verb} in {count} runs: {which}{more}"
 
 
 def group_failures(runs: Iterable[Run]) -> list[SameFailure]:

@@ -44,7 +44,8 @@ def error_commands(runs: Iterable[Run], *, workspace: Path) -> Iterator[str]:
 
     What failed in the same way is one annotation.
     """
-    for group in group_failures(runs)[:_ANNOTATIONS]:
+    failed = (run for run in runs if run.status == "failed")  # whoever cancels a job knows it
+    for group in group_failures(failed)[:_ANNOTATIONS]:
         notebook = group.runs[0].notebook
         inside = notebook.is_relative_to(workspace)
         where = {"file": str(notebook.relative_to(workspace) if inside else notebook)}
@@ -56,13 +57,16 @@ def error_commands(runs: Iterable[Run], *, workspace: Path) -> Iterator[str]:
         yield f"::error {properties}::{_data(_message(group.error))}"
 
 
-def line_of(run: Run) -> int | None:
-    """Return the line in the notebook's file where the run failed; None if it cannot be found."""
+def line_of(run: Run, executed: Json | None = None) -> int | None:
+    """Return the line in the notebook's file where the run failed; None if it cannot be found.
+
+    The content of the executed notebook is read from the run's record if it is not given.
+    """
     error = run.error
     if error is None or error.cell is None:
         return None
     try:
-        original, executed = read_notebook(run.notebook), read_content(run.path)
+        original, executed = read_notebook(run.notebook), executed or read_content(run.path)
     except MambakernelsError:
         return None
     failed = _in_original(original.content["cells"], executed["cells"], error.cell - 1)

@@ -14,16 +14,15 @@ from urllib.parse import quote
 
 from mambakernels.errors import InvalidRequestError, RunError
 from mambakernels.paths import PathLike, absolute, path_list, storage_errors
-from mambakernels.progress import Event, Progress, silent
+from mambakernels.progress import Progress, silent
 from mambakernels.runs import pages
-from mambakernels.runs.execution import code_cells, execute
 from mambakernels.runs.failures import SameFailure, explain, group_failures
+from mambakernels.runs.in_memory import execute_in_memory
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Notebook, cells_sha256, notebook_files, read_notebook
 from mambakernels.runs.parameters import read_parameters
 from mambakernels.runs.records import Failure, Identity, Run, read_run
 from mambakernels.runs.tasks import Limits, Task
-from mambakernels.system.background import in_a_thread
 from mambakernels.system.files import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.ipynb")
@@ -150,26 +149,14 @@ def _task(notebook: Notebook, given: Mapping[str, Any], *, folder: Path, timeout
 
 def _execute(task: Task, progress: Progress) -> str:
     """Execute a notebook and return what it became; `RunError` if it failed."""
-    executed: list[str] = []
-
-    async def work(say: Progress) -> Run:
-        total, name = len(code_cells(task.content())), task.notebook.path.name
-        return await execute(
-            task,
-            task.folder / name,
-            attempt=1,
-            report=lambda what, done: say(Event("report", f"{name}: {what}", done=done, total=total)),
-            keep=lambda _, text: executed.append(text),
-        )
-
-    run = in_a_thread(work, progress)
+    run, executed = execute_in_memory(task, progress)
     if run.error is not None:
         raise RunError(
             f"The notebook that makes the report failed: {explain(run.error)}",
             where=str(task.notebook.path),
             next_step="Open it in JupyterLab, where it runs too.",
         )
-    return executed[-1]
+    return executed
 
 
 def _this_python() -> Kernel:
