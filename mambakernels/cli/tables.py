@@ -61,13 +61,15 @@ def print_runs(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _result(name: str, value: Any) -> str:
-    """Return a value of a run for people; a table by its size."""
+    """Return a value of a run for people; a table or a long list by its size."""
     from mambakernels.runs.results import Table
 
     if value is None:
         return "-"
     if isinstance(value, Table):
         return f"{len(value.data)} by {len(value.columns)}"
+    if isinstance(value, list | dict) and len(str(value)) > _CELL_WIDTH:
+        return f"{len(value)} values"
     if name == "seconds":
         return f"{value:.1f}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

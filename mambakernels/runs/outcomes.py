@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -263,22 +263,22 @@ def _results(cells: list[_Cell]) -> Iterator[tuple[str, Any]]:
 def _recorded(data: _Data) -> Iterator[tuple[str, Any]]:
     if data.result:
         yield from _bundle(data.result).items()
-    if data.scrap:
-        scrap = _SCRAP.decode(data.scrap)
-        yield scrap.name, _as_number(scrap.data)
-    if data.scrap_text:
-        scrap = _SCRAP.decode(data.scrap_text)
-        yield scrap.name, scrap.data
-    if data.scrap_table:
-        scrap = _SCRAP.decode(data.scrap_table)
-        yield scrap.name, _table_of_parquet(scrap.data)
-    if data.papermill:
-        yield from _BUNDLE.decode(data.papermill).items()
+    with contextlib.suppress(ValueError, TypeError):  # what is not as scrapbook or papermill write it is not theirs
+        if data.papermill:
+            yield from _BUNDLE.decode(data.papermill).items()
+        for name, reader in _SCRAPS.items():
+            if raw := getattr(data, name):
+                scrap = _SCRAP.decode(raw)
+                yield scrap.name, reader(scrap.data)
 
 
 def _bundle(raw: msgspec.Raw) -> Json:
-    content = msgspec.json.decode(raw)  # where a kernel's language has no objects in outputs, their text
-    return _BUNDLE.decode(content) if isinstance(content, str) else msgspec.convert(content, Json)
+    """Return results by name; what is not an object has the name `result`."""
+    content = msgspec.json.decode(raw)
+    if isinstance(content, str):  # where a kernel's language has no objects in outputs, their text
+        with contextlib.suppress(msgspec.DecodeError):
+            content = msgspec.json.decode(content)
+    return content if isinstance(content, dict) else {"result": content}
 
 
 def _as_number(value: Any) -> Any:
@@ -293,6 +293,13 @@ def _table_of_parquet(text: str) -> Any:
     from pyarrow import BufferReader, parquet
 
     return encode(parquet.read_table(BufferReader(base64.b64decode(text))))
+
+
+_SCRAPS: Mapping[str, Callable[[Any], Any]] = {
+    "scrap": _as_number,
+    "scrap_text": str,
+    "scrap_table": _table_of_parquet,
+}
 
 
 def _shown(cell: _Cell) -> tuple[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import math
@@ -159,15 +160,23 @@ def _decode(value: Any) -> Any:
     if len(value) == 1:
         ((key, content),) = value.items()
         if key in _DECODERS:
-            return _DECODERS[key](content)
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # another program's `$date`
+                return _DECODERS[key](content)
     return {key: _decode(item) for key, item in value.items()}
 
 
 def _table(content: Mapping[str, Any]) -> Table:
-    return Table(*(_decode(content[name]) for name in ("columns", "index", "data")))
+    columns, index, data = (_decode(content[name]) for name in ("columns", "index", "data"))
+    if len(index) != len(data) or any(len(row) != len(columns) for row in data):
+        raise ValueError("the rows do not fit their names")
+    return Table(columns, index, data)
 
 
-_DECODERS: Mapping[str, Callable[[Any], Any]] = {NUMBER: float, DATE: dt.datetime.fromisoformat, TABLE: _table}
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+_DECODERS: Mapping[str, Callable[[Any], Any]] = {NUMBER: float, DATE: _time, TABLE: _table}
 
 
 def _frame(found: Sequence[Row]) -> pd.DataFrame:

@@ -220,6 +220,22 @@ def test_what_a_tagged_cell_prints_counts_if_it_is_one_line(write_executed: Any)
     assert "two" not in row
 
 
+def test_what_only_looks_like_ours_stays_what_it_is(write_executed: Any) -> None:
+    odd = {
+        "day": {"$date": "soon"}, "zulu": {"$date": "2026-01-01T00:00:00Z"}, "number": {"$numberDouble": "x"},
+        "table": {"$table": {"columns": ["a"], "index": [0], "data": [[1, 2]]}}, "none": {"$table": None},
+    }  # fmt: skip
+    cells = [
+        recorded(**odd), shown({MIME_TYPE: '{"text": 1}'}), shown({MIME_TYPE: [1, 2]}),
+        shown({"application/scrapbook.scrap.json+json": 3}), shown({"application/papermill.record+json": None}),
+        shown({"application/scrapbook.scrap.pandas+json": {"name": "t", "data": "AAAA"}}),
+    ]  # fmt: skip
+    (row,) = rows(write_executed(*cells, metadata=record_of()))
+    results = {name: value for name, value in row.items() if name not in FIXED}
+    assert results == {**odd, "zulu": dt.datetime(2026, 1, 1, tzinfo=UTC), "text": 1, "result": [1, 2]}
+    assert len(collect(Path(row["path"]))) == 1
+
+
 def test_what_scrapbook_glued_is_recorded() -> None:
     (row,) = rows(GLUED)
     results = {name: value for name, value in row.items() if name not in FIXED}
