@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import platform
 import random
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from mambakernels.numeric.measurement import Measurement
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.system.background import in_a_thread
+from mambakernels.system.scratch import scratch_folder
 
 _STARTUP_SECONDS = 60.0
 _STOPPING_SECONDS = 1.0  # of the budget
@@ -142,8 +142,8 @@ class _Bench:
     async def run(self, kernels: Sequence[Kernel], accept: Accept) -> None:
         threads: Sequence[int | None] = self._settings.threads or (None,)
         self._kernels = [LiveKernel(kernel, count) for count in threads for kernel in kernels]
-        with tempfile.TemporaryDirectory(prefix="mk-", ignore_cleanup_errors=True) as folder:
-            async with self._started(Path(folder)):
+        with scratch_folder() as folder:
+            async with self._started(folder):
                 accept(tuple(self._record.kernels.values()))
                 await self._warm_up()
                 await self._measure(self._plan())

@@ -10,7 +10,6 @@ import os
 import platform
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 import zlib
@@ -28,6 +27,7 @@ from mambakernels.runs.outputs import Place
 from mambakernels.runs.provision import KernelOrigin, provide
 from mambakernels.runs.records import Failure, Identity, Run
 from mambakernels.runs.tasks import Limits, Task
+from mambakernels.system.scratch import scratch_folder
 
 _WATCH_SECONDS = 1.0
 
@@ -192,8 +192,8 @@ def _working_folder(job: Job) -> Iterator[Path]:
     if same and folder.is_dir():
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="mk-run-", ignore_cleanup_errors=True) as scratch:
-        yield Path(scratch)
+    with scratch_folder() as scratch:
+        yield scratch
 
 
 def _nothing(_what: str, _cells: int) -> None:

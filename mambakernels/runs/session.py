@@ -8,10 +8,9 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty
@@ -26,6 +25,7 @@ from mambakernels.runs import leftovers, processes
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json, heading_above, source_of
 from mambakernels.runs.records import Failure
+from mambakernels.system.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from mambakernels.runs.recorder import Recorder
@@ -193,7 +193,7 @@ async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> As
     At the end it is shut down: with time to exit after success or a failing cell, at once after anything else. What it
     leaves running ends with it.
     """
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         manager, log = _manager(kernel, scratch, warm), scratch / "log"
         session: Session | None = None
         mark = leftovers.new_mark()
@@ -216,13 +216,6 @@ async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> As
                 await manager.cleanup_resources()
             finally:
                 manager.context.destroy(linger=0)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    # Short names: the sockets' paths have to fit into sockaddr_un.
-    with tempfile.TemporaryDirectory(prefix="mk-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 def _manager(kernel: Kernel, scratch: Path, warm: Warm | None) -> AsyncKernelManager:
