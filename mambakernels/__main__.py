@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from mambakernels import errors
+from mambakernels.system import text_output
 
 
 class Interrupted(SystemExit):
@@ -23,6 +24,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # a script's background job ignores SIGINT
             signal.signal(number, _stop)
+    text_output.make_encodable(sys.stdout)
+    text_output.make_encodable(sys.stderr)
     end = 1 + _own_words(sys.argv[1:])
     debug = "--debug" in sys.argv[:end]
     sys.argv = [*(word for word in sys.argv[:end] if word != "--debug"), *sys.argv[end:]]  # accepted anywhere

@@ -120,8 +120,8 @@ def kernel_names(given: list[str] | None) -> list[str]:
 
 
 def print_json(content: Any) -> None:
-    """Print JSON for programs."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+    """Print JSON for programs, in ASCII, which every encoding has."""
+    typer.echo(json.dumps(content, indent=2, default=str))
 
 
 def size(count: float) -> str:

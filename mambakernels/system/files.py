@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import uuid
 from pathlib import Path
 
@@ -26,9 +27,17 @@ _MARKS = {
 def write_atomically(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
     """Put `content` (text as UTF-8) at `path`: readers see the old file or the new one, never a part.
 
-    The folder is made if need be. `mode` is the file's permissions, those of any new file by default. Raises
-    StorageError and leaves nothing if it cannot write.
+    The folder is made if need be. `mode` is the file's permissions, by default those of the old file, else of any new
+    one. A link stays a link, and what is not a file, such as a pipe, is written to. Raises StorageError and leaves
+    nothing if it cannot write.
     """
+    old = _mode(path)
+    if old is not None and not stat.S_ISREG(old) and not stat.S_ISDIR(old):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return
+    if mode is None and old is not None and stat.S_ISREG(old):
+        mode = stat.S_IMODE(old)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     with naming(temporary, path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +50,13 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int | None = Non
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return None
 
 
 def read_text(path: Path) -> str:
