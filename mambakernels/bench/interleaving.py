@@ -1,4 +1,8 @@
-"""Measuring kernels interleaved, in rounds: every case once on every kernel, in a shuffled order, one at a time."""
+"""Measuring kernels interleaved, in rounds: every case once on every kernel, in a shuffled order, one at a time.
+
+The first round goes from the cheapest case to the most expensive: each shows what the next will cost, and those that
+too few rounds would fit of are left out.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from mambakernels.bench.live_kernel import LiveKernel
 from mambakernels.bench.measured import COLUMNS, Measured, MeasuredKernel, visit_row
 from mambakernels.bench.planning import Key, Schedule, VisitCost
 from mambakernels.bench.published import frame_of
-from mambakernels.errors import InvalidRequestError, KernelError
+from mambakernels.errors import KernelError
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
@@ -42,8 +46,8 @@ def measure_interleaved(
     """Measure the cases on the kernels in rounds, within the budget; all kernels have ended when it returns.
 
     `accept` is called with the facts of all kernels before anything is measured, and may raise. Interrupted (Ctrl-C),
-    it returns the rows measured so far, if any, marked `interrupted`. Raises NotFoundError, KernelError if no kernel
-    starts, InvalidRequestError if not even one round fits.
+    it returns the rows measured so far, if any, marked `interrupted`. Cases that do not fit are left out, with a note.
+    Raises NotFoundError, KernelError if no kernel starts, InvalidRequestError if not even one round of one case fits.
     """
     kernels = find_kernels(settings.kernels)
     settings = replace(settings, kernels=tuple(kernel.name for kernel in kernels))
@@ -66,6 +70,7 @@ class _Record:
     kernels: dict[Key, MeasuredKernel] = field(default_factory=dict)
     canary: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stopped: set[Key] = field(default_factory=set)  # at the end of the budget
     interrupted: bool = False
     started: str = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"))
     begin: float = field(default_factory=time.monotonic)
@@ -83,7 +88,7 @@ class _Record:
             facts=live.facts,
             blas=ours.get("blas"),
             prefix=ours.get("prefix"),
-            failure=None if live.failure is None else str(live.failure),
+            failure=None if live.failure is None or live.key in self.stopped else str(live.failure),
         )
         return self.kernels[live.key]
 
@@ -128,7 +133,10 @@ class _Bench:
         self._kernels: list[LiveKernel] = []
         self._loops: dict[tuple[Key, Case], int] = {}
         self._costs: dict[tuple[Key, Case], VisitCost] = {}
-        self._ready_at = 0.0  # when the kernels were ready, in seconds from the start
+        self._calls: dict[tuple[Key, str, str], dict[int, float]] = {}  # seconds of a call, by size
+        self._planned: list[Case] = []
+        self._counts: Sequence[int | None] = settings.threads or (None,)
+        self._number, self._position = 0, -1
 
     @property
     def _left(self) -> float:
@@ -140,13 +148,13 @@ class _Bench:
         return [live for live in self._kernels if live.failure is None]
 
     async def run(self, kernels: Sequence[Kernel], accept: Accept) -> None:
-        threads: Sequence[int | None] = self._settings.threads or (None,)
-        self._kernels = [LiveKernel(kernel, count) for count in threads for kernel in kernels]
+        self._kernels = [LiveKernel(kernel, count) for count in self._counts for kernel in kernels]
         with scratch_folder() as folder:
             async with self._started(folder):
                 accept(tuple(self._record.kernels.values()))
-                await self._warm_up()
-                await self._measure(self._plan())
+                await self._first_round()
+                if self._alive:
+                    await self._measure(self._plan())
 
     @asynccontextmanager
     async def _started(self, folder: Path) -> AsyncIterator[None]:
@@ -170,87 +178,122 @@ class _Bench:
             reasons = "; ".join(f"{live.name}: {live.failure}" for live in self._kernels)
             raise KernelError(f"No kernel can be measured: {reasons}")
 
-    async def _warm_up(self) -> None:
-        """Visit every case once, the smallest first: this warms up, finds the loops, and shows the cost of a round."""
-        sizes: dict[tuple[Key, str, str], dict[int, float]] = {}
-        self._ready_at = self._record.elapsed
-        cases = sorted(self._settings.cases, key=lambda case: case.size)
-        for number, case in enumerate(cases):
-            for live in self._alive:
-                self._say(f"warming up: {live.name}, {case}", number, len(cases))
-                known = sizes.setdefault((live.key, case.operation, case.dtype), {})
-                await self._refuse_hopeless(live, case, known)
-                result = await self._visit(live, case, samples=1)
-                if result is not None:
-                    known[case.size] = min(result.measurement.samples)
-                    self._learn(live, case, result)
-                elif live.failure is not None and self._left < 0:
-                    raise self._too_long(case, self._settings.budget)
-        self._check_alive()
+    async def _first_round(self) -> None:
+        """Visit every case that fits once, the cheapest first: this finds the loops, and shows what a round costs."""
+        await self._run_canary()
+        await self._try_small_sizes()
+        rounds, waiting = planning.wanted_rounds(self._settings), list(self._settings.cases)
+        while waiting and self._alive and (self._left > 0 or not self._record.rows):
+            case = min(waiting, key=lambda case: (self._guess(case), case.size))
+            waiting.remove(case)
+            seconds, first = self._guess(case), all(known.control for known in self._planned)
+            if not case.control and not first:
+                chosen = planning.by_case(self._costs, self._settings)
+                if not planning.fits(seconds, chosen, left=self._left, rounds=rounds):
+                    self._leave_out({case: seconds})
+                    continue
+            if planning.hopeless(seconds, self._left):
+                raise planning.too_long(case, seconds, settings=self._settings, left=self._left)
+            self._planned.append(case)
+            for live in [live for count in self._counts for live in self._in_random_order(count)]:
+                await self._measure_case(live, case, number=0, rounds=1, samples=1)
+        if not self._record.rows:
+            self._check_alive()
+            raise planning.too_long(self._planned[-1], self._settings.budget, settings=self._settings, left=self._left)
 
-    async def _refuse_hopeless(self, live: LiveKernel, case: Case, known: dict[int, float]) -> None:
-        """Refuse a case that cannot fit before it begins, judging by a smaller size of it."""
-        if not known and case.size > planning.PILOT_SIZE:
-            small = Case(case.operation, case.dtype, planning.PILOT_SIZE)
-            pilot = await self._visit(live, small, samples=1)
-            if pilot is not None:
-                known[small.size] = min(pilot.measurement.samples)
-        seconds = planning.guess(known, case.size)
-        if planning.hopeless(seconds, self._left):
-            raise self._too_long(case, seconds)
+    async def _try_small_sizes(self) -> None:
+        """Call operations that are asked for only at large sizes at a small one, to guess how long they take."""
+        smallest = {(case.operation, case.dtype): case for case in sorted(self._settings.cases, reverse=True)}
+        for case in smallest.values():
+            if case.size > planning.PILOT_SIZE:
+                small = replace(case, size=planning.PILOT_SIZE)
+                for number, live in enumerate(self._alive):
+                    self._say(f"estimating {case.operation}: {live.name}", number, len(self._alive))
+                    self._learn(live, small, await self._visit(live, small, samples=1))
 
-    def _learn(self, live: LiveKernel, case: Case, result: _VisitResult) -> None:
-        """Keep how many loops make a sample in a kernel, and the cost of a visit."""
+    def _guess(self, case: Case) -> float:
+        """Guess the seconds that a case takes in a round, over all kernels."""
+        known = (self._calls.get((live.key, case.operation, case.dtype), {}) for live in self._alive)
+        return sum(planning.guess(calls, case) for calls in known)
+
+    def _learn(self, live: LiveKernel, case: Case, result: _VisitResult | None) -> None:
+        """Keep how many loops make a sample in a kernel, how long a call takes, and the cost of a visit."""
+        if result is None:
+            return
         measurement = result.measurement
-        self._loops[live.key, case] = measurement.loops
-        overhead = max(0.0, result.seconds - measurement.loops * sum(measurement.samples))
-        self._costs[live.key, case] = VisitCost(overhead, measurement.loops * min(measurement.samples))
+        least = min(measurement.samples)
+        self._calls.setdefault((live.key, case.operation, case.dtype), {})[case.size] = least
+        if case in self._settings.cases:
+            self._loops[live.key, case] = measurement.loops
+            overhead = max(0.0, result.seconds - measurement.loops * sum(measurement.samples))
+            self._costs[live.key, case] = VisitCost(overhead, measurement.loops * least)
 
-    def _too_long(self, case: Case, seconds: float) -> InvalidRequestError:
-        costs = planning.by_case(self._costs, self._settings)
-        costs[case] = max(costs.get(case, 0.0), seconds)
-        costs = planning.with_larger(costs, self._settings.cases)
-        room = (self._settings.budget - _STOPPING_SECONDS - self._ready_at) / 2  # warming up takes as long as a round
-        return planning.too_long(costs, left=self._left, budget=self._settings.budget, room=room)
+    def _leave_out(self, cases: Mapping[Case, float]) -> None:
+        for line in planning.left_out(cases, self._settings, left=self._left):
+            self._record.notes.append(line)
+            self._report(Event("note", line))
 
     def _plan(self) -> Schedule:
+        """Leave out what turned out to take too long, and divide the seconds left."""
+        costs = planning.by_case(self._costs, self._settings)
+        more = max(1, planning.wanted_rounds(self._settings) - 1)
+        dropped = planning.to_drop(costs, self._left / more)
+        self._leave_out({case: costs[case] for case in dropped})
+        self._planned = [case for case in self._planned if case not in dropped]
         alive = {live.key for live in self._alive}
-        costs = {known: visit for known, visit in self._costs.items() if known[0] in alive}
-        return planning.schedule(costs, self._settings, self._left)
+        kept = {
+            (key, case): cost for (key, case), cost in self._costs.items() if key in alive and case in self._planned
+        }
+        found = planning.schedule(kept, self._settings, self._left)
+        rounds = min(self._settings.rounds, 1 + found.rounds)
+        self._report(Event("note", f"{len(self._planned)} cases, about {rounds} rounds: {self._settings.budget:g} s"))
+        return found
 
     async def _measure(self, schedule: Schedule) -> None:
         took = schedule.round_seconds
-        for number in range(self._settings.rounds):
-            if self._left < took and number:
+        for number in range(1, self._settings.rounds):
+            if self._left < took or not self._alive:
                 break
             begin = time.monotonic()
             await self._run_canary()
-            await self._round(number, max(schedule.rounds, number + 1), schedule.samples)
+            expected = min(self._settings.rounds, max(schedule.rounds, number) + 1)
+            await self._round(number, expected, schedule.samples)
             took = (took + time.monotonic() - begin) / 2  # follows a slower machine, but not one slow round
         await self._run_canary()
 
     async def _round(self, number: int, rounds: int, samples: int) -> None:
-        turns = list(self._turns())
-        for position, (live, case) in enumerate(turns):
-            if live.failure is not None:
-                continue
-            if number and self._left < 0:
+        for live, case in list(self._turns()):
+            cost = self._costs[live.key, case].with_samples(1, self._settings.visit_seconds)
+            if self._left < cost:
                 return
-            done = (number * len(turns) + position, rounds * len(turns))
-            self._say(f"round {number + 1} of {rounds}: {live.name}, {case}", *done)
-            elapsed = self._record.elapsed
-            result = await self._visit(live, case, samples=samples)
-            if result is not None:
-                circumstances = {"round": number, "position": position, "elapsed": elapsed, "others": result.others}
-                row = visit_row(self._record.kernels[live.key], result.measurement, circumstances)
-                self._record.rows.append(row)
+            if live.failure is None:
+                await self._measure_case(live, case, number=number, rounds=rounds, samples=samples)
+
+    async def _measure_case(self, live: LiveKernel, case: Case, *, number: int, rounds: int, samples: int) -> None:
+        if live.failure is not None:
+            return
+        self._say(f"round {number + 1} of {rounds}: {live.name}, {case}", self._record.elapsed, self._settings.budget)
+        elapsed = self._record.elapsed
+        result = await self._visit(live, case, samples=samples)
+        if result is None:
+            return
+        if not number:
+            self._learn(live, case, result)
+        self._position = self._position + 1 if number == self._number else 0
+        self._number = number
+        about = {"round": number, "position": self._position, "elapsed": elapsed, "others": result.others}
+        self._record.rows.append(visit_row(self._record.kernels[live.key], result.measurement, about))
 
     def _turns(self) -> Iterator[tuple[LiveKernel, Case]]:
         """Yield kernels and cases in turn: kernels that are compared follow each other, in a random order."""
-        pairs = [(count, case) for count in self._settings.threads or (None,) for case in self._settings.cases]
+        pairs = [(count, case) for count in self._counts for case in self._planned]
         for count, case in self._random.sample(pairs, len(pairs)):
-            takers = [live for live in self._alive if live.threads == count and (live.key, case) in self._costs]
-            yield from ((live, case) for live in self._random.sample(takers, len(takers)))
+            takers = self._in_random_order(count)
+            yield from ((live, case) for live in takers if (live.key, case) in self._costs)
+
+    def _in_random_order(self, count: int | None) -> list[LiveKernel]:
+        alive = [live for live in self._alive if live.threads == count]
+        return self._random.sample(alive, len(alive))
 
     async def _visit(self, live: LiveKernel, case: Case, *, samples: int) -> _VisitResult | None:
         """Let one kernel measure one case while the others idle; None if it cannot."""
@@ -265,7 +308,10 @@ class _Bench:
             min_sample=self._settings.min_sample, timeout=max(self._left, 0) + _GRACE_SECONDS,
         )  # fmt: skip
         now = time.monotonic()
-        if live.failure is not None:
+        if live.failure is not None and self._left <= 0:
+            self._record.stopped.add(live.key)
+            self._record.notes.append(f"The budget was spent while {live.name} measured {case}: it was stopped there.")
+        elif live.failure is not None:
             self._record.notes.append(f"{live.name} failed at {case}: {live.failure}")
         if answer is None:
             return None
@@ -289,5 +335,5 @@ class _Bench:
             if answer is not None:
                 self._record.canary.append(answer["seconds"])
 
-    def _say(self, what: str, done: int, total: int) -> None:
+    def _say(self, what: str, done: float, total: float) -> None:
         self._report(Event("measuring", what, done=done, total=total))

@@ -114,7 +114,7 @@ class Ratio:
     @property
     def needed_for_interval(self) -> int:
         """How many rounds an interval needs."""
-        return math.ceil(1 - math.log2(1 - self.confidence))
+        return rounds_for_interval(self.confidence)
 
     def verdict(self, margin: float) -> Verdict:
         """Return the verdict; see the module."""
@@ -130,6 +130,11 @@ class Ratio:
         room = max(math.log1p(margin) - away, away) - own  # to be inside the margin, or away from 1
         rounds = self.rounds * (half / room) ** 2 if room > 0 else math.inf
         return max(math.ceil(rounds), self.rounds + 1) if rounds <= MOST_ROUNDS else None
+
+
+def rounds_for_interval(confidence: float) -> int:
+    """Return how many rounds an interval of that coverage needs: from the least to the largest, 1 - 2^(1 - n)."""
+    return math.ceil(1 - math.log2(1 - confidence))
 
 
 def ratio_of(logs: Sequence[float], *, confidence: float, widened: float) -> Ratio:

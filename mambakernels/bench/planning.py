@@ -1,4 +1,4 @@
-"""The schedule of rounds that fits into a budget: pure functions of the costs of visits so far."""
+"""The cases and rounds that fit into a budget: pure functions of the costs of visits so far."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mambakernels.bench.cases import Case, Settings
+from mambakernels.bench.pairs import FAMILY_LEVEL, rounds_for_interval
 from mambakernels.errors import InvalidRequestError
 
 Key = tuple[str, int | None]
 
 PILOT_SIZE = 128
-ENOUGH_ROUNDS = 15  # with this many, an interval of 99.9 % leaves out the most extreme rounds
-_CALLS_PER_VISIT = 4
-_FAR_TOO_LONG = (
-    4  # a guess from a smaller size is too high, as larger products run at a higher rate, but less than this
-)
+ENOUGH_ROUNDS = 15  # with this many, an interval leaves out the most extreme rounds
+_SPARE_ROUNDS = 3  # beyond what an interval needs, as other programs spoil some
+_FIXED_SECONDS = 0.06  # of a visit: messages, waiting until the others idle, the least time of sampling
+_CALLS_PER_VISIT = 2.5  # set-up, first call, check and one sample take as long as a few calls
+_FAR_TOO_LONG = 4  # a guess from a smaller size is too high, as larger products run at a higher rate, but by less
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,28 @@ class Schedule:
     round_seconds: float
 
 
-def guess(known: Mapping[int, float], n: int) -> float:
-    """Guess the cost of a visit at size n from calls at smaller sizes, as if all of it grew like n³; 0 without any.
+def guess(known: Mapping[int, float], case: Case) -> float:
+    """Guess the cost of a visit from the seconds of a call at smaller sizes, which grow like the flops; 0 without any.
 
-    Set-up, warm-up, check and one sample take as long as a few calls.
+    Operations whose flops are not counted grow like n³, controls like n².
     """
-    smaller = [size for size in known if size <= n]
+    smaller = [size for size in known if size <= case.size]
     nearest = max(smaller, default=None)
-    return 0.0 if nearest is None else _CALLS_PER_VISIT * known[nearest] * (n / nearest) ** 3
+    if nearest is None:
+        return 0.0
+    return _FIXED_SECONDS + _CALLS_PER_VISIT * known[nearest] * _work(case, case.size) / _work(case, nearest)
+
+
+def wanted_rounds(settings: Settings) -> int:
+    """Return how many rounds every case should get: those that an interval needs with so many pairs, and a few more."""
+    cases = sum(not case.control for case in settings.cases)
+    family = max(1, (len(settings.kernels) - 1) * max(1, len(settings.threads)) * cases)
+    return min(settings.rounds, rounds_for_interval(1 - FAMILY_LEVEL / family) + _SPARE_ROUNDS)
+
+
+def fits(seconds: float, costs: Mapping[Case, float], *, left: float, rounds: int) -> bool:
+    """Whether a case that costs so many seconds a round fits next to those that were chosen."""
+    return (sum(costs.values()) + seconds) * rounds <= left
 
 
 def hopeless(seconds: float, left: float) -> bool:
@@ -59,13 +74,11 @@ def hopeless(seconds: float, left: float) -> bool:
 
 
 def schedule(costs: Costs, settings: Settings, left: float) -> Schedule:
-    """Divide the seconds left: many rounds before many samples; InvalidRequestError if no round fits."""
+    """Divide the seconds left: many rounds before many samples; no round if none fits."""
     lengths = {count: _round_seconds(costs, settings, count) for count in range(1, settings.samples + 1)}
     good = [count for count, seconds in lengths.items() if left / seconds >= min(ENOUGH_ROUNDS, settings.rounds)]
     samples = max(good, default=1)
-    rounds = min(settings.rounds, math.floor(left / lengths[samples]))
-    if rounds < 1:
-        raise too_long(by_case(costs, settings), left=left, budget=settings.budget)
+    rounds = min(settings.rounds, max(0, math.floor(left / lengths[samples])))
     return Schedule(rounds, samples, lengths[samples])
 
 
@@ -77,42 +90,47 @@ def by_case(costs: Costs, settings: Settings) -> dict[Case, float]:
     return total
 
 
-def too_long(
-    costs: Mapping[Case, float], *, left: float, budget: float, room: float | None = None
-) -> InvalidRequestError:
-    """Return the error for a budget too small for a round; it names cases to drop for one of at most `room` seconds."""
-    whole = sum(costs.values())
-    dropped = ", ".join(f"{case} ({costs[case]:.1f} s)" for case in to_drop(costs, left if room is None else room))
-    wanted = math.ceil(budget - left + whole * ENOUGH_ROUNDS)
-    return InvalidRequestError(
-        f"Not even one round fits into {budget:g} seconds: a round takes about {whole:.1f} s, and "
-        f"{max(left, 0):.1f} s are left after starting and warming up.",
-        where=f"--budget {budget:g}",
-        next_step=(f"Drop {dropped}, or give" if dropped else "Give") + f" a budget of about {wanted} seconds.",
-    )
-
-
-def with_larger(costs: Mapping[Case, float], cases: Iterable[Case]) -> dict[Case, float]:
-    """Add the costs of cases that were not reached, guessed from a smaller size of the same."""
-    found = dict(costs)
-    for case in cases:
-        smaller = [known for known in costs if (known.operation, known.dtype) == (case.operation, case.dtype)]
-        if case not in found and smaller:
-            nearest = max(smaller, key=lambda known: known.size)
-            found[case] = costs[nearest] * (case.size / nearest.size) ** 3
-    return found
-
-
 def to_drop(costs: Mapping[Case, float], left: float) -> list[Case]:
-    """Return the most expensive cases without which a round fits, never controls."""
+    """Return the most expensive cases without which the others fit; never controls, and never all others."""
     dropped: list[Case] = []
     whole = sum(costs.values())
-    for case in sorted((case for case in costs if not case.control), key=lambda case: -costs[case]):
+    ordered = sorted((case for case in costs if not case.control), key=lambda case: -costs[case])
+    for case in ordered[:-1]:
         if whole <= left:
             break
         dropped.append(case)
         whole -= costs[case]
     return dropped
+
+
+def too_long(case: Case, seconds: float, *, settings: Settings, left: float) -> InvalidRequestError:
+    """Return the error for a budget too small for the smallest case."""
+    budget = settings.budget
+    wanted = math.ceil(budget - left + seconds * wanted_rounds(settings))
+    return InvalidRequestError(
+        f"Not even one round fits into {budget:g} seconds: {case} takes about {seconds:.1f} s a round, and "
+        f"{max(left, 0):.1f} s were left after starting.",
+        where=f"--budget {budget:g}",
+        next_step=f"Give smaller sizes, or a budget of about {wanted} seconds.",
+    )
+
+
+def left_out(cases: Mapping[Case, float], settings: Settings, *, left: float) -> Iterable[str]:
+    """Yield a line for each case that does not fit; the values are seconds of a round."""
+    rounds = wanted_rounds(settings)
+    for case, seconds in cases.items():
+        yield (
+            f"{case} is left out: a round of it takes about {seconds:.1f} s, {rounds} rounds are wanted, and "
+            f"{left:.0f} of {settings.budget:g} s were left for all."
+        )
+
+
+def _work(case: Case, n: int) -> float:
+    from mambakernels.numeric import OPERATIONS
+
+    if case.control:
+        return float(n) ** 2
+    return OPERATIONS[case.operation].flop_count(n, case.dtype) or float(n) ** 3
 
 
 def _round_seconds(costs: Costs, settings: Settings, samples: int) -> float:
