@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import functools
 import json
+import math
 import platform
 import time
 import traceback
@@ -97,7 +98,7 @@ async def execute(
         if execution.ended:  # and its kernel was shutting down
             execution.write("failed" if execution.failure else "ok", execution.failure)
         elif execution.begun:
-            execution.write("interrupted", Failure("Interrupted", "The run was interrupted."))
+            execution.write("interrupted", execution.interrupted())
         raise
     except Exception as unforeseen:  # noqa: BLE001 (whatever it is, it is this run's failure alone)
         said = "".join(traceback.format_exception(unforeseen))
@@ -133,6 +134,7 @@ class _Execution:
         self._keep = keep
         self.begun = self.ended = False
         self.failure: Failure | None = None
+        self.running: int | None = None
         self._started = _now()
         self._begin = time.perf_counter()
         self._end: float | None = None
@@ -146,6 +148,11 @@ class _Execution:
         """Take note that its cells begin; the seconds that it waited for that do not count as its time."""
         self._begin += waited
         self.begun = True
+
+    def interrupted(self) -> Failure:
+        """Return the failure that an interruption now is, with the cell that was running."""
+        failure = Failure("Interrupted", "The run was interrupted.")
+        return failure if self.running is None else session.located(failure, self.notebook.cells, self.running)
 
     def stop_clock(self) -> None:
         """Count no further time; only the first call counts."""
@@ -221,6 +228,7 @@ async def _execute_cells(kernel: session.Session, execution: _Execution, report:
     try:
         for number, index in enumerate(code_cells(execution.content)):
             report(_cell_in_words(cells, index), number)
+            execution.running = index
             if not await kernel.execute(index, execution.limit()):
                 break
     except session.RunStoppedError as stopped:
@@ -287,12 +295,24 @@ def _as_text(executed: Any) -> str:
     """Return a notebook as its file; where a text holds a lone surrogate, all that is not ASCII is escaped."""
     import nbformat
 
-    text: str = nbformat.v4.writes(executed)  # type: ignore[no-untyped-call]
+    try:
+        text: str = nbformat.v4.writes(executed, allow_nan=False)  # type: ignore[no-untyped-call]
+    except ValueError:  # a number that JSON does not have: papermill writes such parameters
+        executed = nbformat.from_dict(_without_nan(executed))  # type: ignore[no-untyped-call]
+        text = nbformat.v4.writes(executed, allow_nan=False)  # type: ignore[no-untyped-call]
     try:
         text.encode()
     except UnicodeEncodeError:
         text = nbformat.v4.writes(executed, ensure_ascii=True)  # type: ignore[no-untyped-call]
     return f"{text}\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @functools.cache

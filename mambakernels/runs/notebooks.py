@@ -28,6 +28,7 @@ FIRST_MINOR_WITH_IDS = 5  # of format 4
 _FORMAT = 4
 _ADVICE = "Give a notebook that Jupyter saved: a file ending in .ipynb."
 _GRAMMAR = "rfc3987_syntax"
+_FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 
 
@@ -86,7 +87,7 @@ def tags_of(cell: Mapping[str, Any]) -> frozenset[str]:
 
 def heading_above(cells: Sequence[Mapping[str, Any]], index: int) -> str:
     """Return the last Markdown heading above a cell; an empty text if there is none."""
-    texts = (source_of(cell) for cell in reversed(cells[:index]) if cell["cell_type"] == "markdown")
+    texts = (_FENCED.sub("", source_of(cell)) for cell in reversed(cells[:index]) if cell["cell_type"] == "markdown")
     found = (headings[-1] for text in texts if (headings := _HEADING.findall(text)))
     return str(next(found, ""))
 

@@ -20,6 +20,7 @@ from mambakernels.runs.session import OUTPUT_SECONDS, CellRaisedError, RunStoppe
 ALLOWED_TO_RAISE = "raises-exception"
 
 _POLL_SECONDS = 0.1
+_INTERRUPT_SECONDS = 2.0
 _GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
 _WITHOUT_ERROR = frozenset(["", "0", "None"])  # what `sys.exit` was given
 _CERTAIN = 1000  # the kernel's send queue drops nothing below this (zmq's default high-water mark)
@@ -32,14 +33,22 @@ class Recorder(NotebookClient):
 
     An output goes to the cell that caused it, also when that cell has ended. Text of one stream is joined only where
     nothing came in between. `client` is the kernel's; `death` returns None while the kernel lives, or else why not.
+    `interrupt` interrupts it.
     """
 
-    def __init__(self, notebook: Any, client: Any, death: Callable[[], Awaitable[Failure | None]]) -> None:
+    def __init__(
+        self,
+        notebook: Any,
+        client: Any,
+        death: Callable[[], Awaitable[Failure | None]],
+        interrupt: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(notebook)
         self.kc = client  # by which nbclient's output widgets answer the kernel
         self._clearing: set[int] = set()
         self._client = client
         self._death = death
+        self._interrupt = interrupt
         self._cells: dict[str, int] = {}
         self._replies: dict[str, asyncio.Future[Json]] = {}
         self._idle: dict[str, asyncio.Event] = {}
@@ -150,7 +159,8 @@ class Recorder(NotebookClient):
                 reader.result()  # raises what stopped it
         now = time.monotonic()
         if not reply.done() and now >= end:
-            raise RunStoppedError(Failure("TimeoutError", f"The cell took longer than {timeout:g} seconds."))
+            late = f"The cell took longer than {timeout:g} seconds."
+            raise RunStoppedError(Failure("TimeoutError", late, traceback=await self._interrupted(both, reply)))
         if reply.done() and now - self._last > OUTPUT_SECONDS:
             late = f"Outputs were still missing {OUTPUT_SECONDS:g} seconds after the cell had ended."
             raise RunStoppedError(Failure("TimeoutError", late))
@@ -158,6 +168,12 @@ class Recorder(NotebookClient):
             await asyncio.sleep(_POLL_SECONDS)  # what it sent before is still to be read
             if not both.done():
                 raise RunStoppedError(death)
+
+    async def _interrupted(self, both: asyncio.Future[Any], reply: asyncio.Future[Json]) -> str:
+        """Interrupt the cell and return the traceback, which says where it was; an empty text if it does not end."""
+        await self._interrupt()
+        await asyncio.wait({both}, timeout=_INTERRUPT_SECONDS)
+        return without_colours("\n".join(reply.result().get("traceback", ()))) if reply.done() else ""
 
     async def _all_received(self) -> None:
         """Make sure that no message of a long cell was lost on the way."""

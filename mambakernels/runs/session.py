@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,8 @@ OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
 _RECONNECT_MILLISECONDS = 10  # zmq's own 100 would on average cost 50 ms of each start
 _FIRST_LINES = 20
 _LAST_LINES = 40
-_SOURCE_LINES = 5
+_SOURCE_LINES = 20
+_CHARACTERS = 20_000  # of each text of a failure, which the record holds once more
 _SOCKET_PATH_BYTES = 100  # sockaddr_un holds 108 on Linux and 104 on macOS
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -92,7 +93,7 @@ class Session:
         """Prepare to execute the cells of this notebook, which takes up their outputs."""
         from mambakernels.runs.recorder import Recorder
 
-        self._recorder = Recorder(notebook, self._client, self._death)
+        self._recorder = Recorder(notebook, self._client, self._death, self._manager.interrupt_kernel)
 
     async def execute(self, index: int, timeout: float | None) -> bool:
         """Execute one cell and return whether the notebook goes on, or has asked to exit.
@@ -100,19 +101,10 @@ class Session:
         `RunStoppedError` if it raises, takes longer than `timeout` or the kernel dies.
         """
         assert self._recorder is not None
-        cell = self._recorder.nb.cells[index]
         try:
             return await self._recorder.execute_at(index, timeout)
         except RunStoppedError as error:
-            error.failure = replace(
-                error.failure,
-                cell=index + 1,
-                prompt=cell.execution_count,
-                heading=heading_above(self._recorder.nb.cells, index),
-                source=_head(source_of(cell)),
-                output=_tail(_printed(cell, "stdout")),
-                stderr=_excerpt(_printed(cell, "stderr")),
-            )
+            error.failure = located(error.failure, self._recorder.nb.cells, index)
             raise
 
     async def run(self, code: str, timeout: float | None = None) -> list[Json]:
@@ -184,6 +176,22 @@ class Session:
     async def _exit(self) -> Failure:
         assert self._manager.provisioner is not None
         return Failure("KernelDied", f"The kernel ended with {_exit_in_words(await self._manager.provisioner.poll())}.")
+
+
+def located(failure: Failure, cells: Sequence[Any], index: int) -> Failure:
+    """Return a failure with its cell: where it is, its source, and the end of what it showed."""
+    cell = cells[index]
+    return replace(
+        failure,
+        evalue=_bounded(failure.evalue),
+        traceback=_bounded(failure.traceback),
+        cell=index + 1,
+        prompt=cell.execution_count,
+        heading=heading_above(cells, index),
+        source=_head(source_of(cell)),
+        output=_tail("".join(_texts(cell, "stdout"))),
+        stderr=_excerpt("".join(_texts(cell, "stderr"))),
+    )
 
 
 @asynccontextmanager
@@ -282,14 +290,25 @@ def _with_stderr(failure: Failure, process: str) -> Failure:
     return replace(failure, stderr=_excerpt("\n".join(filter(None, (process, failure.stderr)))))
 
 
-def _printed(cell: Any, name: str) -> str:
-    streams = (output for output in cell.outputs if output.output_type == "stream" and output.name == name)
-    return "".join(output.text for output in streams)
+def _texts(cell: Any, name: str) -> Iterator[str]:
+    """Yield what a cell wrote to a stream, and to standard output also its displays, as texts."""
+    for output in cell.outputs:
+        if output.output_type == "stream" and output.name == name:
+            yield output.text if isinstance(output.text, str) else "".join(output.text)
+        elif output.output_type in {"display_data", "execute_result"} and name == "stdout":
+            yield f"{output.data.get('text/plain', '')}\n"
 
 
 def _tail(text: str) -> str:
-    lines = without_colours(text).rstrip().splitlines()
-    return "\n".join([*(["…"] if len(lines) > _FIRST_LINES else []), *lines[-_FIRST_LINES:]])
+    lines = without_colours(text[-_CHARACTERS:]).rstrip().splitlines()
+    is_whole = len(text) <= _CHARACTERS and len(lines) <= _FIRST_LINES
+    return "\n".join([*([] if is_whole else ["…"]), *lines[-_FIRST_LINES:]])
+
+
+def _bounded(text: str) -> str:
+    """Return a text, of a very long one its beginning and its end."""
+    half = _CHARACTERS // 2
+    return text if len(text) <= _CHARACTERS else f"{text[:half]}…{text[-half:]}"
 
 
 def without_colours(text: str) -> str:
@@ -302,12 +321,12 @@ def _excerpt(text: str) -> str:
     lines = without_colours(text).strip().splitlines()
     if len(lines) > _FIRST_LINES + _LAST_LINES:
         lines[_FIRST_LINES:-_LAST_LINES] = ["…"]
-    return "\n".join(lines)
+    return _bounded("\n".join(lines))
 
 
 def _head(source: str) -> str:
     lines = source.strip().splitlines()
-    return "\n".join([*lines[:_SOURCE_LINES], *(["…"] if len(lines) > _SOURCE_LINES else [])])
+    return _bounded("\n".join([*lines[:_SOURCE_LINES], *(["…"] if len(lines) > _SOURCE_LINES else [])]))
 
 
 def _exit_in_words(status: int | None) -> str:

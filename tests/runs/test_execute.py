@@ -68,7 +68,7 @@ def test_a_failing_cell_fails_only_its_run_and_keeps_what_was_done(install: Any,
     assert (error.cell, error.ename, error.evalue) == (3, "ValueError", "no <luck>")
     assert error.place == 'cell 3 (In [2], under "A notebook")'
     assert error.source.splitlines()[0] == "import os, sys"
-    assert error.source.endswith("…")
+    assert error.source.endswith("print('more')")
     assert "Traceback" in error.traceback
     assert "\x1b" not in error.traceback
     assert "to the cell" in error.stderr
@@ -152,6 +152,7 @@ def test_a_cell_that_takes_too_long_is_stopped(install: Any, write: Any, output:
     assert "näme with space.slow: cell 2 of 2 (A notebook)" in [event.detail for event in events]
     assert str(late.error).startswith('cell 2 (In [1], under "A notebook"): TimeoutError: ')
     assert "1.5 seconds" in late.error.evalue
+    assert "time.sleep(600)" in late.error.traceback, "the traceback of an interruption says where it was"
     assert read(late.path).cells[1].outputs[0].text == "begun\n"
 
 
@@ -283,7 +284,7 @@ def test_an_exception_while_running_shuts_the_kernel_down(
     seconds_until(lambda: not exists(kernel), at_most=60)
     [record] = output.glob("*.ipynb")
     kept = read_run(record)
-    assert (kept.status, str(kept.error)) == ("interrupted", "Interrupted: The run was interrupted.")
+    assert (kept.status, str(kept.error).endswith("Interrupted: The run was interrupted.")) == ("interrupted", True)
 
 
 def test_ctrl_c_shuts_the_kernel_down(install: Any, write: Any, output: Path, tmp_path: Path) -> None:
@@ -303,7 +304,7 @@ def test_ctrl_c_shuts_the_kernel_down(install: Any, write: Any, output: Path, tm
     seconds_until(lambda: not exists(kernel), at_most=60)
     [record] = output.glob("*.ipynb")
     kept = read_run(record)
-    assert (kept.status, str(kept.error)) == ("interrupted", "Interrupted: The run was interrupted.")
+    assert (kept.status, str(kept.error).endswith("Interrupted: The run was interrupted.")) == ("interrupted", True)
 
 
 def test_resuming_leaves_out_what_is_current(install: Any, write: Any, output: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from support.python_kernels import ARGV
 
 from mambakernels.runs.execute import run
+from mambakernels.runs.notebooks import heading_above
 from mambakernels.runs.records import read_run
 
 Outputs = Callable[..., list[list[Any]]]
@@ -240,13 +241,13 @@ def test_a_signal_ends_with_what_is_finished(  # noqa: PLR0917 (fixtures)
 
 def test_a_failed_cell_is_shown_where_it_is_read_first(install: Any, write: Any, output: Path, tmp_path: Path) -> None:
     install("here")
-    notebook = write("print('said before'); raise ValueError('no luck')")
+    notebook = write("print('said before'); display('shown before'); raise ValueError('no luck')")
     words = ["-m", "mambakernels", "run", str(notebook), "-k", "here", "-o", str(output), "--html", "--quiet"]
     answer = subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
     )
     assert answer.returncode == 1
-    for part in ('cell 2 (In [1], under "A notebook")', "raise ValueError", "Traceback", "said before"):
+    for part in ('cell 2 (In [1], under "A notebook")', "raise ValueError", "Traceback", "said before", "shown before"):
         assert part in answer.stderr
     page = (output / f"{notebook.stem}.here.html").read_text("utf-8")
     assert "no luck" in page
@@ -260,4 +261,42 @@ def test_a_failed_cell_is_shown_where_it_is_read_first(install: Any, write: Any,
             timeout=120,
         ).stdout
     )
-    assert (listed["error"]["cell"], listed["error"]["prompt"], listed["error"]["heading"]) == (2, 1, "A notebook")
+    error = listed["error"]
+    assert (error["cell"], error["prompt"], error["heading"]) == (2, 1, "A notebook")
+    assert error["source"] in answer.stderr
+    assert error["output"] == "said before\n'shown before'"
+    assert error["traceback"] in answer.stderr
+
+
+def test_an_interrupted_run_says_in_which_cell(install: Any, write: Any, output: Path) -> None:
+    install("here")
+    notebook = write("print('first')", "print('begun', flush=True); import time; time.sleep(600)")
+
+    def stop(event: Any) -> None:
+        if "cell 3" in event.detail:
+            time.sleep(1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(notebook, kernels="here", output=output, progress=stop)
+    error = read_run(output / f"{notebook.stem}.here.ipynb").error
+    assert error is not None
+    assert str(error) == 'cell 3 (In [2], under "A notebook"): Interrupted: The run was interrupted.'
+    assert (error.source.partition(";")[0], error.output) == ("print('begun', flush=True)", "begun")
+
+
+def test_numbers_that_json_does_not_have_are_null(install: Any, write: Any, output: Path) -> None:
+    """Papermill writes parameters like that, and JupyterLab cannot open the file."""
+    install("here")
+    path = write("print(1)")
+    content = json.loads(path.read_text("utf-8"))
+    content["metadata"]["papermill"] = {"parameters": {"x": float("nan"), "ys": [float("inf"), 1.5]}}
+    path.write_text(json.dumps(content), "utf-8")
+    [result] = run(path, kernels="here", output=output)
+    executed = json.loads(result.path.read_bytes(), parse_constant=pytest.fail)
+    assert executed["metadata"]["papermill"]["parameters"] == {"x": None, "ys": [None, 1.5]}
+
+
+def test_a_comment_in_a_fenced_block_is_no_heading() -> None:
+    text = "## Real\n```python\n# comment\n```\n~~~\n# open to the end"
+    assert heading_above([{"cell_type": "markdown", "source": text}, {"cell_type": "code"}], 1) == "Real"
