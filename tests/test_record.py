@@ -16,10 +16,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import mambakernels
-from mambakernels.record import MOST_CHARACTERS, MOST_VALUES, encode, record
+from mambakernels.record import MIME_TYPE, MOST_CHARACTERS, MOST_VALUES, encode, record
 from mambakernels.runs import values
+from mambakernels.runs.results import collect, rows
 
 SOURCE = Path(mambakernels.__file__).with_name("record.py")
 NAN = {"$numberDouble": "NaN"}
@@ -107,3 +110,23 @@ def test_it_needs_nothing_else_and_an_old_python() -> None:
 
 def test_parameters_and_results_hold_what_json_lacks_in_the_same_way() -> None:
     assert values.encode_value(float("nan")) == encode(float("nan")) == NAN
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"]))
+KEYS = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda key: not key.startswith("$"))
+TIMES = st.datetimes().map(lambda time: time.replace(fold=0))  # which ISO 8601 lacks
+NESTED = st.recursive(
+    SCALARS | TIMES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4)
+)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=NESTED)
+def test_any_nested_value_arrives_equal(value: Any, tmp_path: Path) -> None:
+    output = {"output_type": "display_data", "metadata": {}, "data": {MIME_TYPE: {"x": encode(value)}}}
+    cell = {"cell_type": "code", "metadata": {}, "source": "", "execution_count": 1, "outputs": [output]}
+    file = tmp_path / "a.ipynb"
+    file.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [cell]}))
+    (row,) = rows(file)
+    assert repr(row["x"]) == repr(value), "NaN is not equal to itself"
+    assert len(collect(file)) == 1
