@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mambakernels.errors import MambakernelsError
+from mambakernels.errors import InvalidRequestError, MambakernelsError
 
 if TYPE_CHECKING:
     from mambakernels.runs.notebooks import Notebook
@@ -93,8 +93,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     runs = [item for item in session.items if isinstance(item, NotebookTest)]
     used = {name for item in runs for name in item.task.given}
     unknown = [name for name in _assignments(session.config) if name not in used]
-    if runs and unknown:
-        raise pytest.UsageError(f"--mambakernels-parameter: no collected notebook has a parameter '{unknown[0]}'.")
+    if not runs or not unknown:
+        return
+    refusal = f"--mambakernels-parameter: no collected notebook has a parameter '{unknown[0]}'."
+    if not hasattr(session.config, "workerinput"):
+        raise pytest.UsageError(refusal)
+    for item in runs:  # a worker of pytest-xdist cannot end the session
+        item.refusal = refusal
 
 
 class NotebookFile(pytest.File):
@@ -133,6 +138,7 @@ class NotebookTest(pytest.Item):
     def __init__(self, *, task: Task, **fields: Any) -> None:
         super().__init__(**fields)
         self.task = task
+        self.refusal = ""
         for mark in _marks(task.notebook):
             self.add_marker(mark)
         if any(EXPECTED_TO_FAIL in tags for tags in _tags(task.notebook.content)):
@@ -143,6 +149,8 @@ class NotebookTest(pytest.Item):
         from mambakernels.runs import outputs
         from mambakernels.runs.in_memory import execute_in_memory
 
+        if self.refusal:
+            raise InvalidRequestError(self.refusal)
         run, executed = execute_in_memory(self.task)
         if self.config.getoption("mambakernels_output") is not None:
             record, _ = self.task.place()

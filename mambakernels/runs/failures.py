@@ -108,7 +108,7 @@ def group_failures(runs: Iterable[Run]) -> list[SameFailure]:
 
 
 def marks(run: Run) -> str:
-    """Return what tells a run from others of its notebook and kernel, as its record's name has it: `n=512,dtype=f4`."""
+    """Return what distinguishes a run from others of its notebook and kernel, such as `n=512,dtype=f4`."""
     return marks_in(run.path.name, run.notebook, run.kernel)
 
 

@@ -22,7 +22,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 STUDY = """from mambakernels.record import record
 if n == 8 and kind == "b":
     raise ValueError("too <large> & heavy")
-record(score=n * 2.0, label="x")"""
+record({"score <b>": n * 2.0}, label="x")"""
 
 
 def test_a_page_of_a_matrix(install: Any, write: Any, output: Path, cli: Cli, tmp_path: Path) -> None:
@@ -44,11 +44,12 @@ def test_a_page_of_a_matrix(install: Any, write: Any, output: Path, cli: Cli, tm
     assert places[:3] == sorted(places[:3])
     assert "----&gt; 3     raise ValueError" in text
     assert "1 failed, 5 ok" in text
-    assert 'alt="score over n, a line for each kernel" src="data:image/png;base64,' in text
+    assert 'alt="score &lt;b&gt; over n, a line for each kernel" src="data:image/png;base64,' in text
     links = [unquote(address) for address in re.findall('<a href="([^"#]*)"', text)]
     assert len(set(links)) == 6
     assert all((page.parent / address.replace("&amp;", "&")).is_file() for address in links)
     assert "<script" not in text
+    assert "score <b>" not in text
     assert not re.search("src=.https?:", text)
     assert "This notebook makes the page" not in text
 
@@ -71,7 +72,7 @@ def test_a_notebook_of_ones_own_makes_the_page(install: Any, write: Any, output:
     content.cells.append(nbformat.v4.new_code_cell("1 / 0"))
     nbformat.write(content, own)
     before = page.read_bytes()
-    with pytest.raises(RunError, match=r"(?s)failed: cell 18 .*ZeroDivisionError.*1 / 0"):
+    with pytest.raises(RunError, match=r"(?s)failed: cell 20 .*ZeroDivisionError.*1 / 0"):
         mambakernels.report(output, output=page, template=own)
     assert page.read_bytes() == before
     with pytest.raises(NotFoundError, match="No notebook is there"):
