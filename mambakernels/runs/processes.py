@@ -20,6 +20,8 @@ from mambakernels.runs.kernelspecs import Kernel
 if TYPE_CHECKING:
     from mambakernels.runs.warm import Warm
 
+UNKNOWN_STATUS = 256
+"""The exit status of a kernel whose warm process ended before it, so that nobody can know it; no process has this."""
 _START_TIME = 19  # of the fields of /proc/PID/stat after the name
 
 

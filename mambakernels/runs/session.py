@@ -330,7 +330,9 @@ def _head(source: str) -> str:
 
 
 def _exit_in_words(status: int | None) -> str:
-    if status is None or status >= 0:
+    if status is None or status == processes.UNKNOWN_STATUS:
+        return "an unknown status"
+    if status >= 0:
         return f"status {status}"
     try:
         return f"signal {signal.Signals(-status).name}"

@@ -30,13 +30,11 @@ from mambakernels.kernels.launcher import Forking
 from mambakernels.runs import leftovers
 from mambakernels.runs.kernelspecs import Kernel
 from mambakernels.runs.notebooks import Json
-from mambakernels.runs.processes import is_local
+from mambakernels.runs.processes import UNKNOWN_STATUS, is_local
 
 _READY_SECONDS = 30.0
 _END_SECONDS = 3.0
 _MODULES = frozenset(importlib.machinery.all_suffixes())
-UNKNOWN_STATUS = 256
-"""The exit status of a kernel whose warm process ended before it, so that nobody can know it; no process has this."""
 
 
 class ForkedKernel:
