@@ -10,7 +10,6 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.paths import PathLike, Root, absolute, path_list, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.runs import listing, outputs, pages
-from mambakernels.runs.junit import write_junit
 from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.records import Run
 from mambakernels.runs.scheduling import Schedule, execute_all
@@ -182,6 +181,8 @@ def run(
                 )
         finally:
             if junit is not None:
+                from mambakernels.runs.junit import write_junit
+
                 write_junit(ended, junit, not_begun=_not_begun(tasks, ended))
         if html:  # when all have run: nothing that is wrong with a page keeps a notebook from running
             for one in runs:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mambakernels.kernels.blas import loaded_blas
 from mambakernels.runs import outputs, session
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, heading_above, prepare_nbformat, source_of, tags_of
 from mambakernels.runs.outputs import Place
@@ -61,11 +60,13 @@ _WRITE_SECONDS = 2.0
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
 _ANSWER_SECONDS = 5.0
 _MAPS = "__import__('pathlib').Path('/proc/self/maps')"
-# The files of all modules that a Python kernel has imported, where Python's own are, and with NumPy the libraries that
-# the process has loaded (on Linux), as one text.
+# The files of the modules that a Python kernel has imported, but for Python's own, where those are, and with NumPy the
+# libraries that the process has loaded (on Linux), as one text.
 _LOADED = (
     "__import__('json').dumps([[f for f in (getattr(m, '__file__', None) "
-    "for m in list(__import__('sys').modules.values())) if isinstance(f, str)], "
+    "for m in list(__import__('sys').modules.values())) if isinstance(f, str) "
+    "and not f.startswith(tuple(__import__('os').path.join(getattr(__import__('sys'), p), '') "
+    "for p in ('prefix', 'base_prefix')))], "
     "[__import__('sys').prefix, __import__('sys').base_prefix], "
     "sorted({line.split(None, 5)[5] for line in "
     f"{_MAPS}.read_text(errors='replace').splitlines() if '.so' in line}}) "
@@ -253,7 +254,10 @@ async def _observe(kernel: session.Session, execution: _Execution) -> None:
     if answer:
         imported, prefixes, libraries = json.loads(answer)
         execution.code = _hashes(imported, prefixes, execution.task.folder.resolve())
-        execution.blas = loaded_blas(libraries)
+        if libraries:
+            from mambakernels.kernels.blas import loaded_blas
+
+            execution.blas = loaded_blas(libraries)
 
 
 def _hashes(names: list[str], prefixes: list[str], folder: Path) -> dict[str, str]:

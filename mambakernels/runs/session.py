@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import os
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.1
 _EXIT_POLL_SECONDS = 0.01
+_START_POLL_SECONDS = 0.01
 OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
 _RECONNECT_MILLISECONDS = 10  # zmq's own 100 would on average cost 50 ms of each start
 _FIRST_LINES = 20
@@ -78,8 +80,9 @@ class Session:
 
     async def ready(self, timeout: float) -> Json:
         """Wait until the kernel answers and its outputs reach us; return its `kernel_info_reply`."""
-        self._client.start_channels(stdin=False, hb=False)
         deadline = time.monotonic() + timeout
+        await self._bound(deadline)
+        self._client.start_channels(stdin=False, hb=False)
         while True:
             reply = await self._kernel_info(deadline, timeout)
             with contextlib.suppress(Empty):  # not subscribed to its outputs yet: ask again, which causes some
@@ -88,6 +91,16 @@ class Session:
         if self._recorder is not None:
             self._recorder.listen()
         return reply
+
+    async def _bound(self, deadline: float) -> None:
+        """Wait until the kernel has a socket to connect to, if that is a file: zmq would try again and again."""
+        if self._client.transport != "ipc":
+            return
+        socket = f"{self._client.ip}-{self._client.shell_port}"
+        while time.monotonic() < deadline and await self._manager.is_alive():
+            if os.path.exists(socket):  # noqa: PTH110, ASYNC240 (many times each start, and at once)
+                return
+            await asyncio.sleep(_START_POLL_SECONDS)
 
     def attach(self, notebook: Any) -> None:
         """Prepare to execute the cells of this notebook, which takes up their outputs."""
