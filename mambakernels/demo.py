@@ -15,7 +15,7 @@ from mambakernels.engines import EngineName
 from mambakernels.environments import Environment
 from mambakernels.kernels import lifecycle
 from mambakernels.kernels.blas import Processors
-from mambakernels.paths import Root, storage_errors
+from mambakernels.paths import Root, same_place, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system.files import write_atomically
 from mambakernels.system.locks import locked
@@ -110,7 +110,7 @@ def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
                 continue  # another environment has this name now
             lifecycle.remove(name, root=place)
         except errors.NotFoundError:  # removed by hand, perhaps without its kernelspecs
-            kernels.unregister(*(spec.name for spec in kernels.list() if spec.prefix == prefix))
+            kernels.unregister(*(spec.name for spec in kernels.list() if same_place(spec.prefix, prefix)))
         removed.append(name)
     (place.path / _RECORD).unlink(missing_ok=True)
     return removed

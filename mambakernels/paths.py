@@ -82,6 +82,13 @@ class Root:
         return self.path / ".trash"
 
 
+def same_place(one: Path | None, other: Path | None) -> bool:
+    """Whether two paths lead to the same place, by whatever links, as a home may; it may be gone."""
+    if one is None or other is None:
+        return one is other
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
+
+
 def storage_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function: an OSError, such as a full disk, becomes a StorageError.
 

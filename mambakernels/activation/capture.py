@@ -20,6 +20,7 @@ from typing import Any
 from mambakernels.activation import bash, cmd
 from mambakernels.activation.bash import Changes
 from mambakernels.errors import ActivationError
+from mambakernels.paths import same_place
 
 _PATIENCE = 60.0  # seconds for one run of all scripts
 _UNSET = "***unset***"  # written to conda-meta/state by `conda env config vars unset`
@@ -246,9 +247,15 @@ def _conda_variables(prefix: Path, root: Path | None) -> dict[str, str]:
 
 
 def _default_env(prefix: Path, root: Path | None) -> str:
-    if root is not None and prefix == root.absolute():
+    if same_place(prefix, root) or _is_installation(prefix):
         return "base"
     return prefix.name if prefix.parent.name == "envs" else str(prefix)
+
+
+def _is_installation(prefix: Path) -> bool:
+    """Whether a prefix is that of conda or mamba itself: it holds their commands, or all environments and packages."""
+    folders = ("condabin",), ("envs", "pkgs")
+    return prefix.parent.name != "envs" and any(all((prefix / name).is_dir() for name in names) for names in folders)
 
 
 def _session_outside(environ: Mapping[str, str], *, timeout: float) -> dict[str, str]:

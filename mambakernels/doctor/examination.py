@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mambakernels.doctor.damaged_records import check_records
 from mambakernels.doctor.ipykernel import check_ipykernel
 from mambakernels.doctor.numpy_libraries import check_libraries
 from mambakernels.doctor.repair import Repair, apply_repairs
@@ -26,6 +27,7 @@ CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
     check_visibility,
     check_variables,
     check_user_site,
+    check_records,  # the last one, as it names the records that the others could not read
 )
 """The checks that start nothing: pure functions of a survey."""
 

@@ -71,10 +71,15 @@ class Prefix:
         path = self._records.get(package)
         return self._reader.read(path) if path else None
 
+    @property
+    def damaged_records(self) -> list[Path]:
+        """The records that could not be read, of those that were."""
+        return sorted(path for path in self._reader.damaged if path.parent == self.path / "conda-meta")
+
     @cached_property
     def _records(self) -> Mapping[str, Path]:
         paths = (self.path / "conda-meta" / name for name in names_in(self.path / "conda-meta"))
-        return {path.name.rsplit("-", 2)[0]: path for path in paths if path.suffix == ".json"}
+        return {path.name.rsplit("-", 2)[0]: path for path in paths if path.suffix == ".json" and path.name[0] != "."}
 
     @cached_property
     def site(self) -> Path | None:

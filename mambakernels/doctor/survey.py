@@ -142,12 +142,16 @@ def gather(
     found = [folder for place in search for folder in _kernelspecs(place)]
     specs = {spec.path: spec for spec in kernels.list(root=root)}
     reader = RecordReader()
-    prefixes = {made.prefix: Prefix(made.prefix, root, made, reader) for made in environments.list_environments(root)}
+    prefixes = {
+        os.path.realpath(made.prefix): Prefix(made.prefix, root, made, reader)
+        for made in environments.list_environments(root)
+    }
+    places = {spec.prefix: os.path.realpath(spec.prefix) for spec in specs.values()}
     for spec in specs.values():
-        if spec.prefix not in prefixes:
-            prefixes[spec.prefix] = _prefix(spec, reader)
+        if places[spec.prefix] not in prefixes:
+            prefixes[places[spec.prefix]] = _prefix(spec, reader)
     ours = (
-        RegisteredKernel(spec, kernel_json(spec.path) or {}, prefixes[spec.prefix])
+        RegisteredKernel(spec, kernel_json(spec.path) or {}, prefixes[places[spec.prefix]])
         for spec in sorted(specs.values(), key=lambda spec: (spec.name, spec.path))
     )
     survey = Survey(

@@ -58,7 +58,7 @@ def _hidden(kernel: RegisteredKernel, survey: Survey) -> Iterator[Finding]:
     if found is None or found.path.resolve() == kernel.spec.path.resolve():
         return
     twin = next((item for item in survey.kernels if item.spec.path == found.path), None)
-    same = twin is not None and (twin.prefix.path, twin.variables) == (kernel.prefix.path, kernel.variables)
+    same = twin is not None and (twin.prefix is kernel.prefix, twin.variables) == (True, kernel.variables)
     yield kernel.finding(
         "hidden",
         "note" if same else "warning",

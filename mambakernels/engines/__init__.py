@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ _INDEXED = (
     "track_features",
 )
 
+_RECORD_NAME = re.compile(r"[^.].*-[^-]+-[^-]+\.json")
 _SPECS_SHOWN = 8  # in a line of progress
 
 EngineName = Literal["auto", "rattler", "micromamba"]
@@ -61,8 +63,8 @@ class Package:
         return cls(
             name=record["name"],
             version=record["version"],
-            build=record.get("build_string") or record["build"],
-            subdir=record["subdir"],
+            build=str(record.get("build_string") or record.get("build") or ""),
+            subdir=str(record.get("subdir") or "noarch"),
             url=record.get("url") or "",
             sha256=record.get("sha256") or "",
             record=kept,
@@ -177,8 +179,44 @@ def in_words(specs: Sequence[str]) -> str:
 
 
 def conda_meta(prefix: Path) -> list[Json]:
-    """Return the records in `conda-meta`, one for each package in a prefix."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in (prefix / "conda-meta").glob("*.json")]
+    """Return the records in `conda-meta`, one for each package in a prefix; EngineError names one that is damaged.
+
+    As conda does, files whose names are not `NAME-VERSION-BUILD.json` of their content are ignored.
+    """
+    found = ((path, read_record(path)) for path in record_files(prefix))
+    return [record for path, record in found if _stem(record) == path.stem]
+
+
+def record_files(prefix: Path) -> list[Path]:
+    """Return the files in `conda-meta` whose names may be those of records; macOS adds hidden ones to some disks."""
+    paths = (prefix / "conda-meta").glob("*.json")
+    return [path for path in paths if _RECORD_NAME.fullmatch(path.name) and path.is_file()]
+
+
+def read_record(path: Path) -> Json:
+    """Return the record in a file; EngineError if it holds none."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, RecursionError, ValueError) as error:
+        raise _damaged_record(path, str(error)) from error
+    texts = [record.get(key) for key in ("name", "version")] if isinstance(record, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise _damaged_record(path, "it is not an object with a name and a version")
+    return dict(record)
+
+
+def _stem(record: Json) -> str:
+    return f"{record['name']}-{record['version']}-{record.get('build_string') or record.get('build')}"
+
+
+def _damaged_record(path: Path, why: str) -> errors.EngineError:
+    name = path.name.rsplit("-", 2)[0]
+    return errors.EngineError(
+        f"The record of the package {name} is damaged: {why}.",
+        where=str(path),
+        next_step=f"Install the package again: mambakernels verify ENVIRONMENT --repair, "
+        f"or with the program that made the environment: conda install --force-reinstall {name}",
+    )
 
 
 def installed(prefix: Path) -> tuple[Package, ...]:

@@ -77,4 +77,7 @@ def dependency_name(text: str) -> str:
     """Return the name in an entry of a package's `depends`, whose other parts may be older than any grammar."""
     import rattler
 
-    return str(rattler.PackageName.from_matchspec_str_unchecked(text).normalized)
+    try:
+        return str(rattler.PackageName.from_matchspec_str_unchecked(text).normalized)
+    except Exception as error:  # rattler raises a class of its own for each part of a name
+        raise _invalid(text, str(error)) from error

@@ -25,7 +25,7 @@ from mambakernels.environments.environment import (
     recover,
 )
 from mambakernels.environments.linker import NUMERIC, Linker, linking
-from mambakernels.paths import Root
+from mambakernels.paths import Root, same_place
 from mambakernels.progress import Progress, silent
 from mambakernels.system.credentials import public
 from mambakernels.system.locks import locked
@@ -213,7 +213,7 @@ def _clone_mark(environment: Environment) -> str:
 
 def _same_clone(source: Environment, place: Location) -> Environment:
     """Return the environment at a location if it is a clone of this one, else raise InvalidRequestError."""
-    if place.prefix == source.prefix:
+    if same_place(place.prefix, source.prefix):
         raise errors.InvalidRequestError(
             "The environment already has this name.", where=str(place.prefix), next_step="Choose another name."
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
-from mambakernels.paths import PathLike, Root, storage_errors
+from mambakernels.paths import PathLike, Root, same_place, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import decoding
 from mambakernels.system.locks import locked
@@ -115,11 +115,11 @@ class Location:
         """The name of the lock to hold while changing the environment."""
         if self._is_named:
             return f"env-{self.name}"
-        return f"prefix-{hashlib.sha256(os.fsencode(self.prefix)).hexdigest()[:16]}"
+        return f"prefix-{hashlib.sha256(os.fsencode(os.path.realpath(self.prefix))).hexdigest()[:16]}"
 
     @property
     def _is_named(self) -> bool:
-        return self.prefix == self.root.environments / self.name
+        return same_place(self.prefix, self.root.environments / self.name)
 
 
 def is_path(name_or_path: NameOrPath) -> bool:

@@ -5,16 +5,15 @@ A killed process leaves hidden folders only. Between the two renames of a change
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mambakernels import errors
+from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
 from mambakernels.engines.bytecode import compile_modules
 from mambakernels.environments.environment import (
@@ -24,7 +23,7 @@ from mambakernels.environments.environment import (
     read_environment,
     write_manifest,
 )
-from mambakernels.paths import Root
+from mambakernels.paths import Root, same_place
 from mambakernels.system.locks import locked, nobody_using_packages
 
 # Files that the engines and mambakernels itself leave in a prefix.
@@ -123,7 +122,7 @@ def carry_over(old: Environment, folder: Path, place: Location) -> None:
 
     They are linked, not copied, if the old folder goes. For another prefix, scripts and links are rewritten.
     """
-    goes = old.prefix == place.prefix
+    goes = same_place(old.prefix, place.prefix)
     brought = [name for name in _unowned(old.prefix) if not os.path.lexists(folder / name)]
     for name in brought:
         source, target = old.prefix / name, folder / name
@@ -204,7 +203,8 @@ def files_in(prefix: Path) -> list[str]:
 def _unowned(prefix: Path) -> list[str]:
     """Return the files that no package brought, without bytecode in `__pycache__`."""
     owned: set[str] = set(_OURS)
-    for record in (prefix / "conda-meta").glob("*.json"):
-        owned.add(f"conda-meta/{record.name}")
-        owned.update(json.loads(record.read_text(encoding="utf-8")).get("files", []))
+    for path in engines.record_files(prefix):
+        owned.add(f"conda-meta/{path.name}")
+        with suppress(errors.EngineError):  # a damaged record: what its package brought is linked again
+            owned.update(engines.read_record(path).get("files", []))
     return sorted(name for name in files_in(prefix) if name not in owned)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mambakernels import engines, errors
 from mambakernels.engines import EngineName
 from mambakernels.environments import changes
 from mambakernels.environments.environment import Environment, NameOrPath, get
@@ -73,13 +73,19 @@ def _lost(environment: Environment) -> Iterator[Damage]:
     """Yield packages that the manifest names and `conda-meta` lacks."""
     for package in environment.packages:
         name = f"conda-meta/{package.name}-{package.version}-{package.build}.json"
-        if not (environment.prefix / name).exists():
-            yield Damage(name, package.name, "missing")
+        try:
+            engines.read_record(environment.prefix / name)
+        except errors.EngineError:
+            kind: Literal["missing", "changed"] = "changed" if (environment.prefix / name).exists() else "missing"
+            yield Damage(name, package.name, kind)
 
 
 def _expected(environment: Environment) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for record in sorted((environment.prefix / "conda-meta").glob("*.json")):
-        content = json.loads(record.read_text(encoding="utf-8"))
+    for path in sorted(engines.record_files(environment.prefix)):
+        try:
+            content = engines.read_record(path)
+        except errors.EngineError:
+            continue  # `_lost` has it
         for entry in content.get("paths_data", {}).get("paths", []):
             yield content["name"], entry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mambakernels.kernels import folders
 from mambakernels.kernels.specs import KernelSpec
-from mambakernels.paths import Root
+from mambakernels.paths import Root, same_place
 
 
 def to_register(spec: KernelSpec, environment: str) -> str:
@@ -50,7 +50,7 @@ def literal_title(display_name: str) -> str:
 
 def environment_argument(prefix: Path, root: Root) -> str:
     """Return a command's argument for one of our environments: its name, or its path if it is outside the root."""
-    return prefix.name if prefix.parent == root.environments else str(prefix)
+    return prefix.name if same_place(prefix.parent, root.environments) else str(prefix)
 
 
 def root_option(root: Root) -> str:

@@ -12,7 +12,7 @@ from mambakernels.environments import Change, Environment
 from mambakernels.kernels import folders, registered, registration
 from mambakernels.kernels.packaged_kernelspecs import has_kernel
 from mambakernels.kernels.specs import KernelSpec
-from mambakernels.paths import PathLike, Root, storage_errors
+from mambakernels.paths import PathLike, Root, same_place, storage_errors
 from mambakernels.progress import Progress, silent
 
 
@@ -166,7 +166,9 @@ def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return an environment's manifest, the packages that pip added, and its kernels."""
     environment = environments.get(name, Root.find(root))
     kernel_names = [
-        item.name for item in registered.list_kernels(root=environment.root) if item.prefix == environment.prefix
+        item.name
+        for item in registered.list_kernels(root=environment.root)
+        if same_place(item.prefix, environment.prefix)
     ]
     return {
         "name": environment.name,

@@ -10,7 +10,7 @@ from mambakernels.errors import NotFoundError
 from mambakernels.kernels import folders, naming
 from mambakernels.kernels.registration import check_free, register_kernels
 from mambakernels.kernels.specs import JupyterFolder, KernelSpec, is_gone
-from mambakernels.paths import PathLike, Root, storage_errors
+from mambakernels.paths import PathLike, Root, same_place, storage_errors
 
 
 @storage_errors
@@ -88,7 +88,7 @@ def unregister_all(environment: Environment) -> list[KernelSpec]:
 
 def _kernels_of(environment: Environment) -> list[KernelSpec]:
     known = list_kernels(root=environment.root)
-    return [spec for spec in known if spec.prefix == environment.prefix and not spec.copied]
+    return [spec for spec in known if same_place(spec.prefix, environment.prefix) and not spec.copied]
 
 
 def _again(
@@ -112,7 +112,7 @@ def _again(
             variant=spec.variant,
             env=spec.variables,
             threads=spec.threads,
-            declared_in=spec.declared_in if source.prefix == target.prefix else None,
+            declared_in=spec.declared_in if same_place(source.prefix, target.prefix) else None,
             over=source.prefix,
             data_dir=spec.jupyter,
         )

@@ -29,6 +29,7 @@ from mambakernels.kernels.specs import (
     is_gone,
     read_kernelspec,
 )
+from mambakernels.paths import same_place
 
 # Settings of the Jupyter server's session that must not change which packages the kernel finds; to Python and R, an
 # empty value means unset. VIRTUAL_ENV: IPython puts the packages of any other one first, and warns of an empty one.
@@ -162,13 +163,16 @@ def check_free(jupyter: JupyterFolder, name: str, prefix: Path, environment: str
 def _remove_stale(jupyter: JupyterFolder, prefix: Path, base: str, names: Collection[str]) -> None:
     """Remove what an earlier registration wrote for kernelspecs that are no longer in the environment's packages."""
     for spec in jupyter.specs():
-        if (spec.prefix, spec.base) == (prefix, base) and spec.name not in names and not spec.copied:
+        theirs = spec.base == base and same_place(spec.prefix, prefix)
+        if theirs and spec.name not in names and not spec.copied:
             jupyter.remove(spec)
 
 
 def _is_replaceable(there: Path, name: str, prefixes: Iterable[Path | None]) -> bool:
     ours = read_kernelspec(there)
-    return bool(ours and ours.name == name and (ours.prefix in prefixes or is_gone(ours.prefix)))
+    if ours is None or ours.name != name:
+        return False
+    return is_gone(ours.prefix) or any(same_place(ours.prefix, prefix) for prefix in prefixes)
 
 
 def _taken(name: str, there: Path, environment: str) -> KernelError:

@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -175,19 +175,31 @@ def blas_threads() -> int | None:
 
 def libblas_build(prefix: Path) -> str | None:
     """Return the build string of the libblas package that is installed in a conda prefix, or None."""
-    records = sorted((prefix / "conda-meta").glob("libblas-*.json"))
-    builds = [json.loads(record.read_text(encoding="utf-8")).get("build") for record in records]
+    builds = [record["build"] for record in _records(prefix, "libblas-*.json", ("name", "build"))]
     return builds[-1] if builds else None
 
 
 def packages(prefix: Path) -> dict[str, str]:
     """Return version and build (`0.3.30=h1_0`) of the packages in a conda prefix that decide which BLAS runs."""
-    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((prefix / "conda-meta").glob("*.json"))]
     return {
         record["name"]: f"{record['version']}={record['build']}"
-        for record in records
-        if _PACKAGES.match(record.get("name", ""))
+        for record in _records(prefix, "*.json")
+        if _PACKAGES.match(record["name"])
     }
+
+
+def _records(
+    prefix: Path, pattern: str, keys: Sequence[str] = ("name", "version", "build")
+) -> Iterator[dict[str, str]]:
+    """Yield some fields of the records of packages in a conda prefix; files that have not all of them are left out."""
+    for file in sorted((prefix / "conda-meta").glob(pattern)):
+        try:
+            record = json.loads(file.read_bytes())
+            found = {key: record[key] for key in keys}
+        except (OSError, LookupError, RecursionError, TypeError, ValueError):
+            continue
+        if all(isinstance(text, str) for text in found.values()):
+            yield found
 
 
 def _functions() -> dict[str, str]:

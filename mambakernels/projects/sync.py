@@ -16,7 +16,7 @@ from mambakernels.activation import capture
 from mambakernels.engines.match_spec import name_of
 from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.kernels import KernelSpec, command_lines, lifecycle, registration
-from mambakernels.paths import PathLike, Root, storage_errors
+from mambakernels.paths import PathLike, Root, same_place, storage_errors
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.projects import kernels_toml
 from mambakernels.projects.kernels_toml import DeclaredKernel, Project
@@ -203,7 +203,7 @@ def _asked(spec: KernelSpec) -> tuple[dict[str, str], str | None, int | None]:
 
 
 def _is_of(spec: KernelSpec, environment: Environment | None) -> bool:
-    return environment is not None and spec.prefix == environment.prefix
+    return environment is not None and same_place(spec.prefix, environment.prefix)
 
 
 def _check_free(kernel: DeclaredKernel, project: Project, there: Inventory) -> None:
