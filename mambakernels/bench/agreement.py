@@ -72,16 +72,16 @@ def _extremes(seconds: pd.Series[float]) -> tuple[str, str, float]:
 def check_pairs(paired: pd.DataFrame) -> ControlVerdict:
     """Return whether the controls agree in a frame of `pairs`, where each ratio has an interval.
 
-    They differ if one is surely faster or slower by more than `CONTROL_TOLERANCE`: then something other than the BLAS
-    differs between the kernels, and no comparison of the two can be trusted. If noise could explain it, the verdict is
-    unknown.
+    They differ if the whole interval of one is farther from 1 than `CONTROL_TOLERANCE`: then something other than the
+    BLAS differs between the kernels, and no comparison of the two can be trusted. If noise could explain it, the
+    verdict is unknown.
     """
     controls = paired[paired["control"] & paired["ratio"].notna()]
     spreads = _control_ratios(controls)
     if spreads.empty:
         return ControlVerdict("unknown", "No control ran on two kernels, so the comparison cannot be checked.", spreads)
     beyond = (spreads["spread"] > CONTROL_TOLERANCE).to_numpy()
-    sure = controls["verdict"].isin(["faster", "slower"]).to_numpy()
+    sure = ((controls["low"] > 1 + CONTROL_TOLERANCE) | (controls["high"] < 1 / (1 + CONTROL_TOLERANCE))).to_numpy()
     known = controls["low"].notna().to_numpy()
     if (beyond & sure).any():
         text = (
@@ -94,7 +94,7 @@ def check_pairs(paired: pd.DataFrame) -> ControlVerdict:
         why = "but there is much noise" if known.all() else "but there are too few rounds"
         text = f"It is not known whether the controls agree: {_worst(spreads)}, {why}."
         return ControlVerdict("unknown", text, spreads)
-    text = f"The controls, which no BLAS takes part in, agree within the noise: at most, {_worst(spreads)}."
+    text = f"The controls, which no BLAS takes part in, agree: at most, {_worst(spreads)}."
     return ControlVerdict("agree", text, spreads)
 
 

@@ -19,6 +19,7 @@ from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
 from mambakernels.bench.pairs import MARGIN, pairs
 from mambakernels.bench.regression import Regression, check_comparable, compare_with_saved
 from mambakernels.bench.side_by_side import side_by_side
+from mambakernels.bench.summaries import estimate_in_words
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.rules import Finding
 from mambakernels.paths import PathLike, Root, storage_errors
@@ -55,12 +56,28 @@ class Comparison:
         """Whether every gate was passed and nothing became slower than in the saved comparison."""
         return not self.gates and (self.regression is None or self.regression.bad.empty)
 
+    @property
+    def undecided(self) -> pd.DataFrame:
+        """The pairs without a verdict; controls are not among them."""
+        return self.pairs[(self.pairs["verdict"] == "undecided") & ~self.pairs["control"]]
+
+    @property
+    def budget_to_decide(self) -> float | None:
+        """About the seconds that would decide the pairs which more rounds can decide; None if there are none."""
+        waiting = self.undecided[self.undecided["needed"].notna()]
+        if waiting.empty:
+            return None
+        more = float((waiting["needed"].astype(float) / waiting["rounds"]).max())
+        return self.measured.seconds * max(1.0, more)
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it but the raw samples, as JSON values."""
         regression = self.regression
         return {
             "ok": self.ok,
             **self.measured.about(),
+            "estimate": estimate_in_words(self.frame),
+            "budget_to_decide": self.budget_to_decide,
             "controls": {"verdict": self.controls.verdict, "text": self.controls.text},
             "gates": [gate.as_dict() | {"kernel": gate.kernel} for gate in self.gates],
             "diagnosis": [item.as_dict() | {"kernel": item.kernel} for item in self.diagnosis],

@@ -54,6 +54,15 @@ def pool(rows: pd.DataFrame) -> Pooled:
     )
 
 
+def estimate_in_words(frame: pd.DataFrame) -> str:
+    """Return what times are estimated from, and how many samples other programs disturbed."""
+    names = " and ".join(dict.fromkeys(frame["estimator"]))
+    counted = frame[frame["disturbed_samples"].notna()]
+    taken = sum(map(len, counted["samples"]))
+    disturbed = f"; other programs disturbed {int(counted['disturbed_samples'].sum())} of {taken} samples"
+    return f"Times are the lower quartile of {names}{disturbed * bool(taken)}."
+
+
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows whose figure can be compared: not all of their samples were disturbed."""
     return frame[(frame["estimator"] != DISTURBED).fillna(value=True).astype(bool)]

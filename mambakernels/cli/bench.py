@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
 
 _INTERRUPTED = 130
+_PATIENCE_SECONDS = 3600.0
 
 
 @app.command()
@@ -147,10 +149,14 @@ def _show_regression(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _sentences(found: Comparison) -> list[str]:
+    from mambakernels.bench.summaries import estimate_in_words
+
     measured = found.measured
     regression = found.regression
     return [
-        f"{measured.rounds} rounds in {measured.seconds:.0f} seconds.",
+        f"{measured.rounds} round{'s' * (measured.rounds != 1)} in {measured.seconds:.0f} seconds.",
+        estimate_in_words(found.frame),
+        *_undecided(found),
         *([found.controls.text] if len(found.pairs) else []),
         *(
             []
@@ -161,6 +167,17 @@ def _sentences(found: Comparison) -> list[str]:
         *(f"FAILED ({gate.rule}): {gate.text}" for gate in found.gates),
         *([] if found.saved is None else [f"Saved: {found.saved}"]),
     ]
+
+
+def _undecided(found: Comparison) -> list[str]:
+    """Return what would decide the pairs that are undecided."""
+    count, seconds = len(found.undecided), found.budget_to_decide
+    if not count:
+        return []
+    what = "1 comparison is undecided" if count == 1 else f"{count} comparisons are undecided"
+    if seconds is None or seconds > _PATIENCE_SECONDS:
+        return [f"{what}: a quieter machine would decide, or one thread."]
+    return [f"{what}: about --budget {math.ceil(seconds / 10) * 10} would decide, or a quieter machine."]
 
 
 def _case(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -48,6 +48,7 @@ def print_results(frame: DataFrame) -> None:
             for (operation, dtype, size), group in groups
         ]
         print_table(("operation", "n", *kernels), rows)
+    print_table((), (), empty=summaries.estimate_in_words(frame))
     print_table((), (), empty=agreement.check_controls(frame).text)
 
 

@@ -1,0 +1,63 @@
+"""One figure for one thing: tables, pictures, the report and `measurements` of the same file agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.measurements import GEMM, SVD, kernel, measured, visits
+
+from mambakernels.bench.published import measurements
+from mambakernels.bench.side_by_side import side_by_side
+from mambakernels.bench.summaries import pool, summary, wide
+from mambakernels.blas_report.html import render
+from mambakernels.cli.tables import print_results
+from mambakernels.plots import gflops_by_size
+from mambakernels.plots.frames import points
+
+DATA = Path(__file__).parents[1] / "data" / "measured"
+KEYS = ["operation", "size", "kernel"]
+
+
+def of_bench() -> pd.DataFrame:
+    """Return visits of one thread, of two with undisturbed samples, and of two with visits that were all disturbed."""
+    one, two = kernel("a", 1), kernel("b", 2)
+    several = {"alone": False, "cpu_samples": (), "threads": 2}
+    times = [0.01, 0.011, 0.013, 0.012]
+    rows = [*visits(one, GEMM, times, samples=(0.02, 0.5)), *visits(one, SVD, times)]
+    rows += [*visits(two, GEMM, times, **several), *visits(two, SVD, [9.0, 9.0, *times], **several)]
+    for row in rows[-6:-4]:
+        row |= {"disturbed": [True, True], "disturbed_samples": 2, "estimator": "disturbed samples"}
+    return measured([one, two], rows).frame
+
+
+def test_table_picture_and_pool_of_a_file_of_bench_agree() -> None:
+    frame = of_bench()
+    table = side_by_side(measured([kernel("a", 1), kernel("b", 2)], frame.to_dict("records"))).set_index(KEYS)
+    drawn = points(frame, *KEYS).set_index(KEYS)
+    listed = summary(frame).set_index(KEYS)
+    for key, rows in frame.groupby(KEYS, sort=False):
+        seconds = pool(rows).seconds
+        assert seconds == pytest.approx(0.0115)
+        assert table.loc[key, "seconds"] == listed.loc[key, "seconds"] == seconds
+        assert drawn.loc[key, "rate"] == pytest.approx(table.loc[key, "gflops"])
+        assert listed.loc[key, "gflops"] == pytest.approx(table.loc[key, "gflops"])
+    assert set(table["estimator"]) == {"CPU time", "undisturbed samples"}
+    assert table.loc[("svd", 256, "b"), "disturbed"] == 4
+
+
+def test_table_picture_and_report_of_notebooks_agree_with_measurements(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = measurements(DATA)
+    print_results(frame)
+    printed, page = capsys.readouterr().out, render(frame, [], folder=DATA)
+    figure = gflops_by_size(frame)
+    heights = np.concatenate([line.get_ydata() for axis in figure.axes for line in axis.get_lines()])
+    for row in frame[frame["correct"]].itertuples():
+        assert summary(frame).set_index(KEYS).loc[(row.operation, row.size, row.kernel), "seconds"] == row.seconds
+        assert f"{row.seconds * 1e3:.2f} ms" in printed
+        assert f"{row.seconds * 1e3:.3g} ms" in page
+        assert pd.isna(row.gflops) or np.isclose(heights.astype(float), row.gflops).any()
+    assert wide(frame, "seconds").iloc[0, 3] == frame["seconds"].iloc[0]
+    assert "Times are the lower quartile of all samples." in printed
