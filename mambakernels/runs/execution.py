@@ -179,7 +179,14 @@ class _Execution:
         task, kernel, identity = self.task, self.task.kernel, self.task.identity
         record = Record(
             notebook=RecordedNotebook(str(task.notebook.path), task.notebook.sha256, identity.cells),
-            kernel=RecordedKernel(kernel.name, kernel.fingerprint, kernel.display_name, kernel.ours, identity.packages),
+            kernel=RecordedKernel(
+                kernel.name,
+                kernel.fingerprint,
+                kernel.display_name,
+                kernel.ours,
+                packages=identity.packages,
+                packages_there=None if kernel.packages == identity.packages else kernel.packages,
+            ),
             parameters=identity.parameters,
             started=self._started,
             seconds=round((self._end or time.perf_counter()) - self._begin, 3),

@@ -112,7 +112,8 @@ class RecordedNotebook:
 class RecordedKernel:
     """The kernelspec that ran it; `metadata` is what mambakernels registered with it, if it did.
 
-    `packages` is the SHA-256 of the names, versions and builds of its environment's packages.
+    `packages` is the SHA-256 of the names, versions and builds of its environment's packages where the run was planned,
+    `packages_there` where it ran, if those are others.
     """
 
     name: str
@@ -120,6 +121,7 @@ class RecordedKernel:
     display_name: str
     metadata: Mapping[str, Any] | None
     packages: str | None = None
+    packages_there: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,10 @@ class Workers:
         client = getattr(self._executor, "_client", None)
         if client is None:
             return int(getattr(self._executor, "_max_workers", _FEWEST)) + 1
-        threads: dict[str, int] = await asyncio.to_thread(client.nthreads)
+        try:
+            threads: dict[str, int] = await asyncio.to_thread(client.nthreads)
+        except Exception as error:
+            raise _over(self._executor, error) from error
         return max(_FEWEST, _PER_WORKER * sum(threads.values()))
 
     async def execute(self, task: Task, path: Place, *, attempt: int, report: Report) -> Run:
@@ -102,12 +105,8 @@ class Workers:
                 self._executor = self._another(executor)
             return await self._answer(job)
         except Exception as error:
-            raise RunError(
-                f"The executor takes no more jobs: {error}.",
-                where=repr(executor),
-                next_step="What has ended is kept. The same call does the rest.",
-            ) from error
-        return await _result(future)
+            raise _over(executor, error) from error
+        return await _result(executor, future)
 
     async def _answer_alone(self, job: Job) -> Answer:
         """Return the answer to a job that lost its workers; where one worker breaks a pool, it gets a pool alone.
@@ -119,7 +118,7 @@ class Workers:
         async with self._alone:
             executor = self._make()
             try:
-                return await _result(executor.submit(execute_job, job))
+                return await _result(executor, executor.submit(execute_job, job))
             finally:
                 _end(executor)
 
@@ -184,13 +183,15 @@ def _dask(address: str, workers: int | None) -> Iterator[Any]:
         yield client
 
 
-async def _result(future: futures.Future[Answer]) -> Answer:
+async def _result(executor: Executor, future: futures.Future[Answer]) -> Answer:
     """Return the result of a job; if this call is cancelled, so is the job."""
     ended = asyncio.wrap_future(future)
     try:
         await asyncio.wait({ended})
     except asyncio.CancelledError:
-        ended.cancel()
+        client = getattr(executor, "_client", None)
+        if client is None or client.status == "running":  # a closed one can cancel nothing
+            ended.cancel()
         raise
     if ended.cancelled():  # not by us: the connection to the worker was lost
         raise futures.CancelledError
@@ -203,6 +204,14 @@ def _end(executor: Executor) -> None:
     executor.shutdown(wait=False, cancel_futures=True)
     for process in processes.values():
         process.terminate()
+
+
+def _over(executor: Executor, error: Exception) -> RunError:
+    return RunError(
+        f"The executor takes no more jobs: {str(error).rstrip('.') or type(error).__name__}.",
+        where=type(executor).__name__,
+        next_step="What has ended is kept. The same call does the rest.",
+    )
 
 
 def _losses() -> tuple[type[BaseException], ...]:

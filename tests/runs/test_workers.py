@@ -182,6 +182,7 @@ def test_dask_workers_make_the_environment_once_and_one_is_killed(
     assert {record.kernel.metadata["prefix"] for record in records if record and record.kernel.metadata} == {
         str(made.prefix)
     }
+    assert [record.kernel.packages_there for record in records if record] == [None] * 6  # the very same packages
     assert not (notebook.parent / "left.txt").exists()
     assert not any((tmp_path / name / "jupyter").exists() for name in ("a", "b"))
     assert [one.started for one in runs] == [
