@@ -38,7 +38,7 @@ class Watch:
         self.outcomes: Counter[str] = Counter()
         self._running: dict[str, _Line] = {}
         self._lock = threading.Lock()
-        self._begun = time.monotonic()
+        self._begun = self._last_end = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         """Take note of an event, and show it."""
@@ -70,7 +70,8 @@ class Watch:
         failed = f", {self.outcomes['failed']} failed" if self.outcomes["failed"] else ""
         left = self.total - self.ended
         done = self.ended - self.outcomes["failed"]
-        rest = f", about {duration_in_words(self._seconds_left(left))} left" if left and self.executed else ""
+        seconds = self._seconds_left(left)
+        rest = f", about {duration_in_words(seconds)} left" if seconds > 0 else ""
         return f"{done} of {self.total} done{failed}, {left} to go{rest}"
 
     def _take(self, event: Event) -> None:
@@ -79,12 +80,18 @@ class Watch:
         elif event.outcome:
             self._running.pop(event.item, None)
             self.outcomes[event.outcome] += 1
+            if event.outcome not in _NOT_RUN:
+                self._last_end = time.monotonic()
         elif event.step == "run":
             since = self._running[event.item].since if event.item in self._running else time.monotonic()
             self._running[event.item] = _Line(event.detail, since)
 
     def _seconds_left(self, left: int) -> float:
-        return (time.monotonic() - self._begun) / self.executed * left
+        """Return the seconds that the rest takes if it goes on as until the last end; 0 if that is not known."""
+        if not self.executed:
+            return 0.0
+        until_then = self._last_end - self._begun
+        return until_then / self.executed * left - (time.monotonic() - self._last_end)
 
 
 @contextmanager
