@@ -45,6 +45,7 @@ def test_the_whole_way(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> No
         "report.html",
         "runs.csv",
         "index.html",
+        "logs",
         *(f"blas.np-{name}.ipynb" for name in BLAS),
     }
     kept = [*output.glob("*.ipynb"), output / "report.html", output / "gflops.png"]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mambakernels.runs import outputs, session
+from mambakernels.runs.logs import RunLog, open_log
 from mambakernels.runs.notebooks import FIRST_MINOR_WITH_IDS, Json, heading_above, prepare_nbformat, source_of, tags_of
 from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import (
@@ -89,7 +90,12 @@ async def execute(
     Its kernel is forked from `warm` if that can be. The kernel starts ahead; the cells run while the run has its turn.
     Only a cancellation raises, after the record says `interrupted`; there is none of a run that never had its turn.
     """
-    execution = _Execution(task, path, attempt, keep)
+    here = path if keep is outputs.write else None  # elsewhere, a log would stay on a worker's disk
+    with contextlib.closing(open_log(task, here, attempt=attempt)) as log:
+        return await _run_of(_Execution(task, path, attempt, keep, log), report, warm=warm, turn=turn)
+
+
+async def _run_of(execution: _Execution, report: Report, *, warm: Warm | None, turn: Turn) -> Run:
     error: Failure | None = None
     try:
         await _execute(execution, report, warm=warm, turn=turn)
@@ -99,17 +105,20 @@ async def execute(
         if execution.ended:  # and its kernel was shutting down
             execution.write("failed" if execution.failure else "ok", execution.failure)
         elif execution.begun:
+            execution.log.note("interrupted")
             execution.write("interrupted", execution.interrupted())
         raise
     except Exception as unforeseen:  # noqa: BLE001 (whatever it is, it is this run's failure alone)
         said = "".join(traceback.format_exception(unforeseen))
         error = Failure(type(unforeseen).__name__, str(unforeseen), traceback=said)
+    execution.log.end(error)
     return execution.write("failed" if error else "ok", error)
 
 
 def give_up(task: Task, path: Place, error: Failure, *, attempt: int, keep: Keep = outputs.write) -> Run:
     """Return the run of a task that could not begin, as failed; `keep` gets its record."""
-    return _Execution(task, path, attempt, keep).write("failed", error)
+    log = open_log(task, None, attempt=attempt)
+    return _Execution(task, path, attempt, keep, log).write("failed", error)
 
 
 def code_cells(content: Json) -> list[int]:
@@ -125,8 +134,9 @@ def code_cells(content: Json) -> list[int]:
 class _Execution:
     """One run while it goes on: its notebook as far as it got, its time, and its record on disk."""
 
-    def __init__(self, task: Task, path: Place, attempt: int, keep: Keep) -> None:
+    def __init__(self, task: Task, path: Place, attempt: int, keep: Keep, log: RunLog) -> None:
         self.task = task
+        self.log = log
         self.content = task.content()
         self.code: dict[str, str] = {}
         self.blas: str | None = None
@@ -214,9 +224,9 @@ async def _execute(execution: _Execution, report: Report, *, warm: Warm | None, 
     task = execution.task
     report("starting", 0)
     try:
-        async with session.start(task.kernel, task.folder, warm=warm) as kernel:
+        async with session.start(task.kernel, task.folder, warm=warm, memory=task.limits.memory) as kernel:
             notebook = execution.notebook  # while the kernel boots: importing nbformat and nbclient takes as long
-            kernel.attach(notebook)
+            kernel.attach(notebook, printed=execution.log.text)
             info = await kernel.ready(task.limits.startup)
             notebook.metadata["language_info"] = info.get("language_info", {})
             ready = time.perf_counter()
@@ -235,7 +245,9 @@ async def _execute_cells(kernel: session.Session, execution: _Execution, report:
     keeping = asyncio.create_task(execution.keep_writing())
     try:
         for number, index in enumerate(code_cells(execution.content)):
-            report(_cell_in_words(cells, index), number)
+            cell = _cell_in_words(cells, index)
+            report(cell, number)
+            execution.log.note(cell)
             execution.running = index
             if not await kernel.execute(index, execution.limit()):
                 break
@@ -245,6 +257,7 @@ async def _execute_cells(kernel: session.Session, execution: _Execution, report:
     finally:
         keeping.cancel()
         execution.stop_clock()
+        execution.log.process(kernel.written())
 
 
 def _cell_in_words(cells: list[Json], index: int) -> str:

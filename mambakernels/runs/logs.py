@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from pathlib import Path
+from typing import Literal
 
 from mambakernels.runs.outputs import Place
 from mambakernels.runs.records import Failure
 from mambakernels.runs.tasks import Task
-from mambakernels.system.quantities import duration_in_words
 
 FOLDER = "logs"
 
@@ -19,26 +20,25 @@ def log_of(record: str) -> str:
 
 
 def open_log(task: Task, path: Place | None, *, attempt: int) -> RunLog:
-    """Begin the log of a run whose record is at `path`, or go on with it for a second attempt.
+    """Return the log of a run whose record is at `path`; that of a second attempt goes on where the first ended.
 
     Without a path on this machine there is no log.
     """
+    title = f"{task.notebook.path} on {task.kernel.name}, attempt {attempt}"
     if not (isinstance(path, Path) and isinstance(task.output, Path)):
-        return RunLog(None)
+        return RunLog(None, title)
     file = task.output / log_of(path.relative_to(task.output).as_posix())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if attempt == 1:
-        file.unlink(missing_ok=True)
-    log = RunLog(file)
-    log.note(f"{dt.date.today()} {task.notebook.path} on {task.kernel.name}, attempt {attempt}")  # noqa: DTZ011 (here)
-    return log
+    return RunLog(file, title, goes_on=attempt > 1)
 
 
 class RunLog:
-    """A file that grows with a run; nothing if there is no file. Each write is there at once."""
+    """A file that grows with a run, from its first text on; nothing if there is no file. No write waits."""
 
-    def __init__(self, file: Path | None) -> None:
-        self._stream = file.open("ab", buffering=0) if file else None
+    def __init__(self, file: Path | None, title: str, *, goes_on: bool = False) -> None:
+        self._file = file
+        self._title = title
+        self._mode: Literal["ab", "wb"] = "ab" if goes_on else "wb"
+        self._stream: io.FileIO | None = None
         self._in_line = False
 
     def close(self) -> None:
@@ -48,19 +48,34 @@ class RunLog:
 
     def note(self, text: str) -> None:
         """Write a line that begins with the time."""
-        now = dt.datetime.now()  # noqa: DTZ005 (here, as the clock on the wall)
-        self.text(f"{chr(10) * self._in_line}[{now:%H:%M:%S}] {text}\n")
+        if self._file is not None:
+            self._begin()
+            self._write(f"{chr(10) * self._in_line}[{dt.datetime.now():%H:%M:%S}] {text}\n")  # noqa: DTZ005 (wall clock)
 
     def text(self, text: str) -> None:
         """Write what a cell or a process has printed, as it is."""
-        if text and self._stream is not None:
+        if self._file is not None and text:
+            self._begin()
+            self._write(text)
+
+    def _begin(self) -> None:
+        if self._stream is None and self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self._file.open(self._mode, buffering=0)
+            self._write(f"{dt.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z} {self._title}\n")
+
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
             self._stream.write(text.encode(errors="replace"))
             self._in_line = not text.endswith("\n")
 
-    def end(self, error: Failure | None, seconds: float) -> None:
+    def process(self, text: str) -> None:
+        """Write what the kernel's process has written on its own."""
+        if text.strip():
+            self.note(f"output of the kernel's process\n{text.rstrip()}")
+
+    def end(self, error: Failure | None) -> None:
         """Write how the run has ended."""
         if error is not None and error.traceback:
             self.note(f"traceback\n{error.traceback}")
-        self.note(
-            f"{'ok' if error is None else 'failed'} in {duration_in_words(seconds)}" + (f": {error}" if error else "")
-        )
+        self.note("ok" if error is None else f"failed: {error}")

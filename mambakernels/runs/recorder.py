@@ -33,7 +33,7 @@ class Recorder(NotebookClient):
 
     An output goes to the cell that caused it, also when that cell has ended. Text of one stream is joined only where
     nothing came in between. `client` is the kernel's; `death` returns None while the kernel lives, or else why not.
-    `interrupt` interrupts it.
+    `interrupt` interrupts it. `printed` gets each text of a stream as it comes.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Recorder(NotebookClient):
         notebook: Any,
         client: Any,
         death: Callable[[], Awaitable[Failure | None]],
+        *,
         interrupt: Callable[[], Awaitable[None]],
+        printed: Callable[[str], None],
     ) -> None:
         super().__init__(notebook)
         self.kc = client  # by which nbclient's output widgets answer the kernel
@@ -49,6 +51,7 @@ class Recorder(NotebookClient):
         self._client = client
         self._death = death
         self._interrupt = interrupt
+        self._printed = printed
         self._cells: dict[str, int] = {}
         self._replies: dict[str, asyncio.Future[Json]] = {}
         self._idle: dict[str, asyncio.Event] = {}
@@ -205,6 +208,8 @@ class Recorder(NotebookClient):
         index = self._cells.get(request)
         if index is None:
             return
+        if message["msg_type"] == "stream":
+            self._printed(message["content"]["text"])
         try:
             self.process_message(message, self.nb.cells[index], index)
         except CellExecutionComplete:

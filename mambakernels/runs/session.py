@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from mambakernels.runs.records import Failure
 from mambakernels.system.scratch import scratch_folder
 
 if TYPE_CHECKING:
+    from mambakernels.runs.memory import MemoryWatch
     from mambakernels.runs.recorder import Recorder
     from mambakernels.runs.warm import Warm
 
@@ -72,9 +73,11 @@ class _Manager(AsyncKernelManager):
 class Session:
     """A kernel that was started: wait until it is ready, then execute cells in it."""
 
-    def __init__(self, manager: AsyncKernelManager, log: Path) -> None:
+    def __init__(self, manager: AsyncKernelManager, log: Path, memory: int | None) -> None:
         self._manager = manager
         self._log = log
+        self._read = 0
+        self._memory = _watch(manager, memory)
         self._client = manager.client(context=manager.context)
         self._recorder: Recorder | None = None
 
@@ -102,11 +105,13 @@ class Session:
                 return
             await asyncio.sleep(_START_POLL_SECONDS)
 
-    def attach(self, notebook: Any) -> None:
-        """Prepare to execute the cells of this notebook, which takes up their outputs."""
+    def attach(self, notebook: Any, *, printed: Callable[[str], None]) -> None:
+        """Prepare to execute the cells of this notebook, which takes up their outputs; `printed` gets texts at once."""
         from mambakernels.runs.recorder import Recorder
 
-        self._recorder = Recorder(notebook, self._client, self._death, self._manager.interrupt_kernel)
+        self._recorder = Recorder(
+            notebook, self._client, self._death, interrupt=self._manager.interrupt_kernel, printed=printed
+        )
 
     async def execute(self, index: int, timeout: float | None) -> bool:
         """Execute one cell and return whether the notebook goes on, or has asked to exit.
@@ -159,6 +164,14 @@ class Session:
         """Return the output of the kernel's process that ipykernel does not put into cells; shortened."""
         return _excerpt(self._log.read_bytes().decode(errors="replace"))
 
+    def written(self) -> str:
+        """Return what the kernel's process has written since the last call, apart from the outputs of cells."""
+        with self._log.open("rb") as stream:
+            stream.seek(self._read)
+            raw = stream.read()
+        self._read += len(raw)
+        return without_colours(raw.decode(errors="replace"))
+
     async def _output(self, request: str, end: float, timeout: float | None) -> Json:
         """Return the next message about a request; `RunStoppedError` if the kernel dies, or `end` comes first."""
         while time.monotonic() < end:
@@ -184,7 +197,9 @@ class Session:
         raise RunStoppedError(Failure("KernelNotReady", f"The kernel did not answer within {timeout:g} seconds."))
 
     async def _death(self) -> Failure | None:
-        return None if await self._manager.is_alive() else await self._exit()
+        if not await self._manager.is_alive():
+            return await self._exit()
+        return self._memory.excess() if self._memory else None
 
     async def _exit(self) -> Failure:
         assert self._manager.provisioner is not None
@@ -208,11 +223,13 @@ def located(failure: Failure, cells: Sequence[Any], index: int) -> Failure:
 
 
 @asynccontextmanager
-async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> AsyncIterator[Session]:
+async def start(
+    kernel: Kernel, folder: Path, *, warm: Warm | None = None, memory: int | None = None
+) -> AsyncIterator[Session]:
     """Start a kernel in `folder`, by a fork of `warm` if that can be, and yield its session while it is still booting.
 
-    At the end it is shut down: with time to exit after success or a failing cell, at once after anything else. What it
-    leaves running ends with it.
+    Its processes may hold `memory` bytes. At the end it is shut down: with time to exit after success or a failing
+    cell, at once after anything else. What it leaves running ends with it.
     """
     with scratch_folder() as scratch:
         manager, log = _manager(kernel, scratch, warm), scratch / "log"
@@ -220,7 +237,7 @@ async def start(kernel: Kernel, folder: Path, *, warm: Warm | None = None) -> As
         mark = leftovers.new_mark()
         try:
             await _launch(manager, kernel, folder=folder, log=log, mark=mark)
-            session = Session(manager, log)
+            session = Session(manager, log, memory)
             yield session
             await _stop(manager)
         except RunStoppedError as error:
@@ -289,6 +306,18 @@ async def _kill(manager: AsyncKernelManager) -> None:
 def _descendants(manager: AsyncKernelManager) -> set[tuple[int, str]]:
     pid = getattr(manager.provisioner, "pid", None)
     return processes.descendants(pid) if pid else set()
+
+
+def _watch(manager: AsyncKernelManager, memory: int | None) -> MemoryWatch | None:
+    """Return what watches the memory of a kernel; `RunStoppedError` if that is not a process of this machine."""
+    if memory is None:
+        return None
+    from mambakernels.runs.memory import MemoryWatch
+
+    pid = getattr(manager.provisioner, "pid", None)
+    if pid is None:
+        raise RunStoppedError(Failure("MemoryNotWatched", "The kernel has no process here to watch."))
+    return MemoryWatch(pid, memory)
 
 
 def _is_idle(message: Json) -> bool:

@@ -34,7 +34,7 @@ def test_all_records_of_a_folder_are_listed_failures_first(install: Any, write: 
     assert "ZeroDivisionError" in rows[0]["error"]
     for row in rows:
         assert all((output / unquote(link)).is_file() for _, link in row["files"])
-    assert [text for text, _ in rows[0]["files"]] == ["notebook", "page"]
+    assert [text for text, _ in rows[0]["files"]] == ["notebook", "log", "page"]
     with (output / "runs.csv").open(encoding="utf-8", newline="") as stream:
         table = list(csv.DictReader(stream))
     assert [(row["path"], row["status"], row["n"], json.loads(row["xs"])) for row in table] == [
