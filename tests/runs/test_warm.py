@@ -32,7 +32,9 @@ shell = get_ipython()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 plain = lambda thing: re.sub(r" at 0x\\w+|mk-\\w+", "", str(thing))
 display({"text/plain": json.dumps({
-    "environ": dict(os.environ), "argv": plain(sys.argv), "orig_argv": plain(sys.orig_argv), "path": sys.path,
+    "environ": {name: value for name, value in os.environ.items() if name != "MAMBAKERNELS_RUN"},
+    "mark": (open("/proc/self/environ").read() + "\\0").count("RUN=" + os.environ["MAMBAKERNELS_RUN"] + "\\0"),
+    "argv": plain(sys.argv), "orig_argv": plain(sys.orig_argv), "path": sys.path,
     "cwd": os.getcwd(), "flags": plain(sys.flags), "options": plain(sys._xoptions), "warnings": sys.warnoptions,
     "executable": sys.executable, "threads": threading.active_count(),
     "handlers": {number: plain(signal.getsignal(number)) for number in signal.valid_signals()},
