@@ -30,7 +30,7 @@ import asyncio, gc, json, locale, logging, os, re, resource, signal, sys, tempfi
 from IPython.display import display
 shell = get_ipython()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-plain = lambda thing: re.sub(r" at 0x\\w+|mk-\\w+", "", str(thing))
+plain = lambda thing: re.sub(r" at 0x\\w+|mk-[\\w/]+(?=/kernel)", "", str(thing))
 display({"text/plain": json.dumps({
     "environ": {name: value for name, value in os.environ.items() if name != "MAMBAKERNELS_RUN"},
     "mark": (open("/proc/self/environ").read() + "\\0").count("RUN=" + os.environ["MAMBAKERNELS_RUN"] + "\\0"),
