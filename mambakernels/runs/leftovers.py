@@ -19,6 +19,7 @@ VARIABLE = "MAMBAKERNELS_RUN"
 """The variable that marks a kernel and all that it starts."""
 
 _GRACE_SECONDS = 1.0
+_GIVE_UP_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
@@ -27,23 +28,22 @@ def new_mark() -> str:
     return uuid.uuid4().hex
 
 
-async def end_leftovers(mark: str) -> list[str]:
-    """End the processes that still have a mark, and return their commands.
+async def end_leftovers(mark: str) -> None:
+    """End the processes that still have a mark: by SIGTERM and, if they do not end within a second, by SIGKILL.
 
-    They get SIGTERM, and SIGKILL if they do not end within a second; so does what they start meanwhile.
+    So does what they start meanwhile. One that the system does not let go in time stays.
     """
-    commands: dict[int, str] = {}
-    end = asyncio.get_running_loop().time() + _GRACE_SECONDS
-    while found := dict(_marked(mark)):
-        late = asyncio.get_running_loop().time() >= end
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    asked: set[int] = set()
+    while (passed := loop.time() - begin) < _GIVE_UP_SECONDS and (found := dict(_marked(mark))):
         for pid, handle in found.items():
-            with contextlib.suppress(ProcessLookupError):
-                if late or pid not in commands:
-                    signal.pidfd_send_signal(handle, signal.SIGKILL if late else signal.SIGTERM)
-            commands.setdefault(pid, _command(pid))
+            with contextlib.suppress(OSError):  # it has just ended, or became another user's
+                if passed >= _GRACE_SECONDS or pid not in asked:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL if passed >= _GRACE_SECONDS else signal.SIGTERM)
+            asked.add(pid)
             os.close(handle)
         await asyncio.sleep(_POLL_SECONDS)
-    return list(commands.values())
 
 
 def _marked(mark: str) -> Iterator[tuple[int, int]]:
@@ -67,8 +67,3 @@ def _read(process: str, name: str) -> bytes:
             return file.read()
     except OSError:  # another user's, or it has just ended
         return b""
-
-
-def _command(pid: int) -> str:
-    words = _read(str(pid), "cmdline").replace(b"\0", b" ")
-    return words.decode(errors="replace").strip() or "a process that has just ended"

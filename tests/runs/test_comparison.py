@@ -12,11 +12,14 @@ from typing import Any
 
 import nbformat
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from support.gallery import FORMATS, GALLERY, QUICK, content, plain
 
 from mambakernels.runs.execute import run
+from mambakernels.runs.recorder import _drawn
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -120,6 +123,20 @@ TOOLS: dict[str, Callable[[Path, Path], list[Any]]] = {
     "nbclient": by_nbclient,
     "run": by_us,
 }
+
+
+@settings(derandomize=True, max_examples=500, deadline=None, database=None)
+@given(st.text(st.sampled_from("ab \r\r\n\b\x1bm"), max_size=30))
+@example("a long line\rshort\r")
+@example("\x1b[31m10 %\x1b[0m\r\x1b[31m20 %\x1b[0m\r100 %\n")
+def test_what_is_left_of_a_progress_bar_looks_the_same(text: str) -> None:
+    assert shown(_drawn(text)) == shown(text)
+
+
+def test_a_bar_that_is_drawn_over_is_not_kept() -> None:
+    steps = "".join(f"\r{n:3} %|{'#' * (n // 10):10}|" for n in range(101))
+    assert _drawn(f"{steps}\ndone\n") == "100 %|##########|\ndone\n"
+    assert _drawn("x" * 10**7) == "x" * 10**7
 
 
 @pytest.mark.slow
