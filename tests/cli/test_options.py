@@ -34,6 +34,7 @@ ONLY_HERE = {
     "info": {"name"},  # `describe`
     "prune": {"yes"},
     "run": {"dry_run", "dask"},  # `plan`, a kind of `executor`
+    "report": {"notebook"},  # `report_notebook`
     "register": {"user", "sys_prefix", "prefix"},  # values of `jupyter`, as Jupyter's own commands have them
 }
 
