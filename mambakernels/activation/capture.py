@@ -19,6 +19,7 @@ from typing import Any
 
 from mambakernels.activation import bash, cmd
 from mambakernels.activation.bash import Changes
+from mambakernels.environments.virtual import is_virtual, settings
 from mambakernels.errors import ActivationError
 from mambakernels.paths import same_place
 
@@ -89,7 +90,7 @@ class _Inputs:
         state = prefix / "conda-meta" / "state"
         return cls(
             prefix=prefix,
-            path=tuple(str(prefix / folder) for folder in platform.path),
+            path=tuple(str(prefix / folder) for folder in _path_folders(prefix, platform)),
             packages=_contents(_entries(settings / "env_vars.d")),
             state=_contents([state] if state.exists() else []),
             scripts=_contents(_entries(settings / "activate.d", suffix=platform.script_suffix)),
@@ -168,6 +169,10 @@ def _platform() -> Platform:
         raise ActivationError(f"Activation cannot be captured on this platform yet ('{os.name}').") from None
 
 
+def _path_folders(prefix: Path, platform: Platform) -> tuple[str, ...]:
+    return ("Scripts",) if os.name == "nt" and is_virtual(prefix) else platform.path
+
+
 def _entries(folder: Path, *, suffix: str = "") -> list[Path]:
     """List a folder's files as the engines do: sorted, without hidden ones."""
     if not folder.is_dir():
@@ -237,6 +242,9 @@ def _malformed(file: Path, why: str) -> ActivationError:
 
 
 def _conda_variables(prefix: Path, root: Path | None) -> dict[str, str]:
+    if is_virtual(prefix):
+        prompt = settings(prefix).get("prompt") or prefix.name
+        return {"VIRTUAL_ENV": str(prefix), "VIRTUAL_ENV_PROMPT": prompt}
     name = _default_env(prefix, root)
     return {
         "CONDA_PREFIX": str(prefix),

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from mambakernels.doctor.conda_meta import PackageRecord, RecordReader
 from mambakernels.environments import Environment
+from mambakernels.environments.virtual import is_virtual
 from mambakernels.kernels import command_lines
 from mambakernels.numeric.rules import Finding, Severity
 from mambakernels.paths import Root
@@ -48,6 +49,8 @@ class Prefix:
 
     def conda(self, verb: str, *words: str) -> str:
         """Return a command on this environment for the program that made it; they all understand conda's words."""
+        if is_virtual(self.path):
+            return shlex.join([str(self.path / "bin" / "python"), "-m", "pip", verb, *words])
         return shlex.join(["conda", verb, "-p", str(self.path), *words])
 
     @property

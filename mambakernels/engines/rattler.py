@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels import errors
-from mambakernels.engines import Package, Request, archives, by_name, conda_meta, in_words, match_spec
+from mambakernels.engines import Package, Request, archives, by_name, conda_meta, in_words, match_spec, virtual_packages
 from mambakernels.engines.bytecode import compile_packages
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.system import process
@@ -76,7 +76,8 @@ class Rattler:
             self._worker = process.Worker(__name__)
             weakref.finalize(self, self._worker.abandon)  # for callers that do not close the engine
         try:
-            answer = self._worker.ask(message, progress=progress)
+            # the child may have been started before the user set a variable
+            answer = self._worker.ask({**message, "overrides": virtual_packages.overrides()}, progress=progress)
         except (errors.SolveError, errors.InvalidRequestError):
             raise
         except errors.MambakernelsError:
@@ -91,6 +92,7 @@ class Rattler:
 def work(message: process.Json, progress: Progress) -> process.Json:
     """Solve, create or link, as a message of the parent says."""
     cache = Path(message["cache"])
+    virtual_packages.override(message["overrides"])
     if message["do"] == "link":
         records = asyncio.run(_as_recorded(message["records"], progress))
     else:
@@ -147,7 +149,7 @@ async def _solution(request: process.Json, index: Path) -> list[Any]:
         specs=list(map(match_spec.native, request["specs"])),
         platforms=[rattler.Subdir(request["subdir"]), rattler.Subdir("noarch")],
         gateway=rattler.Gateway(cache_dir=index, client=_client()),
-        virtual_packages=_virtual_packages(request["virtual"]),
+        virtual_packages=_virtual_packages(request["virtual"], request["subdir"]),
         add_pip_as_python_dependency=True,
     )
     return found
@@ -191,11 +193,13 @@ def _make_readable(prefix: Path) -> None:
         path.chmod(0o666 & ~mask)
 
 
-def _virtual_packages(given: process.Json) -> list[Any]:
+def _virtual_packages(given: process.Json, subdir: str) -> list[Any]:
     import rattler
 
     if not given:
-        return list(rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()))
+        found = rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env())
+        # an override makes it detect macOS on any machine
+        return [item for item in found if subdir.startswith("osx") or not str(item).startswith("Osx")]
     # the name of a processor is a build string, as it is not a version
     stated = {name: ("1", value) if name == "__archspec" else (value, "0") for name, value in given.items()}
     return [

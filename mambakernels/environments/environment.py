@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
+from mambakernels.environments.virtual import is_virtual, name_of_virtual, packages_of
 from mambakernels.paths import PathLike, Root, same_place, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import decoding
@@ -91,8 +92,9 @@ class Location:
     def at(cls, prefix: str | os.PathLike[str], root: Root) -> Location:
         """Return the location at a path, inside the root or elsewhere; its name is the folder's."""
         path = Path(os.path.normpath(Path(prefix).expanduser().absolute()))
-        check_environment_name(path.name)
-        return cls(path.name, path, root)
+        name = name_of_virtual(path) if is_virtual(path) else path.name
+        check_environment_name(name)
+        return cls(name, path, root)
 
     @classmethod
     def of(cls, name_or_path: NameOrPath, root: Root) -> Location:
@@ -123,8 +125,10 @@ class Location:
 
 
 def is_path(name_or_path: NameOrPath) -> bool:
-    """Whether this is a path and not a name: it has a separator in it, or is a path object."""
-    return not isinstance(name_or_path, str) or "/" in name_or_path or os.sep in name_or_path
+    """Whether this is a path and not a name: it has a separator in it, is a path object, or is a `.venv` here."""
+    if not isinstance(name_or_path, str) or "/" in name_or_path or os.sep in name_or_path:
+        return True
+    return name_or_path.startswith(".") and is_virtual(Path(name_or_path))
 
 
 def check_environment_name(name: str) -> None:
@@ -243,7 +247,10 @@ def _hidden(place: Location, suffix: str) -> list[Path]:
 
 
 def _foreign(place: Location) -> Environment | None:
-    """Return the environment of another program: any folder with `conda-meta` in it."""
+    """Return the environment of another program: any folder with `conda-meta` in it, or a virtual environment."""
+    if is_virtual(place.prefix):
+        found = packages_of(place.prefix)
+        return Environment(place.name, place.prefix, place.root, (), (), "venv", found, "", managed=False)
     if not (place.prefix / "conda-meta").is_dir():
         return None
     packages = engines.installed(place.prefix)
@@ -253,7 +260,7 @@ def _foreign(place: Location) -> Environment | None:
 def _not_found(place: Location, name_or_path: NameOrPath) -> errors.NotFoundError:
     if is_path(name_or_path):
         return errors.NotFoundError(
-            "This is not a conda environment: it has no `conda-meta` folder.",
+            "This is not an environment: it has neither a `conda-meta` folder nor a `pyvenv.cfg`.",
             where=str(place.prefix),
             next_step="Name an environment or its path. Environments made by mambakernels: mambakernels list",
         )

@@ -113,11 +113,14 @@ def _solved(wanted: Mapping[str, EnvironmentSpec], root: Root, progress: Progres
         with closing(engine):
             for subdir, here in specs.items():
                 progress(Event("lock", subdir))
+                assumed = virtual_packages.assumed(subdir)
+                if assumed:
+                    progress(Event("note", virtual_packages.said(subdir, assumed)))
                 request = Request(
                     spec_channels.resolved(here.specs, root),
                     tuple(item.url for item in chosen),
                     subdir,
-                    virtual_packages.assumed(subdir),
+                    assumed,
                 )
                 packages[subdir] = _solved_for(engine, request, root, progress)
     return Lockfile(tuple(public(channel.url) for channel in chosen), _public(packages, secrets), {})

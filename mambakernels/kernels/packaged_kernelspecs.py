@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mambakernels.environments import Environment
+from mambakernels.environments.virtual import is_virtual
 from mambakernels.errors import KernelError
 from mambakernels.kernels.specs import Json
 
@@ -128,8 +129,15 @@ def _no_kernel(environment: Environment) -> KernelError:
     return KernelError(
         f"The environment {environment.name!r} has no kernel: none of its packages has a kernelspec.",
         where=str(_folder(environment)),
-        next_step=advice if environment.managed else f"Install {package} with the program that made the environment.",
+        next_step=advice if environment.managed else _for_another_program(environment, package),
     )
+
+
+def _for_another_program(environment: Environment, package: str) -> str:
+    if is_virtual(environment.prefix):
+        python = shlex.quote(str(environment.python))
+        return f"Install it: {python} -m pip install ipykernel\nor: uv pip install --python {python} ipykernel"
+    return f"Install {package} with the program that made the environment."
 
 
 def _read(file: Path) -> Json:

@@ -14,6 +14,7 @@ from string import Template
 
 from mambakernels.activation.capture import Activation, capture
 from mambakernels.environments import Environment
+from mambakernels.environments.virtual import sees_the_system
 from mambakernels.errors import ActivationError, InvalidRequestError, KernelError
 from mambakernels.kernels import command_lines, folders, launcher, logo, naming
 from mambakernels.kernels.blas import Processors, ThreadChoice, choose_threads
@@ -207,6 +208,8 @@ def _shown_by_others(jupyter: JupyterFolder, kernel: str) -> set[str]:
 def _isolation(environment: Environment) -> dict[str, str]:
     """Return the variables that keep the session's packages out of the kernel, escaped."""
     wanted = {**_ISOLATION, **(_ISOLATION_OF_R if environment.package("r-base") else {})}
+    if sees_the_system(environment.prefix):  # as its `activate` leaves the user's packages to it
+        del wanted["PYTHONNOUSERSITE"]
     return {name: _escape(value.format(prefix=environment.prefix)) for name, value in wanted.items()}
 
 
