@@ -78,6 +78,8 @@ def test_each_notebook_on_each_kernel_is_a_test_on_several_workers(
     assert failures[0].result[0].message == "cell 3 (In [3]): ZeroDivisionError: division by zero"
     assert (pytester.path / "kept" / "notebooks" / "study.np-a.ipynb").exists()
     assert (pytester.path / "kept" / "notebooks" / "sub" / "fine.np-b.ipynb").exists()
+    result = run(pytester, "--mambakernels=np-a", "--mambakernels-parameter=m=0", "-n", "1", "notebooks/study.ipynb")
+    result.stdout.fnmatch_lines(["FAILED *study.ipynb::np-a - *no collected*"])
 
 
 def test_those_that_failed_alone_and_a_selection(install: Any, notebook: Notebook, pytester: pytest.Pytester) -> None:
@@ -148,7 +150,7 @@ def test_pytest_finds_the_plugin() -> None:
     assert found == {PLUGIN: PLUGIN}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")
+@pytest.mark.skipif(sys.platform == "win32", reason="only where there is no Windows: SIGINT")
 def test_an_interrupt_ends_the_kernel(install: Any, notebook: Notebook, pytester: pytest.Pytester) -> None:
     install("one")
     code = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
