@@ -28,7 +28,7 @@ record({"score <b>": n * 2.0}, label="x")"""
 def test_a_page_of_a_matrix(install: Any, write: Any, output: Path, cli: Cli, tmp_path: Path) -> None:
     install("np-a")
     notebook = write(STUDY, parameters="n = 1\nkind = 'a'", name="stüdy & more.ipynb")
-    mambakernels.run(notebook, kernels="np-a", grid={"n": [2, 4, 8], "kind": ["a", "b"]}, output=output, jobs=2)
+    mambakernels.run(notebook, kernels="np-a", grid={"n": [2, 8], "kind": ["a", "b"]}, output=output, jobs=2)
     page = tmp_path / "a page" / "report.html"
     answer = cli("report", output, "-o", page, "--title", "Scores <1>")
     assert answer.returncode == 0, answer.stderr
@@ -36,17 +36,17 @@ def test_a_page_of_a_matrix(install: Any, write: Any, output: Path, cli: Cli, tm
     assert [file.name for file in page.parent.iterdir()] == ["report.html"]
     text = page.read_text(encoding="utf-8")
     assert "<title>Scores &lt;1&gt;</title>" in text
-    assert "6 runs: 5 ok, 1 failed" in text
+    assert "4 runs: 3 ok, 1 failed" in text
     shown = re.sub(r"<[^>]*>", "", text)
     places = [
         shown.index(word) for word in ("Failures", "What ran where", "Results over parameters", "executed notebook")
     ]
     assert places[:3] == sorted(places[:3])
     assert "----&gt; 3     raise ValueError" in text
-    assert "1 failed, 5 ok" in text
+    assert "1 failed, 3 ok" in text
     assert 'alt="score &lt;b&gt; over n, a line for each kernel" src="data:image/png;base64,' in text
     links = [unquote(address) for address in re.findall('<a href="([^"#]*)"', text)]
-    assert len(set(links)) == 6
+    assert len(set(links)) == 4
     assert all((page.parent / address.replace("&amp;", "&")).is_file() for address in links)
     assert "<script" not in text
     assert "score <b>" not in text
