@@ -1,4 +1,4 @@
-"""Medians of `mambakernels.numeric` against pyperf's, in the same environment, alternating.
+"""Times of `mambakernels.numeric` against pyperf's, in the same environment, alternating.
 
     pip install pyperf
     python benchmarks/against_pyperf.py [--pairs 400] [--apart]
@@ -30,11 +30,11 @@ from mambakernels.numeric.threads import THREAD_VARIABLES, set_threads
 
 SAMPLES, MIN_SAMPLE, LIMIT = 7, 0.03, 0.03
 ALONE = """
-import json, sys
+import sys
 from mambakernels.numeric import measure
 (one,) = measure([sys.argv[1]], [int(sys.argv[2])], repeats=int(sys.argv[3]), min_sample=float(sys.argv[4]), budget=60)
 assert one.correct
-print(json.dumps(one.samples))
+print(one.seconds)
 """
 
 
@@ -76,7 +76,7 @@ def together(pairs: int) -> Iterator[list[float]]:
         function = functions[contest.function]
 
         def ours(case: Any = case, loops: int = loops) -> float:
-            return case.sample(loops)
+            return case.sample(loops).per_call
 
         def pyperfs(
             names: Iterator[str] = names, function: Callable[..., Any] = function, given: Any = case.given
@@ -88,7 +88,7 @@ def together(pairs: int) -> Iterator[list[float]]:
 
 
 def apart(pairs: int) -> Iterator[list[float]]:
-    """Yield, for each contest, the ratios of medians that were measured in turn in processes of their own."""
+    """Yield, for each contest, the ratios of our estimate to pyperf's median, measured in turn in separate processes."""
     for contest in CONTESTS:
         sides = [lambda c=contest: in_a_process(c), lambda c=contest: by_pyperf_timeit(c)]
         yield [ratio(*sides, reverse=number % 2 == 1) for number in range(pairs)]
@@ -105,7 +105,7 @@ def ratio(ours: Callable[[], float], pyperfs: Callable[[], float], *, reverse: b
 def in_a_process(contest: Contest) -> float:
     """Measure with `mambakernels.numeric` in a new process; seconds per call."""
     argv = [sys.executable, "-c", ALONE, contest.name, str(contest.n), str(SAMPLES), str(MIN_SAMPLE)]
-    return statistics.median(json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout))
+    return float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
 
 def by_pyperf_timeit(contest: Contest) -> float:

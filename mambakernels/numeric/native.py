@@ -129,7 +129,13 @@ def _strings_with(content: mmap.mmap, part: bytes) -> Iterator[str]:
 def mapped_files() -> tuple[str, ...]:
     """Return every file mapped into this process, links resolved, each once; nothing where that cannot be known."""
     source = _SOURCES.get(sys.platform)
-    return tuple(dict.fromkeys(os.path.realpath(file) for file in source())) if source else ()
+    return tuple(dict.fromkeys(map(_resolved, dict.fromkeys(source())))) if source else ()
+
+
+@cache
+def _resolved(file: str) -> str:
+    """Resolve the links of a mapped file, once: all of them take milliseconds, and each measurement asks."""
+    return os.path.realpath(file)
 
 
 def parse_maps(text: str) -> Iterator[str]:
