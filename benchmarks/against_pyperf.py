@@ -88,7 +88,7 @@ def together(pairs: int) -> Iterator[list[float]]:
 
 
 def apart(pairs: int) -> Iterator[list[float]]:
-    """Yield, for each contest, the ratios of our estimate to pyperf's median, measured in turn in separate processes."""
+    """Yield, for each contest, the ratios of our estimate to pyperf's median, each from a process of its own."""
     for contest in CONTESTS:
         sides = [lambda c=contest: in_a_process(c), lambda c=contest: by_pyperf_timeit(c)]
         yield [ratio(*sides, reverse=number % 2 == 1) for number in range(pairs)]
