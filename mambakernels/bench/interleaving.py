@@ -299,7 +299,9 @@ class _Bench:
         """Let one kernel measure one case while the others idle; None if it cannot."""
         begin = time.monotonic()
         others = [other.pid for other in self._alive if other is not live and other.pid is not None]
-        await idle.until_idle(others, patience=_PATIENCE_SECONDS)
+        # Its own threads may still spin after the case before: a control would share its core with them.
+        own = [live.pid] if live.pid is not None else []
+        await idle.until_idle([*others, *own], patience=_PATIENCE_SECONDS)
         before, since = idle.known_seconds(others), time.monotonic()
         answer = await live.ask(
             "visit", case.operation, case.size, case.dtype,

@@ -56,7 +56,7 @@ def pool(rows: pd.DataFrame) -> Pooled:
 
 def estimate_in_words(frame: pd.DataFrame) -> str:
     """Return what times are estimated from, and how many samples other programs disturbed."""
-    names = " and ".join(dict.fromkeys(frame["estimator"]))
+    names = " or ".join(dict.fromkeys(comparable(frame)["estimator"])) or DISTURBED
     counted = frame[frame["disturbed_samples"].notna()]
     taken = sum(map(len, counted["samples"]))
     disturbed = f"; other programs disturbed {int(counted['disturbed_samples'].sum())} of {taken} samples"
