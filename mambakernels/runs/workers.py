@@ -117,6 +117,8 @@ class Workers:
             return await self._answer(job)
         async with self._alone:
             executor = self._make()
+            if executor is self._executor:  # a reusable one
+                return await self._answer(job)
             try:
                 return await _result(executor, executor.submit(execute_job, job))
             finally:
@@ -201,7 +203,7 @@ async def _result(executor: Executor, future: futures.Future[Answer]) -> Answer:
 def _end(executor: Executor) -> None:
     """End an executor that was made here, with the jobs that it still has."""
     processes = dict(getattr(executor, "_processes", None) or {})  # shutdown() forgets them
-    executor.shutdown(wait=False, cancel_futures=True)
+    executor.shutdown(wait=False)
     for process in processes.values():
         process.terminate()
 
