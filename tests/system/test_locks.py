@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -81,3 +82,28 @@ def test_clean_says_what_it_frees_and_leaves_what_is_in_use(empty_root: Root, tm
     assert sorted(path.name for path in empty_root.environments.iterdir()) == [".somebodys", "put-back"]
     assert not empty_root.packages.exists()
     assert not empty_root.trash.exists()
+
+
+MEASURE = (
+    "import sys, time; from pathlib import Path; from mambakernels.system.locks import measuring;"
+    "from mambakernels.paths import Root\n"
+    "with measuring(Root(Path(sys.argv[1]))): print('measuring', flush=True); time.sleep(float(sys.argv[2]))"
+)
+
+
+def test_measurements_wait_for_each_other_but_not_for_a_part_of_themselves(empty_root: Root) -> None:
+    words = [sys.executable, "-c", MEASURE, str(empty_root.path)]
+    events: list[Event] = []
+    with subprocess.Popen([*words, "600"], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "measuring\n"
+
+        def wait(event: Event) -> None:
+            events.append(event)
+            other.kill()
+
+        with locks.measuring(empty_root, progress=wait):
+            part = subprocess.run([*words, "0"], capture_output=True, text=True, check=True, timeout=60)
+    assert part.stdout == "measuring\n"
+    assert [(event.step, event.detail) for event in events] == [("wait", "another measurement is going on")]
+    assert locks._MEASURING not in os.environ
