@@ -86,7 +86,7 @@ def test_a_log_gets_a_line_when_a_run_has_ended(cli: Cli, study: Path, output: P
     assert sum("ZeroDivisionError" in line for line in lines) == 2
     assert f"All runs in this folder: {output / 'index.html'}" in answer.stdout
     again = cli(*words, "--failed", "--exclude", "kernel=*b")
-    assert [line[:8] for line in again.stderr.splitlines() if line.startswith("[")] == ["[1 of 3]"]
+    assert sum(" of 3] study.np-a.n=0: failed in" in line for line in again.stderr.splitlines()) == 1
 
 
 def test_what_is_done_already_is_said_with_the_way_to_repeat_it(cli: Cli, study: Path, output: Path) -> None:

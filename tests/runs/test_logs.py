@@ -68,5 +68,9 @@ def test_a_run_that_takes_too_much_memory_fails_and_says_how_much(
     assert failed.error is not None
     assert (failed.error.ename, failed.error.cell) == ("MemoryLimit", 2)
     assert re.fullmatch(r"The run's processes held [\d.]+[MG] of memory, and may hold 300M\.", failed.error.evalue)
+
+
+def test_a_run_within_its_memory_is_well(install: Any, write: Any, output: Path) -> None:
+    install("one")
     [well] = run(write("held = b'x' * (400 << 20)"), kernels="one", output=output, memory="2G")
     assert well.status == "ok"
