@@ -17,6 +17,7 @@ _VERBS = {
     "index": "indexing the channel",
     "link": "linking",
     "pack": "packing",
+    "plan": "planned",
     "read": "reading",
     "register": "registering",
     "report": "writing the report:",

@@ -132,6 +132,8 @@ def run(
         Nothing can be written to the output folder, or the disk filled up.
     """
     _check_numbers(1 if jobs is None else jobs, retries, measure=measure)
+    if measure and executor is not None:
+        raise InvalidRequestError("Runs on workers are not measured one at a time.", next_step="Leave out measure.")
     target = outputs.place(output)
     tasks = expand(
         Matrix(

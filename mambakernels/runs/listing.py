@@ -34,7 +34,7 @@ _SECONDS = 3.0  # between two writes
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
 
 
-def write_index(folder: Place) -> list[Place]:
+def write_listing(folder: Place) -> list[Place]:
     """Write the index of all records in a folder or at an address, each file whole, and return the files.
 
     A file of that name that is not ours stays as it is. No file is written where there is no record.
@@ -70,7 +70,7 @@ def indexed(folder: Place, *, live: bool) -> Iterator[Callable[[], None]]:
         index.changed.set()
         if live:
             thread.join()
-        write_index(folder)
+        write_listing(folder)
 
 
 class _Index:
@@ -90,7 +90,7 @@ class _Index:
             if not self.over.is_set():
                 begin = time.perf_counter()
                 with contextlib.suppress(StorageError, OSError):  # the last write says what is wrong
-                    write_index(self._folder)
+                    write_listing(self._folder)
                 pause = max(_SECONDS, _PAUSE_PER_WRITE * (time.perf_counter() - begin))
 
 

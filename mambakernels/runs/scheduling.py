@@ -313,7 +313,7 @@ class _Meter:
         self._cells = [counts[_kind(task)] for task in tasks]
         self._ended = [0] * len(tasks)
         self._done, self._total = 0, sum(self._cells)
-        report(Event("plan", f"{len(tasks)} runs", total=len(tasks)))
+        report(Event("plan", f"{len(tasks)} run{'s' * (len(tasks) != 1)}", total=len(tasks)))
 
     def of(self, number: int) -> Report:
         """Return a function that reports what one run does, and how many of its cells have ended."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from mambakernels.runs.listing import write_index
+from mambakernels.runs.listing import write_listing
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }  # fmt: skip
         content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"mambakernels": record}, "cells": []}
         (folder / f"study.n={n}.ipynb").write_text(json.dumps(content))
-    [_, page] = write_index(folder)
+    [_, page] = write_listing(folder)
     assert isinstance(page, Path)
     return page
 

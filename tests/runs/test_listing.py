@@ -66,7 +66,7 @@ def test_a_file_of_the_users_stays(install: Any, write: Any, output: Path) -> No
 
 
 def test_a_folder_without_records_gets_no_index(tmp_path: Path) -> None:
-    assert listing.write_index(tmp_path) == []
+    assert listing.write_listing(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
