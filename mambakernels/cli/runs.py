@@ -248,7 +248,7 @@ def _show_next(output: str, watch: live.Watch) -> None:
 
     if watch.total and watch.outcomes["already done"] == watch.total:
         what = "The run is" if watch.total == 1 else f"All {watch.total} runs are"
-        typer.echo(f"{what} done already, and nothing that it depends on has changed. To repeat: --force")
+        typer.echo(f"{what} done already, and nothing that they depend on has changed. To repeat: --force")
     index = index_of(output)
     if index is not None:
         typer.echo(f"All runs in this folder: {index}")
