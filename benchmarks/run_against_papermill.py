@@ -23,7 +23,7 @@ CELLS = ["import math", "total = sum(range(n))", "print(total)", "math.sqrt(tota
 OURS = """
 import sys
 from mambakernels.runs.execute import run
-[done] = run(sys.argv[1], kernels=sys.argv[2], output=sys.argv[3])
+[done] = run(sys.argv[1], kernels=sys.argv[2], output=sys.argv[3], force=True)
 sys.exit(done.status != "ok")
 """
 
