@@ -1,4 +1,4 @@
-"""Notebooks as tests of pytest: a pytest of its own, with real kernels."""
+"""Notebooks as tests of pytest: sessions of pytest inside the tests, with real kernels."""
 
 from __future__ import annotations
 

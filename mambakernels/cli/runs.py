@@ -214,12 +214,16 @@ def _execute(options: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
 
 
 def _show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
-    from mambakernels.runs.failures import explain_failures
-
-    _show_on_github(runs)
     if as_json:
         print_json([plain(item) | {"parameters": encode_value(item.parameters)} for item in runs])
-        return
+    else:
+        _show_in_words(runs)
+    _show_on_github(runs)  # last: its file is the only one of these that may not be there
+
+
+def _show_in_words(runs: Sequence[Run]) -> None:
+    from mambakernels.runs.failures import explain_failures
+
     if len(runs) <= _FEW:
         rows = [(item.kernel, item.status, duration_in_words(item.seconds), str(item.path)) for item in runs]
         tables.print_table(("kernel", "status", "time", "executed notebook"), rows)

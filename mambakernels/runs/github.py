@@ -44,7 +44,7 @@ def error_commands(runs: Iterable[Run], *, workspace: Path) -> Iterator[str]:
 
     What failed in the same way is one annotation.
     """
-    failed = (run for run in runs if run.status == "failed")  # whoever cancels a job knows it
+    failed = (run for run in runs if run.status == "failed")  # an interrupted job needs no annotation
     for group in group_failures(failed)[:_ANNOTATIONS]:
         notebook = group.runs[0].notebook
         inside = notebook.is_relative_to(workspace)
