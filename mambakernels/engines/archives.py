@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,16 +47,33 @@ async def completed(record: Json, client: Any) -> Json:
         path = _path(url) if url.startswith("file:") else Path(folder) / url.rpartition("/")[2]
         try:
             if record.get("sha256") and not path.exists():
-                archive = await package_streaming.PackageArchive.from_url(client, url)
-                return {**_index(await archive.read_file(_INDEX)), **stated}
+                with suppress(Exception):  # it is downloaded as a whole next
+                    archive = await package_streaming.PackageArchive.from_url(client, url)
+                    return _with_index(stated, _index(await archive.read_file(_INDEX)))
             if not url.startswith("file:"):
                 await package_streaming.download_to_path(client, url, path)
-            archive = await package_streaming.PackageArchive.from_path(path)
-            index = _index(await archive.read_file(_INDEX))
+            index = await _index_of(path, Path(folder) / "unpacked")
         except Exception as error:  # rattler raises no specific class here
             raise errors.EngineError(f"A package cannot be read: {' '.join(str(error).split())}.", where=url) from error
         _compare(url, "md5", record.get("md5") or "", files.digest(path, "md5"))
-        return {**index, "sha256": files.digest(path), **stated}
+        return _with_index({"sha256": files.digest(path), **stated}, index)
+
+
+def _with_index(stated: Json, index: Json) -> Json:
+    """Return a record with what its archive says; a file may have been renamed, so what it is called counts there."""
+    return {**index, **stated, **{key: index[key] for key in ("name", "version", "build") if key in index}}
+
+
+async def _index_of(path: Path, unpacked: Path) -> Json:
+    """Return an archive's own index; rattler unpacks what it cannot read in place, such as empty fields of Zip64."""
+    from rattler import package_streaming
+
+    try:
+        archive = await package_streaming.PackageArchive.from_path(path)
+        return _index(await archive.read_file(_INDEX))
+    except Exception:  # noqa: BLE001 (rattler raises no specific class here)
+        await asyncio.to_thread(package_streaming.extract, path, unpacked)  # it panics in a thread that runs a loop
+        return _index((unpacked / _INDEX).read_bytes())
 
 
 def _index(content: bytes | None) -> Json:

@@ -124,7 +124,7 @@ async def _solve(request: process.Json, cache: Path, progress: Progress) -> list
     progress(Event("solve", in_words(request["specs"])))
     try:
         with _index_cache(cache, request["channels"]) as index:
-            records: list[Any] = await _again_if_cut_off(lambda: _solution(request, index))
+            records: list[Any] = await _again_if_broken(lambda: _solution(request, index), index)
     except exceptions.SolverError as error:
         raise errors.SolveError(_explanation(str(error))) from error
     except (exceptions.GatewayError, exceptions.FetchRepoDataError, exceptions.InvalidChannelError) as error:
@@ -155,16 +155,27 @@ async def _solution(request: process.Json, index: Path) -> list[Any]:
     return found
 
 
-async def _again_if_cut_off(solve: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
-    """Solve, a second time if the index broke off: the client retries everything else itself."""
+async def _again_if_broken(solve: Callable[[], Awaitable[list[Any]]], index: Path) -> list[Any]:
+    """Solve, a second time if the index broke off, or if rattler does not understand that it has not changed.
+
+    The client retries everything else itself. A sharded index is asked for again from the beginning where its server
+    answers 304 without the validators of the answer before, as Python's own does.
+    """
     from rattler import exceptions
 
     try:
         return await solve()
     except exceptions.GatewayError as error:
-        if "reading a body" not in str(error):
+        if "304 Not Modified" in str(error):
+            _forget_shards(index)
+        elif "reading a body" not in str(error):
             raise
     return await solve()
+
+
+def _forget_shards(index: Path) -> None:
+    for kept in index.glob("*.shards-cache-v*"):
+        kept.unlink(missing_ok=True)
 
 
 @contextmanager

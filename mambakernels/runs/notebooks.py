@@ -210,8 +210,9 @@ def _converted(text: str, file: Place | str) -> Json:
 
     try:
         converted: Json = nbformat.reads(text, as_version=_FORMAT)  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise RunError(f"This notebook's format cannot be read: {error}.", where=str(file)) from error
+    except (ValueError, LookupError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise RunError(f"This notebook's format cannot be read: {why}.", where=str(file)) from error
     return converted
 
 
