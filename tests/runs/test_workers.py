@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -19,12 +20,14 @@ import pytest
 from distributed import Client, LocalCluster
 from support import channel_cache
 
+from mambakernels import paths
 from mambakernels.environments import Environment, list_environments
-from mambakernels.errors import InvalidRequestError, RunError
+from mambakernels.errors import InvalidRequestError, MambakernelsError, RunError
 from mambakernels.kernels import registration
 from mambakernels.paths import Root
 from mambakernels.runs.execute import run
 from mambakernels.runs.jobs import Job
+from mambakernels.runs.provision import KernelOrigin, provide
 from mambakernels.runs.records import read_record, read_run
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -180,3 +183,87 @@ def test_dask_workers_make_the_environment_once_and_one_is_killed(
     assert [one.started for one in runs] == [
         one.started for one in run(notebook, kernels="np", grid={"n": list(range(6))}, output=output)
     ]
+
+
+STOPPED = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+from mambakernels.runs.execute import run
+make = lambda: ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+try:
+    run(sys.argv[1], kernels="one", parameters={"runner": os.getpid()}, output=sys.argv[2], executor=make)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_jobs_and_leaves_no_record(install: Any, write: Any, output: Path) -> None:
+    install("one")
+    trace = output.parent / "trace"
+    notebook = write(
+        f"import os, signal, time\nopen({str(trace)!r}, 'w').write(str(os.getpid()))\n"
+        "os.kill(runner, signal.SIGINT)\ntime.sleep(60)",
+        parameters="runner = 0",
+    )
+    words = [sys.executable, "-c", STOPPED, notebook, output]
+    assert subprocess.run(words, capture_output=True, text=True, timeout=50, check=True).stdout == "stopped\n"
+    assert list(output.glob("*.ipynb")) == []
+    kernel = Path("/proc", trace.read_text())
+    deadline = time.monotonic() + 20
+    while kernel.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not kernel.exists()
+
+
+def origin(**fields: Any) -> KernelOrigin:
+    """Return a kernel as it comes from a machine that has another root; `lock` is its content."""
+    mark = {"prefix": "/elsewhere/envs/np", "root": "/elsewhere"}
+    document = {
+        "argv": ["/elsewhere/envs/np/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "metadata": {"mambakernels": mark},
+    }
+    lock = fields.pop("lock", None)
+    content = None if lock is None else zlib.compress(json.dumps(lock).encode())
+    return KernelOrigin(
+        **{
+            "name": "np",
+            "document": document,
+            "fingerprint": "f",
+            "packages": "p",
+            "lock": content,
+            "why": "pip.",
+            **fields,
+        }
+    )
+
+
+PACKAGE = {"name": "a", "version": "1", "build": "h0_0", "subdir": "noarch", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        (origin(document={"argv": ["python"]}, name="gone"), "has no kernel 'gone', and mambakernels"),
+        (origin(), r"lacks the environment of the kernel 'np', which has no lock: pip\."),
+        (origin(lock={"subdir": "win-64", "packages": [], "channels": []}), "but the lock of 'np' is for win-64"),
+        (
+            origin(
+                lock={
+                    "subdir": paths.subdir(),
+                    "packages": [{**PACKAGE, "url": "file:///elsewhere/channel/noarch/a-1-h0_0.conda"}],
+                    "channels": ["file:///elsewhere/channel"],
+                    "variables": {},
+                }
+            ),
+            "cannot get a=1=h0_0: the channel is a folder of another machine",
+        ),
+    ],
+)
+def test_a_kernel_that_cannot_be_had_is_said_in_words(
+    kernel: KernelOrigin, said: str, install: Any, empty_root: Root
+) -> None:
+    install("other")
+    with pytest.raises(MambakernelsError, match=said):
+        provide(kernel, empty_root)
+    assert list_environments(empty_root) == []
