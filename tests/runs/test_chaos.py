@@ -115,13 +115,14 @@ def nothing_is_left(mark: str, output: Path, scratch: Path) -> None:
         time.sleep(0.1)
     assert processes(mark) == []
     (output / outcome_cache.FILE).unlink(missing_ok=True)
-    assert [path.name for path in output.rglob("*") if path.suffix not in {".ipynb", ".log", ".csv", ".html"}] == []
+    others = [path.name for path in output.rglob("*") if path.suffix not in {".ipynb", ".log", ".csv", ".html"}]
+    assert set(others) <= {"logs"}
     assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("runs", "kills"), [(24, 8), pytest.param(1000, 150, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)])]
+    ("runs", "kills"), [(16, 5), pytest.param(1000, 150, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)])]
 )
 def test_kernels_and_runners_killed_at_random(
     runs: int, kills: int, notebook: Path, output: Path, scratch: Path
