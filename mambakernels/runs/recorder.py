@@ -58,6 +58,7 @@ class Recorder(NotebookClient):
         self._numbers = _Numbers()
         self._last = time.monotonic()
         self._exiting = False
+        self._started: set[str] = set()
         self._readers: list[asyncio.Task[None]] = []
 
     def listen(self) -> None:
@@ -167,6 +168,8 @@ class Recorder(NotebookClient):
         if reply.done() and now - self._last > OUTPUT_SECONDS:
             late = f"Outputs were still missing {OUTPUT_SECONDS:g} seconds after the cell had ended."
             raise RunStoppedError(Failure("TimeoutError", late))
+        if len(self._started) > 1:
+            raise RunStoppedError(Failure("KernelDied", "The kernel restarted itself and has lost what was defined."))
         if death := await self._death():
             await asyncio.sleep(_POLL_SECONDS)  # what it sent before is still to be read
             if not both.done():
@@ -192,6 +195,7 @@ class Recorder(NotebookClient):
             message = await self._client.iopub_channel.get_msg(timeout=None)
             self._last = time.monotonic()
             self._numbers.saw(message)
+            self._started.update(_process(message))
             self._take(message)
 
     async def _read_replies(self) -> None:
@@ -245,6 +249,12 @@ class _Numbers:
         """Return how many messages since `begin` did not arrive; 0 where so few were sent that none can be lost."""
         sent = self._highest - self._first
         return max(0, sent - self._count) if sent >= _CERTAIN else 0
+
+
+def _process(message: Json) -> list[str]:
+    """Return the session that the kernel's process has, if it is Python's: another process has another one."""
+    match = _NUMBERED.fullmatch(message["header"]["msg_id"])
+    return [match[1].partition("_")[0]] if match and message["msg_type"] == "status" else []
 
 
 def _settle(cell: Any) -> None:
