@@ -149,6 +149,7 @@ def test_a_record_is_what_papermill_and_nbclient_show(
     install("here")
     source = tmp_path / "notebook.ipynb"
     source.write_text(json.dumps(content(name)), "utf-8")
+    (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
     with ThreadPoolExecutor() as pool:
         found = dict(zip(TOOLS, pool.map(lambda tool: tool(source, tmp_path / "out"), TOOLS.values()), strict=True))

@@ -118,7 +118,9 @@ def test_an_injected_cell_is_replaced_where_it_is(install: Any, write: Any, outp
         assert ours.parameters == {"n": int(printed)}
 
 
-@pytest.mark.parametrize("end", ["import sys; sys.exit()", "raise SystemExit(0)"])
+@pytest.mark.parametrize(
+    "end", ["import sys; sys.exit()", pytest.param("raise SystemExit(0)", marks=pytest.mark.exhaustive)]
+)
 def test_a_notebook_that_exits_without_an_error_ends_there_and_went_well(
     end: str, install: Any, write: Any, output: Path, tmp_path: Path
 ) -> None:
