@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mambakernels.runs.warm import Warm
 
 _POLL_SECONDS = 0.1
-_EXIT_POLL_SECONDS = 0.01
-_START_POLL_SECONDS = 0.01
+_EXIT_POLL_SECONDS = 0.02
+_START_POLL_SECONDS = 0.02
 OUTPUT_SECONDS = 60  # how long outputs may lag behind the reply to a cell
 _RECONNECT_MILLISECONDS = 10  # zmq's own 100 would on average cost 50 ms of each start
 _FIRST_LINES = 20
