@@ -10,8 +10,8 @@ figure of samples, quiet and with so many processes that spin. The machine must 
 Each run is a `bench` of `--budget` seconds. Exits with 1 if a bound does not hold: 18 of 20 ratios within 10 %, no same
 library called different, 18 of 20 slowed ones called slower.
 
-Seen on two cores that other programs used too (load 9 to 13), one thread, 16 runs of 30 s with eight processes spinning
-besides: netlib took 7.44 to 7.88 times OpenBLAS' time (quiet: 7.48), BLIS 0.95 to 1.06 times (quiet: 1.007). The same
+Seen on two cores that other programs used too (load 9 to 13), one thread, 9 runs of 30 s with eight processes spinning
+besides: netlib took 7.44 to 7.82 times OpenBLAS' time (quiet: 7.48), BLIS 0.95 to 1.06 times (quiet: 1.007). The same
 library twice, 10 runs of 20 s, was never called different (10 times undecided); nor was one slowed by 10 %, as a busy
 machine leaves room for 9 rounds in that time: those two bounds are for a quiet machine.
 """

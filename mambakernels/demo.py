@@ -90,7 +90,6 @@ def demo(
         kernels=[environment.name for environment in made],
         parameters={**default_parameters(), **(parameters or {})},
         output=folder,
-        force=True,
         progress=progress,
     )
     progress(Event("report", str(folder)))
