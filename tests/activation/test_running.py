@@ -216,7 +216,7 @@ def test_a_path_may_be_of_any_name(tmp_path: Path, cli: Cli) -> None:
 
 def test_an_environment_that_is_not_there(prefix: Path, cli: Cli, empty_root: Root) -> None:
     assert "no environment 'nothing'" in cli("exec", "--root", empty_root.path, "nothing", "true").stderr
-    assert "This is not a conda environment" in cli("exec", prefix / "bin", "true").stderr
+    assert "This is not an environment" in cli("exec", prefix / "bin", "true").stderr
     with pytest.raises(NotFoundError):
         programs.locate("./np-test", empty_root)
 

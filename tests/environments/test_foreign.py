@@ -123,5 +123,5 @@ def test_a_folder_that_is_none_is_said_so(world: World, cli: Cli) -> None:
     (world.path / "others").mkdir()
     done = cli("register", world.path / "others", "--root", world.root)
     assert done.returncode == 1
-    assert "This is not a conda environment" in done.stderr
+    assert "This is not an environment" in done.stderr
     assert list((world.path / "others").iterdir()) == []

@@ -51,6 +51,7 @@ def real(make: Make) -> Environment:
     for program in ("python", "python3"):
         (prefix / "bin" / program).unlink()
     venv.create(prefix, symlinks=True, with_pip=False)
+    (prefix / "conda-meta").mkdir(exist_ok=True)  # so that it is conda's, not a virtual one
     packages = next(prefix.glob("lib/python3*/site-packages"))
     (packages / "ipykernel.pth").write_text(sysconfig.get_path("purelib"))
     shipped = prefix / "share" / "jupyter" / "kernels" / "python3"
