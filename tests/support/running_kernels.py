@@ -38,6 +38,7 @@ def make_environment(
     """Make an environment of this Python and its packages, those in `paths` first, with the activation given."""
     prefix = Root(root).environments / name
     venv.create(prefix, symlinks=True, with_pip=pip)
+    (prefix / "conda-meta").mkdir(exist_ok=True)  # as conda has it
     packages = next(prefix.glob("lib/python3*/site-packages"))
     found = [str(path) for path in (*paths, sysconfig.get_path("purelib"))]
     (packages / "these.pth").write_text("\n".join(found))
