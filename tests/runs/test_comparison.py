@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # those of the other tools
 ALLOWED: dict[str, dict[str, str]] = {
     "old_outputs": {"nbclient": "It keeps the number of an empty cell from an earlier run; JupyterLab clears it."},
 }
-SECONDS = 60  # nbclient waits forever for what it does not understand
+SECONDS = 60  # with output widgets papermill waits this long now and then: it has missed an answer
 NAMES = [*GALLERY, *FORMATS]
 
 

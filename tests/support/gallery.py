@@ -241,7 +241,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 QUICK = (
     "html", "json_not_a_number", "update_display", "clear_output_waiting", "streams_in_turn", "stream_and_display_in_turn",
-    "carriage_returns", "output_widget", "error_allowed", "nested_exceptions", "cells_of_all_kinds", "format_3",
+    "carriage_returns", "widgets", "error_allowed", "nested_exceptions", "cells_of_all_kinds", "format_3",
 )  # fmt: skip
 
 _VARIES = (
