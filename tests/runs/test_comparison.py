@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from support.gallery import FORMATS, GALLERY, QUICK, content, plain
@@ -151,8 +152,15 @@ def test_a_record_is_what_papermill_and_nbclient_show(
     source.write_text(json.dumps(content(name)), "utf-8")
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
+
+    def call(tool: Callable[[Path, Path], list[Any]]) -> list[Any]:
+        try:
+            return tool(source, tmp_path / "out")
+        finally:
+            ensure_event_loop().close()  # which nbclient leaves open in each thread
+
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(TOOLS, pool.map(lambda tool: tool(source, tmp_path / "out"), TOOLS.values()), strict=True))
+        found = dict(zip(TOOLS, pool.map(call, TOOLS.values()), strict=True))
     ours = found.pop("run")
     different = {tool for tool, seen in found.items() if seen != ours}
     assert different == set(ALLOWED.get(name, {}))
