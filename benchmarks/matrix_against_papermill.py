@@ -8,9 +8,9 @@ and would flatter us. `--mambakernels` is the Python that has mambakernels, by d
 way once, in the other order than the last. Prints the median of each and its ratio to papermill's; exits with 1 if a
 ratio is above its limit.
 
-Measured on two cores that other programs kept busy (load 7 to 18), Python 3.11, three rounds, ratios of medians to
-papermill 2.7: started as usual 0.24 with one job and 0.21 with two, forked 0.10 and 0.09. In the least disturbed round:
-0.27, 0.25, 0.14 and 0.11.
+Measured on two idle cores, Python 3.11, two rounds, ratios of medians to papermill 2.7 (31.8 s): started as usual 0.26
+with one job and 0.26 with two, forked 0.13 and 0.13. While other programs kept the cores busy (load 7 to 18), three
+rounds: 0.24, 0.21, 0.10 and 0.09.
 """
 
 from __future__ import annotations
