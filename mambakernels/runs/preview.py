@@ -16,6 +16,7 @@ from mambakernels.runs import outputs
 from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.outcome_cache import read_outcomes
 from mambakernels.runs.outputs import Place
+from mambakernels.runs.records import Record
 from mambakernels.runs.tasks import Limits, Task
 from mambakernels.runs.typed import TypedValues
 from mambakernels.runs.values import decode_value
@@ -116,7 +117,8 @@ def plan(
 def _planned(
     task: Task, earlier: Mapping[tuple[Place, str, str | None], float], *, force: bool, failed: bool
 ) -> PlannedRun:
-    path, state = task.place()[0], _state(task)
+    path, record = task.place()
+    state = _state(task, path, record)
     return PlannedRun(
         notebook=task.notebook.path,
         kernel=task.kernel.name,
@@ -129,12 +131,11 @@ def _planned(
     )
 
 
-def _state(task: Task) -> State:
-    _, record = task.place()
+def _state(task: Task, path: Place, record: Record | None) -> State:
     if record is None:
         return "new"
     if record.status == "ok":
-        return "done" if task.done() else "changed"
+        return "done" if task.current(path, record) else "changed"
     return record.status
 
 
