@@ -16,6 +16,7 @@ from mambakernels.runs.scheduling import Schedule, execute_all
 from mambakernels.runs.tasks import Limits, Task
 from mambakernels.runs.typed import TypedValues
 from mambakernels.system.background import in_a_thread
+from mambakernels.system.files import writable_folder
 from mambakernels.system.locks import measuring
 from mambakernels.system.quantities import read_duration, read_memory
 
@@ -155,6 +156,8 @@ def run(
         ),
     )
     outputs.writable(target)
+    if junit is not None:  # before hours of running
+        writable_folder(absolute(junit).parent)
     schedule = Schedule(
         jobs=jobs or 1,
         retries=retries,

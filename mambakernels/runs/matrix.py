@@ -120,7 +120,8 @@ def _combinations(grid: Mapping[str, Sequence[Any]], zipped: Sequence[Sequence[s
         lengths = {len(grid[name]) for name in names}
         if len(lengths) > 1 or 0 in lengths:
             counts = ", ".join(f"{name} has {len(grid[name])}" for name in names)
-            raise InvalidRequestError(f"The values do not fit together: {counts}.", next_step="Give as many of each.")
+            advice = "Give each the same number of values."
+            raise InvalidRequestError(f"The values do not fit together: {counts}.", next_step=advice)
         columns = zip(*(grid[name] for name in names), strict=True)
         axes.append([dict(zip(names, values, strict=True)) for values in columns])
     for parts in itertools.product(*axes):

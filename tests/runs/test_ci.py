@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from junitparser import Failure as Failed
 from junitparser import JUnitXml, Skipped
 
 import mambakernels
+from mambakernels.errors import StorageError
 from mambakernels.runs.failures import explain_failures
 from mambakernels.runs.github import append_summary, error_commands, line_of, summary
 from mambakernels.runs.junit import write_junit
@@ -76,6 +78,16 @@ def test_what_did_not_run_is_skipped(install: Any, write: Any, output: Path) -> 
     found = cases(report)
     assert list(found) == [("study.np-a", f"n={n}") for n in (0, 1, 2)]
     assert [type(one) for case in found.values() for one in case.result] == [Failed, Skipped, Skipped]
+
+
+def test_a_junit_report_that_cannot_be_written_is_refused_before_a_kernel_starts(
+    install: Callable[..., Path], write: Callable[..., Path], output: Path, tmp_path: Path
+) -> None:
+    install("one")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        mambakernels.run(write("1"), kernels="one", output=output, junit=tmp_path / "file" / "results.xml")
+    assert list(output.iterdir()) == []
 
 
 def test_junit_names_suites_and_takes_any_text(tmp_path: Path) -> None:
