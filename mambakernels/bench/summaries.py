@@ -85,18 +85,21 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
     The columns are `operation`, `dtype`, `size`, `kernel`, `threads`, `seconds` (`pool` of the runs, per call),
     `gflops` (NaN where the flops are not known), `ratio` (to the smallest time in that group: 1.00 is the best; NaN for
-    a wrong result and for one whose samples were all disturbed, which are not compared), `estimator`, `samples` and
-    `disturbed` (how many of them; missing: not known), `correct` (all of them) and `control`. A kernel that ran with
-    several numbers of threads has a row for each. Operations and kernels keep the order in which they first appear.
+    a wrong result and for one whose samples were all disturbed, which are not compared, and for the whole group if such
+    a disturbed time is the smallest), `estimator`, `samples` and `disturbed` (how many of them; missing: not known),
+    `correct` (all of them) and `control`. A kernel that ran with several numbers of threads has a row for each.
+    Operations and kernels keep the order in which they first appear.
     """
     keys = [*KEY, "kernel", "threads"]
     rows = [_summed(dict(zip(keys, key, strict=True)), rows) for key, rows in _groups(frame, keys)]
     table = pd.DataFrame(rows, columns=[*keys, "seconds", "gflops", *_ABOUT]).astype(
         {**{name: frame[name].dtype for name in keys}, "disturbed": "Int64", "correct": "bool", "control": "bool"}
     )
-    right = table["seconds"].where(table["correct"] & (table["estimator"] != DISTURBED))
-    best = right.groupby([table[column] for column in KEY]).transform("min")
-    table.insert(7, "ratio", right / best)
+    is_disturbed, group = table["estimator"] == DISTURBED, [table[column] for column in KEY]
+    right = table["seconds"].where(table["correct"])
+    best = right.where(~is_disturbed).groupby(group).transform("min")
+    quickest = right.groupby(group).transform("min")  # a disturbed time may show that the best is not the best
+    table.insert(7, "ratio", right.where(~is_disturbed) / best.where(best == quickest))
     return _ordered(table, frame)
 
 

@@ -8,6 +8,7 @@ import pytest
 from mambakernels.bench.agreement import check_controls
 from mambakernels.bench.published import measurements
 from mambakernels.bench.summaries import libraries, summary, wide
+from mambakernels.numeric.estimates import DISTURBED
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
 
@@ -36,6 +37,14 @@ def test_a_wrong_result_is_neither_the_best_nor_compared(frame: pd.DataFrame) ->
     assert not svd.loc["np-mkl", "correct"]
     assert pd.isna(svd.loc["np-mkl", "ratio"])
     assert svd.loc["np-openblas", "ratio"] == 1.0
+
+
+def test_nothing_is_the_best_where_a_disturbed_time_is_smaller(frame: pd.DataFrame) -> None:
+    gemm = frame[(frame["operation"] == "gemm") & (frame["size"] == 256)]
+    for disturbed, ratios in (("np-mkl", [None, None]), ("np-openblas", [1.0, None])):
+        names = gemm["estimator"].mask(gemm["kernel"] == disturbed, DISTURBED)
+        table = summary(gemm.assign(estimator=names)).set_index("kernel")["ratio"]
+        assert [None if pd.isna(table[name]) else table[name] for name in ("np-mkl", "np-openblas")] == ratios
 
 
 def test_several_runs_are_put_together_by_their_median(frame: pd.DataFrame) -> None:
