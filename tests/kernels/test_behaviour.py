@@ -116,14 +116,19 @@ def test_a_kernel_of_each_blas_can_be_interrupted_between_calls(
         assert kernel.evaluate("int((a @ a)[0, 0])") == 500
 
 
-def test_a_single_call_of_compiled_code_is_not_cut_short_but_the_kernel_can_be_restarted_in_it(name: str) -> None:
+def test_a_single_call_of_compiled_code_is_not_cut_short_but_the_kernel_can_be_restarted_in_it(
+    name: str, tmp_path: Path
+) -> None:
     # Python sees a signal between its own steps only. Here the call is the C library's sleep with the GIL held.
     call = "import ctypes\nsleep = ctypes.PyDLL(None).usleep\n"
     with running(name) as kernel:
         cell = kernel.begin(f"{call}{STARTED}\nresult = [sleep(900_000) for _ in range(300)]")
         assert kernel.interrupt(cell, seconds=60)[0] == "KeyboardInterrupt"
         assert kernel.evaluate("'result' in globals()") is False
-        kernel.begin(f"{call}{STARTED}\nwhile True:\n    sleep(900_000_000)")
+        # What a cell prints is sent by another thread, which may never get the GIL here: a file says that it has begun.
+        begun = tmp_path / "begun"
+        kernel.client.execute(f"{call}open({str(begun)!r}, 'w').close()\nwhile True:\n    sleep(900_000_000)")
+        seconds_until(begun.exists, at_most=60)
         before = kernel.pid
         kernel.manager.interrupt_kernel()
         kernel.manager.restart_kernel(now=True)
