@@ -14,8 +14,10 @@ from msgspec import Meta
 
 from mambakernels import channels, environments, errors
 from mambakernels.engines import EngineName
-from mambakernels.environments import EnvironmentSpec
+from mambakernels.environments import Environment, EnvironmentSpec
 from mambakernels.kernels import folders, naming
+from mambakernels.kernels.specs import KernelSpec
+from mambakernels.paths import same_place
 from mambakernels.system import decoding
 from mambakernels.system.toml import read_toml
 
@@ -111,6 +113,10 @@ class Project:
     def identity(self) -> str:
         """The mark in everything that is made for this file."""
         return str(self.file)
+
+    def made(self, thing: Environment | EnvironmentSpec | KernelSpec) -> bool:
+        """Whether something was made for this file, by whatever path it was named then."""
+        return thing.declared_in is not None and same_place(Path(thing.declared_in), self.file)
 
     def environment(self, name: str) -> EnvironmentSpec:
         """Return the declared environment of that name."""

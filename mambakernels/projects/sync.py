@@ -6,7 +6,7 @@ environment, and in the mark of each kernelspec.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,11 +51,11 @@ class Synced:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The environments, our kernelspecs, the fingerprints of activations, and the present addresses of channels."""
+    """The environments, our kernelspecs, those whose activation has changed, and the present addresses of channels."""
 
     environments: Mapping[str, Environment]
     kernels: tuple[KernelSpec, ...]
-    fingerprints: Mapping[str, str]
+    drifted: Collection[KernelSpec]
     channels: Mapping[str, str]
 
 
@@ -96,14 +96,19 @@ def _inventory(project: Project, root: Root) -> Inventory:
     """Return the present state; nothing is changed."""
     there = {environment.name: environment for environment in environments.list_environments(root)}
     names = {name for spec in project.environments for name in spec.channels if "auto" not in spec.channels}
+    found = tuple(kernels.list(root=root))
+    declared = [there[spec.name] for spec in project.environments if spec.name in there]
+    # By the path that a kernel was registered with: the root may be another path to the same folder.
+    drifted = [
+        spec
+        for spec in found
+        if any(_is_of(spec, environment) for environment in declared)
+        and spec.fingerprint != capture.fingerprint(spec.prefix)
+    ]
     return Inventory(
         environments=there,
-        kernels=tuple(kernels.list(root=root)),
-        fingerprints={
-            spec.name: capture.fingerprint(there[spec.name].prefix)
-            for spec in project.environments
-            if spec.name in there
-        },
+        kernels=found,
+        drifted=drifted,
         channels={name: public(channels.choose(name, root).url) for name in sorted(names)},
     )
 
@@ -111,7 +116,7 @@ def _inventory(project: Project, root: Root) -> Inventory:
 def _plan(project: Project, root: Root, *, prune: bool) -> Synced:
     """Return the steps from the present state to the declarations; InvalidRequestError if a name is taken."""
     there = _inventory(project, root)
-    made = [step for spec in project.environments if (step := _for_environment(spec, there))]
+    made = [step for spec in project.environments if (step := _for_environment(spec, project, there))]
     made.sort(key=lambda step: step.kind == "install")
     registered = [step for kernel in project.kernels if (step := _for_kernel(kernel, project, there, made))]
     prunable = (*_undeclared_kernels(project, there), *_undeclared_environments(project, there))
@@ -119,11 +124,11 @@ def _plan(project: Project, root: Root, *, prune: bool) -> Synced:
     return Synced(project.file, root.path, steps, () if prune else prunable)
 
 
-def _for_environment(spec: EnvironmentSpec, there: Inventory) -> SyncStep | None:
+def _for_environment(spec: EnvironmentSpec, project: Project, there: Inventory) -> SyncStep | None:
     environment = there.environments.get(spec.name)
     if environment is None:
         return SyncStep("create", spec.name, _what(spec))
-    ours = environment.declared_in == spec.declared_in
+    ours = project.made(environment)
     step = _change(spec, environment, there.channels if ours else {})
     if step is not None and not ours:
         maker = environment.declared_in or "mambakernels create"
@@ -178,7 +183,7 @@ def _for_kernel(
     if environment is None or not own:
         return SyncStep("register", kernel.name, described)
     if any(_asked(spec) != (dict(kernel.env), kernel.display_name, kernel.threads) for spec in own):
-        if project.identity not in {environment.declared_in, *(spec.declared_in for spec in own)}:
+        if not (project.made(environment) or any(project.made(spec) for spec in own)):
             raise errors.InvalidRequestError(
                 f"There is a kernel {kernel.name!r} already, with other settings than this file declares.",
                 where=str(own[0].path),
@@ -188,7 +193,7 @@ def _for_kernel(
     if not all(spec.working for spec in own):
         return SyncStep("re-register", kernel.name, "its program is gone")
     untouched = kernel.environment not in {step.name for step in made}
-    if untouched and any(spec.fingerprint != there.fingerprints[kernel.environment] for spec in own):
+    if untouched and any(spec in there.drifted for spec in own):
         return SyncStep("re-register", kernel.name, "its environment's activation has changed")
     return None
 
@@ -221,7 +226,7 @@ def _check_free(kernel: DeclaredKernel, project: Project, there: Inventory) -> N
 def _undeclared_environments(project: Project, there: Inventory) -> Iterable[SyncStep]:
     declared = {spec.name for spec in project.environments}
     for environment in there.environments.values():
-        if environment.declared_in == project.identity and environment.name not in declared:
+        if project.made(environment) and environment.name not in declared:
             yield SyncStep("prune environment", environment.name)
 
 
@@ -237,7 +242,7 @@ def _is_left_over(spec: KernelSpec, project: Project) -> bool:
     """Whether the file once declared a kernelspec that it no longer declares by that name in that Jupyter folder."""
     declared = {kernel.base for kernel in project.kernels}
     elsewhere = spec.jupyter != project.jupyter
-    return spec.declared_in == project.identity and not spec.copied and (elsewhere or spec.base not in declared)
+    return project.made(spec) and not spec.copied and (elsewhere or spec.base not in declared)
 
 
 def _perform(steps: Sequence[SyncStep], project: Project, root: Root, progress: Progress) -> None:
@@ -293,7 +298,7 @@ def _prune_kernel(step: SyncStep, project: Project, root: Root, progress: Progre
 def _prune_environment(step: SyncStep, project: Project, root: Root, progress: Progress) -> None:
     progress(Event("remove", step.name))
     with environments.held(step.name, root) as environment:
-        if environment.declared_in == project.identity:  # it may have been made again by hand meanwhile
+        if project.made(environment):  # it may have been made again by hand meanwhile
             kernels.unregister_all(environment)
             environments.discard_environment(environment)
 
