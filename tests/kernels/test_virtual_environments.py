@@ -67,6 +67,15 @@ def test_its_kernel_starts_and_runs_its_python(empty_root: Root) -> None:
     assert answer["content"]["status"] == "ok"
 
 
+def test_a_moved_one_says_so_in_the_notebook(project: Path, empty_root: Root) -> None:
+    kernels.register(".venv", root=empty_root.path)
+    (project / ".venv").rename(project / "moved")
+    with run_kernel(kernel_name="my-project") as client:
+        answer = client.execute_interactive("1", timeout=60)
+    assert answer["content"]["ename"] == "KernelError"
+    assert f"no longer at {project / '.venv'}" in answer["content"]["evalue"]
+
+
 def test_variants_doctor_and_prune(project: Path, empty_root: Root) -> None:
     kernels.register(".venv", root=empty_root.path)
     kernels.register(".venv", variant="one", env={"OMP_NUM_THREADS": "1"}, root=empty_root.path)
