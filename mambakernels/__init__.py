@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mambakernels import bootstrap as bootstrap
     from mambakernels import errors as errors
     from mambakernels import kernels as kernels
+    from mambakernels import lab as lab
     from mambakernels import plots as plots
     from mambakernels.activation.programs import call as call
     from mambakernels.activation.programs import exec as exec  # noqa: A004
@@ -103,6 +104,8 @@ _HOMES = {
     "plots": "plots",
     "demo": "demo:demo",
     "clean_demo": "demo:clean_demo",
+    # JupyterLab's side
+    "lab": "lab",  # start_jupyterlab, copy_notebooks
     # where packages and programs come from
     "bootstrap": "bootstrap",  # install, check, remove
     "channel": "channels.channel",  # build, list, clean

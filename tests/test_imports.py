@@ -18,7 +18,7 @@ PACKAGE = Path(mambakernels.__file__).parent
 # From the edge inwards: a module imports its own layer and those below it.
 LAYERS = (
     {"__main__"},
-    {"cli", "pytest_plugin"},
+    {"cli", "lab", "pytest_plugin"},
     {"demo", "doctor"},
     {"blas_report"},
     {"plots"},
@@ -73,6 +73,7 @@ ROOMS = {
     "bootstrap": ("install", "check", "remove"),
     "channel": ("build", "list", "clean"),
     "kernels": ("register", "list", "unregister", "prune"),
+    "lab": ("copy_notebooks", "start_jupyterlab"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

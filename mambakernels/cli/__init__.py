@@ -8,6 +8,7 @@ from mambakernels.cli import (  # noqa: F401 (each adds its commands)
     doctor,
     environments,
     kernels,
+    lab,
     notebooks,
     packages,
     report,

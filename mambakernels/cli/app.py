@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 PANELS = {
-    "Start here": ("demo", "info", "doctor"),
+    "Start here": ("demo", "lab", "info", "doctor"),
     "Environments": (
         "create", "list", "install", "update", "uninstall", "clone", "rename", "remove", "verify", "export", "lock",
         "exec", "shell", "shell-init",

@@ -19,6 +19,7 @@ COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[
 ELSEWHERE = {
     "bootstrap": "bootstrap.install",
     "kernels": "kernels.list",
+    "lab": "lab.start_jupyterlab",
     "prune": "kernels.prune",
     "register": "kernels.register",
     "unregister": "kernels.unregister",
