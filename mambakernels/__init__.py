@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from mambakernels.runs.report import report as report
     from mambakernels.runs.report import report_notebook as report_notebook
     from mambakernels.runs.results import collect as collect
+    from mambakernels.sessions.kernel_session import session as session
 
     __version__: str
 
@@ -89,6 +90,7 @@ _HOMES = {
     # kernels: register, list, unregister, prune
     "kernels": "kernels",
     "doctor": "doctor.examination:doctor",
+    "session": "sessions.kernel_session:session",  # kernels that stay alive side by side
     # runs and results
     "run": "runs.execute:run",
     "plan": "runs.preview:plan",

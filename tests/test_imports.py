@@ -23,6 +23,7 @@ LAYERS = (
     {"blas_report"},
     {"plots"},
     {"bench"},
+    {"sessions"},
     {"projects", "runs"},
     {"kernels"},
     {"activation", "environments"},
@@ -38,6 +39,7 @@ ALONE = {"numeric": {"numeric"}, "lessons": {"lessons", "numeric"}, "record": {"
 # The wing from environments to runs knows nothing of the wing about BLAS, except in one file.
 FIRST_WING = {
     "system", "bootstrap", "engines", "channels", "environments", "activation", "kernels", "projects", "runs",
+    "sessions",
 }  # fmt: skip
 SECOND_WING = {"numeric", "bench", "plots", "blas_report", "lessons", "demo"}
 KNOWS_BLAS = {"kernels/blas.py": {"numeric"}}

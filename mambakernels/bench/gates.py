@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mambakernels.bench.measured import Measured, MeasuredKernel, label
+from mambakernels.bench.measured import Measured, MeasuredKernel
+from mambakernels.kernels.blas import label
 from mambakernels.numeric import rules
 from mambakernels.numeric.rules import Finding
 

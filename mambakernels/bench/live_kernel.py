@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mambakernels.bench.kernel_side import MIME_TYPE
-from mambakernels.bench.measured import label
-from mambakernels.numeric.threads import THREAD_VARIABLES, thread_variables
+from mambakernels.kernels.blas import label
 from mambakernels.runs import session
-from mambakernels.runs.kernelspecs import Kernel
+from mambakernels.runs.kernelspecs import Kernel, with_threads
 from mambakernels.runs.records import Failure
 
 Json = dict[str, Any]
@@ -102,18 +101,3 @@ class LiveKernel:
         except session.RunStoppedError as ended:
             self.failure = ended.failure
         self._stack = AsyncExitStack()
-
-
-def with_threads(kernel: Kernel, threads: int | None) -> Kernel:
-    """Return the kernel with a number of threads in every variable that a library reads when it loads.
-
-    0 takes those variables out of the kernelspec, None changes nothing.
-    """
-    if threads is None:
-        return kernel
-    from jupyter_client.kernelspec import KernelSpec
-
-    spec = KernelSpec(resource_dir=kernel.spec.resource_dir, **kernel.spec.to_dict())
-    others = {name: value for name, value in kernel.spec.env.items() if name not in THREAD_VARIABLES}
-    spec.env = others | thread_variables(threads)
-    return replace(kernel, spec=spec)

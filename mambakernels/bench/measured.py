@@ -12,8 +12,8 @@ import pandas as pd
 
 from mambakernels.bench.cases import Settings
 from mambakernels.bench.published import MEASURED, RAN, row_of
+from mambakernels.kernels.blas import label
 from mambakernels.numeric.measurement import Measurement
-from mambakernels.numeric.rules import threads_in_words
 from mambakernels.paths import PathLike
 from mambakernels.runs.frame_files import TEXT, FrameFiles, Json
 
@@ -36,13 +36,6 @@ COMPARISONS = FrameFiles(
     foreign="This file does not hold a comparison that `bench` saved",
     kind="mambakernels-bench",
 )
-
-
-def label(kernel: str, threads: int | None) -> str:
-    """Name a kernel, and its threads if a number was asked for."""
-    if threads is None:
-        return kernel
-    return f"{kernel} ({threads_in_words(threads)})" if threads else f"{kernel} (threads as the library chooses)"
 
 
 @dataclass(frozen=True)

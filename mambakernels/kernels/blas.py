@@ -13,6 +13,7 @@ from mambakernels.numeric.threads import (
     THREAD_VARIABLES,
     is_thread_count,
     thread_variables,
+    threads_in_words,
     usable_threads,
 )
 
@@ -88,6 +89,18 @@ def choose_threads(
     if blas == "blis":
         return _unless_set((_BLIS,), count, session, "BLIS uses one thread by default")
     return ThreadChoice()
+
+
+def with_thread_count(variables: Mapping[str, str], count: int) -> dict[str, str]:
+    """Return a kernel's variables with another number of threads; 0 takes those of threads out."""
+    return {name: value for name, value in variables.items() if name not in THREAD_VARIABLES} | thread_variables(count)
+
+
+def label(kernel: str, threads: int | None) -> str:
+    """Name a kernel, and its threads if a number was asked for."""
+    if threads is None:
+        return kernel
+    return f"{kernel} ({threads_in_words(threads)})" if threads else f"{kernel} (threads as the library chooses)"
 
 
 def loaded_blas(libraries: Sequence[str]) -> str | None:

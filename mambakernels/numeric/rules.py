@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from mambakernels.numeric.threads import asked_threads, exceeds_quota
+from mambakernels.numeric.threads import asked_threads, exceeds_quota, threads_in_words
 
 if TYPE_CHECKING:
     from mambakernels.numeric.probing import Probe  # it loads NumPy
@@ -171,11 +171,6 @@ def over_quota(threads: int, quota: float) -> str:
 def other_library(made_for: str, runs: str, library: str | None) -> str:
     """Return the sentence about a BLAS that is not the one an environment was made for."""
     return f"It was made for {made_for}, and NumPy runs on {runs}: {library or 'from an unknown file'}."
-
-
-def threads_in_words(threads: int) -> str:
-    """Write a number of threads."""
-    return f"{threads} thread{'s' * (threads != 1)}"
 
 
 def _unknown(facts: Facts) -> Iterator[str]:

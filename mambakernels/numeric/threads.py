@@ -38,6 +38,11 @@ def thread_variables(count: int | None) -> dict[str, str]:
     return dict.fromkeys(THREAD_VARIABLES, str(count)) if count else {}
 
 
+def threads_in_words(threads: int) -> str:
+    """Write a number of threads."""
+    return f"{threads} thread{'s' * (threads != 1)}"
+
+
 def is_thread_count(count: object) -> bool:
     """Whether a number of threads can be used: a whole number from 0 to `MOST_THREADS`."""
     return isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MOST_THREADS

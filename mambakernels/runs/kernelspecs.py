@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 from mambakernels.kernels import folders, launcher
+from mambakernels.kernels.blas import with_thread_count
 from mambakernels.kernels.specs import MARK
 
 
@@ -63,6 +64,22 @@ class Kernel:
         """Whether its command is a Python of this machine that starts ipykernel, with no wrapper around it."""
         words = self.program
         return launcher.runs_module(words) and words[words.index("-m") + 1].startswith("ipykernel")
+
+
+def with_threads(kernel: Kernel, threads: int | None) -> Kernel:
+    """Return the kernel with a number of threads in every variable that a library reads when it loads.
+
+    0 takes those variables out of the kernelspec, None changes nothing.
+    """
+    if threads is None:
+        return kernel
+    return with_variables(kernel, with_thread_count(kernel.spec.env, threads))
+
+
+def with_variables(kernel: Kernel, variables: Mapping[str, str]) -> Kernel:
+    """Return the kernel with these variables instead of its own."""
+    fields = kernel.spec.to_dict() | {"env": dict(variables)}
+    return replace(kernel, spec=KernelSpec(resource_dir=kernel.spec.resource_dir, **fields))
 
 
 def find_kernels(names: Iterable[str]) -> list[Kernel]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import math
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
+from mambakernels.runs.messages import MessageNumbers, drawn, process_of
 from mambakernels.runs.notebooks import Json, source_of, tags_of
 from mambakernels.runs.records import Failure
 from mambakernels.runs.session import OUTPUT_SECONDS, CellRaisedError, RunStoppedError, without_colours
@@ -23,9 +23,6 @@ _POLL_SECONDS = 0.1
 _INTERRUPT_SECONDS = 2.0
 _GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
 _WITHOUT_ERROR = frozenset(["", "0", "None"])  # what `sys.exit` was given
-_CERTAIN = 1000  # the kernel's send queue drops nothing below this (zmq's default high-water mark)
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_NUMBERED = re.compile(r"(.+_\d+)_(\d+)")  # ipykernel's message ids: session, process, and a count
 
 
 class Recorder(NotebookClient):
@@ -55,7 +52,7 @@ class Recorder(NotebookClient):
         self._cells: dict[str, int] = {}
         self._replies: dict[str, asyncio.Future[Json]] = {}
         self._idle: dict[str, asyncio.Event] = {}
-        self._numbers = _Numbers()
+        self._numbers = MessageNumbers()
         self._last = time.monotonic()
         self._exiting = False
         self._started: set[str] = set()
@@ -195,7 +192,7 @@ class Recorder(NotebookClient):
             message = await self._client.iopub_channel.get_msg(timeout=None)
             self._last = time.monotonic()
             self._numbers.saw(message)
-            self._started.update(_process(message))
+            self._started.update(process_of(message))
             self._take(message)
 
     async def _read_replies(self) -> None:
@@ -220,70 +217,12 @@ class Recorder(NotebookClient):
             self._idle[request].set()
 
 
-class _Numbers:
-    """The numbers that ipykernel gives its messages: a gap in a long cell is a message that was lost.
-
-    Other kernels number differently, and say nothing.
-    """
-
-    def __init__(self) -> None:
-        self._session = ""
-        self._first = self._highest = -1
-        self._count = 0
-
-    def begin(self) -> None:
-        """Count from here on."""
-        self._first, self._count = self._highest, 0
-
-    def saw(self, message: Json) -> None:
-        """Take note of a message."""
-        match = _NUMBERED.fullmatch(message["header"]["msg_id"])
-        if match is None:
-            return
-        if match[1] != self._session:
-            self._session, self._first, self._highest, self._count = match[1], int(match[2]) - 1, -1, 0
-        self._highest = max(self._highest, int(match[2]))
-        self._count += 1
-
-    def missing(self) -> int:
-        """Return how many messages since `begin` did not arrive; 0 where so few were sent that none can be lost."""
-        sent = self._highest - self._first
-        return max(0, sent - self._count) if sent >= _CERTAIN else 0
-
-
-def _process(message: Json) -> list[str]:
-    """Return the session that the kernel's process has, if it is Python's: another process has another one."""
-    match = _NUMBERED.fullmatch(message["header"]["msg_id"])
-    return [match[1].partition("_")[0]] if match and message["msg_type"] == "status" else []
-
-
 def _settle(cell: Any) -> None:
     """Join the parts of each text, and leave out what a progress bar drew over."""
     for output in cell.get("outputs", ()):
         if output["output_type"] == "stream":
             text = output["text"]
-            output["text"] = _drawn(text if isinstance(text, str) else "".join(text))
-
-
-def _drawn(text: str) -> str:
-    """Return a text without what a progress bar drew over in full, so that it looks the same wherever it is shown."""
-    return "\n".join(map(_drawn_line, text.split("\n"))) if "\r" in text else text
-
-
-def _drawn_line(line: str) -> str:
-    parts: list[str] = []
-    for part in line.split("\r"):
-        while parts and _covers(part, parts[-1]):
-            parts.pop()
-        parts.append(part)
-    return "\r".join(parts)
-
-
-def _covers(part: str, earlier: str) -> bool:
-    """Whether a text hides an earlier one, for a terminal and for JupyterLab, which counts colours as characters."""
-    visible, hidden = _COLOUR.sub("", part), _COLOUR.sub("", earlier)
-    moves = any(mark in text for text in (visible, hidden) for mark in ("\b", "\x1b"))
-    return not moves and len(part) >= len(earlier) and len(visible) >= len(hidden)
+            output["text"] = drawn(text if isinstance(text, str) else "".join(text))
 
 
 def _raised(reply: Json, cell: Any) -> Failure:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
@@ -81,6 +82,16 @@ class Session:
         self._client = manager.client(context=manager.context)
         self._recorder: Recorder | None = None
 
+    @property
+    def client(self) -> AsyncKernelClient:
+        """The client whose channels are open once the kernel is ready."""
+        return self._client
+
+    @property
+    def pid(self) -> int | None:
+        """The kernel's process, if it is one of this machine."""
+        return getattr(self._manager.provisioner, "pid", None)
+
     async def ready(self, timeout: float) -> Json:
         """Wait until the kernel answers and its outputs reach us; return its `kernel_info_reply`."""
         deadline = time.monotonic() + timeout
@@ -109,9 +120,7 @@ class Session:
         """Prepare to execute the cells of this notebook, which takes up their outputs; `printed` gets texts at once."""
         from mambakernels.runs.recorder import Recorder
 
-        self._recorder = Recorder(
-            notebook, self._client, self._death, interrupt=self._manager.interrupt_kernel, printed=printed
-        )
+        self._recorder = Recorder(notebook, self._client, self.death, interrupt=self.interrupt, printed=printed)
 
     async def execute(self, index: int, timeout: float | None) -> bool:
         """Execute one cell and return whether the notebook goes on, or has asked to exit.
@@ -196,7 +205,12 @@ class Session:
                 raise RunStoppedError(await self._exit())
         raise RunStoppedError(Failure("KernelNotReady", f"The kernel did not answer within {timeout:g} seconds."))
 
-    async def _death(self) -> Failure | None:
+    async def interrupt(self) -> None:
+        """Interrupt the cell that the kernel executes."""
+        await self._manager.interrupt_kernel()
+
+    async def death(self) -> Failure | None:
+        """Return None while the kernel lives, or else why it does not."""
         if not await self._manager.is_alive():
             return await self._exit()
         return self._memory.excess() if self._memory else None

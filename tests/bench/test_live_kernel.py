@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from mambakernels.bench import live_kernel
-from mambakernels.bench.live_kernel import LiveKernel, with_threads
+from mambakernels.bench.live_kernel import LiveKernel
 from mambakernels.numeric.threads import THREAD_VARIABLES
 from mambakernels.runs import session
-from mambakernels.runs.kernelspecs import find_kernels
+from mambakernels.runs.kernelspecs import find_kernels, with_threads
 
 Install = Callable[..., Path]
 Use = Callable[[session.Session], Coroutine[Any, Any, Any]]

@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from support.gallery import FORMATS, GALLERY, QUICK, content, plain
 
 from mambakernels.runs.execute import run
-from mambakernels.runs.recorder import _drawn
+from mambakernels.runs.messages import drawn
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -131,13 +131,13 @@ TOOLS: dict[str, Callable[[Path, Path], list[Any]]] = {
 @example("a long line\rshort\r")
 @example("\x1b[31m10 %\x1b[0m\r\x1b[31m20 %\x1b[0m\r100 %\n")
 def test_what_is_left_of_a_progress_bar_looks_the_same(text: str) -> None:
-    assert shown(_drawn(text)) == shown(text)
+    assert shown(drawn(text)) == shown(text)
 
 
 def test_a_bar_that_is_drawn_over_is_not_kept() -> None:
     steps = "".join(f"\r{n:3} %|{'#' * (n // 10):10}|" for n in range(101))
-    assert _drawn(f"{steps}\ndone\n") == "100 %|##########|\ndone\n"
-    assert _drawn("x" * 10**7) == "x" * 10**7
+    assert drawn(f"{steps}\ndone\n") == "100 %|##########|\ndone\n"
+    assert drawn("x" * 10**7) == "x" * 10**7
 
 
 @pytest.mark.slow
