@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ ROOT_VARIABLE = "MAMBAKERNELS_ROOT"
 PathLike = str | os.PathLike[str]
 P = ParamSpec("P")
 R = TypeVar("R")
+_DIGITS = re.compile(r"([0-9]+)")
 _OPTIONS = {"output": "--output", "prefix": "--prefix", "root": f"--root or {ROOT_VARIABLE}", "save": "--save"}
 
 
@@ -128,6 +130,11 @@ def _option_for(where: Path, arguments: Mapping[str, Any]) -> str | None:
 def path_list(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
     """Return one path or several as a list."""
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+
+
+def by_numbers(path: object) -> list[str | int]:
+    """Return what sorts paths as people count: `n=9` before `n=10`."""
+    return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(str(path)))]
 
 
 def absolute(path: PathLike) -> Path:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from mambakernels.bench.pairs import CONTROL_TOLERANCE
+from mambakernels.bench.pairs import CONTROL_TOLERANCE, pairs
 from mambakernels.bench.summaries import KEY, comparable
 
 
@@ -22,6 +22,11 @@ class ControlVerdict:
     verdict: Literal["agree", "differ", "unknown"]
     text: str
     spreads: pd.DataFrame
+
+
+def controls_of(frame: pd.DataFrame) -> ControlVerdict:
+    """Return whether the controls agree: by their ratios in each round where there are rounds, else by their times."""
+    return check_pairs(pairs(frame)) if "round" in frame.columns else check_controls(frame)
 
 
 def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdict:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import datetime as dt
 import io
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,6 @@ TABLE, PAGE = "runs.csv", "index.html"
 
 _BEGINS = {TABLE: ",".join(results.FIXED[:4]), PAGE: '<meta name="generator" content="mambakernels'}
 _BEGINNING = 400  # bytes in which those are
-_DIGITS = re.compile(r"([0-9]+)")
 _FIRST = ("failed", "unreadable", "interrupted", "running")  # the order of rows by status
 _SHOWN = ("status", "notebook", "kernel")
 _LAST = ("repeat", "blas", "seconds", "started", "error")
@@ -126,15 +125,15 @@ def _page(rows: Sequence[Mapping[str, Any]], folder: Place) -> str:
     return f"{before}{data}</script>{after}"
 
 
-def _turn(row: Mapping[str, Any]) -> tuple[int, list[str | int]]:
-    """Return what sorts failures first, and n=9 before n=10."""
-    parts = _DIGITS.split(row["path"])
-    rank = _FIRST.index(row["status"]) if row["status"] in _FIRST else len(_FIRST)
-    return rank, [int(part) if number % 2 else part for number, part in enumerate(parts)]
+def _turn(row: Mapping[str, Any]) -> int:
+    """Return what sorts failures first; rows are in the order of their files already."""
+    return _FIRST.index(row["status"]) if row["status"] in _FIRST else len(_FIRST)
 
 
 def _shown(value: Any) -> Any:
-    """Return a value as a cell of the page has it; a table or a list as a short text."""
+    """Return a value as a cell of the page has it; a table or a list as a short text, a time as people write it."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ", "seconds").replace("+00:00", " UTC")
     if isinstance(value, results.Table):
         return f"{len(value.data)} by {len(value.columns)}"
     plain = results.as_json(value)

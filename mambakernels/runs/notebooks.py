@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from mambakernels.errors import NotFoundError, RunError, from_os_error
-from mambakernels.paths import PathLike
+from mambakernels.paths import PathLike, by_numbers
 from mambakernels.runs.outputs import Place
 
 Json = dict[str, Any]
@@ -111,12 +111,14 @@ def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, A
 def _matching(path: PathLike) -> list[Path]:
     place = Path(path).expanduser().absolute()
     if place.is_dir():
-        found = [file for file in sorted(place.rglob("*.ipynb")) if not _is_hidden(file.relative_to(place))]
+        found = [
+            file for file in sorted(place.rglob("*.ipynb"), key=by_numbers) if not _is_hidden(file.relative_to(place))
+        ]
     elif place.exists():
         found = [place]
     else:
         matching = glob.glob(str(place), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-        found = [Path(file) for file in sorted(matching) if file.endswith(".ipynb")]
+        found = [Path(file) for file in sorted(matching, key=by_numbers) if file.endswith(".ipynb")]
     if not found:
         raise nothing_there(path)
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels.errors import InvalidRequestError
-from mambakernels.paths import PathLike
+from mambakernels.paths import PathLike, by_numbers
 from mambakernels.system.files import writable_folder, write_atomically
 
 OUTPUT = "runs"
@@ -146,18 +146,19 @@ def read_all(files: Sequence[RemotePath]) -> list[bytes | OSError]:
 def entries(folder: Place) -> Iterator[Entry]:
     """List the notebooks in a folder and below, without what is hidden and without reading them."""
     if isinstance(folder, Path):
-        for path in sorted(folder.rglob("*.ipynb")):
+        for path in sorted(folder.rglob("*.ipynb"), key=by_numbers):
             if not _is_hidden(path.relative_to(folder).as_posix()):
                 state = path.stat()
                 yield Entry(path, state.st_size, str(state.st_mtime_ns))
         return
     base = folder._inside.rstrip("/")  # noqa: SLF001 (of this module)
     folder.system.invalidate_cache(base)
-    for path, info in sorted(folder.system.find(base, detail=True).items()):
+    found = folder.system.find(base, detail=True)
+    for path in sorted(found, key=by_numbers):
         relative = path.removeprefix(base).lstrip("/")
         if relative.endswith(".ipynb") and not _is_hidden(relative):
-            time = next((info[name] for name in _TIMES if info.get(name)), "")
-            yield Entry(folder / relative, int(info["size"]), f"{time} {info.get('ETag', '')}".strip())
+            time = next((found[path][name] for name in _TIMES if found[path].get(name)), "")
+            yield Entry(folder / relative, int(found[path]["size"]), f"{time} {found[path].get('ETag', '')}".strip())
 
 
 def _is_hidden(relative: str) -> bool:

@@ -78,7 +78,7 @@ def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
     page = Page(html)
     for fact in (
         "A <Processor>", "Linux 6", "2.4.0", "2026.2", "avx512", "/envs/x/lib/libmkl.so", "The controls agree", "1.25",
-        "wrong", "2 ms", "16.8", "cell 3: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
+        "wrong", "2.00 ms", "16.8", "cell 3: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
         "np-<bad>",
     ):  # fmt: skip
         assert fact in page.text, fact
@@ -86,7 +86,7 @@ def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
     assert len(page.loaded) == 4
     assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
     assert base64.b64decode(page.loaded[0].partition(",")[2]).startswith(b"\x89PNG")
-    assert not re.search(r"<script|https?://|@import|url\(", html)
+    assert not re.search(r"<script [^>]*src|https?://|@import|url\(", html)
     assert list(report.parent.iterdir()) == [report]
 
 
@@ -95,11 +95,36 @@ def test_links_lead_from_the_reports_own_place(frame: pd.DataFrame, runs: list[R
     assert page.links[0] == "../mit%20%C3%9Cmlaut%20%26%20space/blas.np-mkl.ipynb"
 
 
-def test_controls_that_differ_are_shown_as_bad(frame: pd.DataFrame, report: Path, folder: Path) -> None:
-    assert '<p class="good">The controls agree' in report.read_text(encoding="utf-8")
-    controls = frame[frame["control"]].copy()  # they have no rate, so no picture is drawn
-    controls.loc[controls["kernel"] == "np-mkl", "seconds"] = 1.0
-    assert '<p class="bad">The controls differ' in render(controls, [], folder=folder)
+def test_the_report_begins_with_the_failures_and_the_conclusion(
+    frame: pd.DataFrame, runs: list[Run], folder: Path
+) -> None:
+    unrated = frame.assign(gflops=float("nan"))  # no picture is drawn
+    page = Page(render(unrated, runs, folder=folder, conclusion=["np-mkl <is> the fastest."]))
+    failed, concluded, table = (
+        page.text.index(words) for words in ("np-<bad> failed: cell 3", "np-mkl <is> the fastest.", "Side by side")
+    )
+    assert failed < concluded < table
+
+
+def test_controls_that_differ_are_a_warning_and_nothing_is_ranked(frame: pd.DataFrame, folder: Path) -> None:
+    apart = frame.assign(gflops=float("nan"))
+    apart.loc[apart["control"] & (apart["kernel"] == "np-mkl"), "seconds"] = 1.0
+    warned, fine = (render(rows, [], folder=folder) for rows in (apart, frame.assign(gflops=float("nan"))))
+    assert warned.index('<p class="bad warning">The controls differ') < warned.index("Side by side")
+    assert 'class="number best"' in fine
+    assert 'class="bad warning"' not in fine
+    for sign in ('class="number best"', "(1.00)", "Ratio", "fastest kernel"):
+        assert sign not in warned, sign
+
+
+def test_each_column_has_a_legend(frame: pd.DataFrame, runs: list[Run], folder: Path) -> None:
+    content = render(frame.assign(gflops=float("nan")), runs, folder=folder)
+    tables = re.findall(r"<table.*?</dl>", content, flags=re.DOTALL)
+    assert len(tables) == 5
+    for table in tables:
+        titles = re.findall(r"<th [^>]*>(.*?)</th>", table)
+        explained = ", ".join(re.findall(r"<dt>(.*?)</dt><dd>\w", table)).split(", ")
+        assert titles == explained
 
 
 def test_without_any_measurement_the_failures_are_shown(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+from mambakernels.runs.notebooks import notebook_files
+from mambakernels.runs.outputs import entries
 
 
 def python(code: str) -> str:
@@ -30,3 +34,12 @@ def test_runs_can_be_looked_at_without_the_heavy_libraries() -> None:
         "print(sorted({'nbformat', 'nbclient', 'pandas', 'matplotlib', 'IPython', 'yaml'} & set(sys.modules)))"
     )
     assert said.strip() == "[]"
+
+
+def test_files_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
+    names = [f"study.n={n}.ipynb" for n in (8, 16, 128, 1024)]
+    for name in names:
+        (tmp_path / name).touch()
+    assert [file.name for file in notebook_files([tmp_path])] == names
+    assert [file.name for file in notebook_files([tmp_path / "study.*.ipynb"])] == names
+    assert [entry.place.name for entry in entries(tmp_path)] == names
