@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mambakernels.activation.programs import exec as exec  # noqa: A004
     from mambakernels.activation.programs import shell as shell
     from mambakernels.activation.shell_init import shell_init as shell_init
+    from mambakernels.bench.comparing import compare as compare
     from mambakernels.bench.comparison import bench as bench
     from mambakernels.bench.published import measurements as measurements
     from mambakernels.channels import channel as channel
@@ -102,6 +103,7 @@ _HOMES = {
     "report_notebook": "runs.report:report_notebook",
     "measurements": "bench.published:measurements",
     "bench": "bench.comparison:bench",
+    "compare": "bench.comparing:compare",
     "plot": "plots.plotting:plot",
     "plots": "plots",
     "demo": "demo:demo",

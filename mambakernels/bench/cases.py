@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.threads import is_thread_count
+from mambakernels.numeric.user_code import NO_DTYPE, UserCode
 from mambakernels.system.ranges import read_range
 
 CONTROL_SIZE = 64  # 32 kB: the place of larger arrays in the cache matters more than the differences looked for
@@ -16,7 +17,10 @@ _MOST_SIZES = 200
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """One operation at one size with one dtype; no BLAS takes part in a `control`."""
+    """One operation at one size with one dtype; no BLAS takes part in a `control`.
+
+    The user's code may have no size (0), and has no dtype (`NO_DTYPE`).
+    """
 
     operation: str
     dtype: str
@@ -24,15 +28,17 @@ class Case:
     control: bool = False
 
     def __str__(self) -> str:
-        kind = "" if self.dtype == "float64" else f" {self.dtype}"
-        return f"{self.operation}{kind} n={self.size}"
+        kind = "" if self.dtype in {"float64", NO_DTYPE} else f" {self.dtype}"
+        return f"{self.operation}{kind}{f' n={self.size}' * (self.size > 0)}"
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings of a comparison; without `threads`, each kernel runs as it is registered.
 
-    `budget` is seconds for everything, `rounds` the most rounds. A visit takes samples of at least `min_sample` seconds
+    `budget` is seconds for everything, or for all that follows the start of the kernels; `codes` are the user's, which
+    cases name as their operations. `rounds` is the most rounds; cases are left out if the others would not get
+    `least_rounds` (None: as many as an interval needs). A visit takes samples of at least `min_sample` seconds
     for `visit_seconds`; of a long call it takes one, or up to `samples` if there is time. Samples are short because a
     busy machine interrupts every long one.
     """
@@ -41,6 +47,9 @@ class Settings:
     cases: tuple[Case, ...]
     threads: tuple[int, ...] = ()
     budget: float = 60.0
+    starting_counts: bool = True
+    codes: tuple[UserCode, ...] = ()
+    least_rounds: int | None = None
     seed: int = 0
     samples: int = 3
     min_sample: float = 0.0005

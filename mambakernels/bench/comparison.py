@@ -148,17 +148,7 @@ def bench(
     KernelError
         No kernel starts.
     """
-    if budget <= 0:
-        raise InvalidRequestError(
-            f"The budget must be more than 0 seconds, not {budget:g}.",
-            next_step="Give a number of seconds, such as 60.",
-        )
-    if not 0 < margin < 1:
-        raise InvalidRequestError(
-            f"The margin must be a share between 0 and 1, not {margin:g}.", next_step="Give one such as 0.05."
-        )
-    if save is not None:
-        COMPARISONS.check_target(save)
+    check_request(budget, margin, save)
     then = None if against is None else Measured.load(against)
     settings = cases.Settings(
         kernels=(kernels,) if isinstance(kernels, str) else tuple(kernels),
@@ -176,6 +166,21 @@ def bench(
         measured = measure_interleaved(settings, accept=accept, progress=progress)
     saved = None if save is None else measured.save(save)
     return evaluate(measured, against=then, force=force, margin=margin, saved=saved)
+
+
+def check_request(budget: float, margin: float, save: PathLike | None) -> None:
+    """Raise InvalidRequestError for a value that cannot be used."""
+    if budget <= 0:
+        raise InvalidRequestError(
+            f"The budget must be more than 0 seconds, not {budget:g}.",
+            next_step="Give a number of seconds, such as 60.",
+        )
+    if not 0 < margin < 1:
+        raise InvalidRequestError(
+            f"The margin must be a share between 0 and 1, not {margin:g}.", next_step="Give one such as 0.05."
+        )
+    if save is not None:
+        COMPARISONS.check_target(save)
 
 
 def evaluate(

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,11 @@ class _Bench:
             await asyncio.gather(*(live.boot(_STARTUP_SECONDS) for live in self._kernels))
             for live in self._kernels:  # one after another: each looks at how many of its threads work
                 await live.describe(_STARTUP_SECONDS)
+                for code in self._settings.codes:
+                    await live.ask("define", asdict(code), timeout=_STARTUP_SECONDS)
                 self._record.note(live)
+            if not self._settings.starting_counts:
+                self._record.begin = time.monotonic()
             self._check_alive()
             yield
         finally:

@@ -9,6 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter, thread_time
 from typing import Any
 
@@ -22,6 +23,7 @@ LONG_CALL = 0.1  # seconds: next to them, what is cold in a first call costs not
 _CANARY_CLOCK = perf_counter if sys.platform == "win32" else thread_time
 _BALLAST_NUMBERS = 400_000
 _BALLAST_ARRAYS = 6
+_DEFINED: dict[str, numeric.Operation] = {}
 
 
 def report_facts() -> None:
@@ -38,6 +40,15 @@ def report_facts() -> None:
             "working": threads_at_work(probed.blas.threads or 1),
         }
     )
+
+
+def define(code: Mapping[str, Any]) -> None:
+    """Make the user's code (the fields of `UserCode`) an operation that `visit` can measure."""
+    from mambakernels.numeric.user_code import UserCode
+    from mambakernels.numeric.user_operation import UserOperation
+
+    _DEFINED[code["name"]] = UserOperation(UserCode(**code))
+    _publish({})
 
 
 def visit(
@@ -62,11 +73,10 @@ def visit(
 
     ballast = _ballast(layout_seed)
     try:
-        case = numeric.prepare(operation, n, dtype, seed=seed)
-    except ValueError as error:  # it needs a package that is not installed here, or too much memory
+        case = _prepared(operation, n, dtype, seed)
+    except _RefusedError as error:
         _publish({"refused": str(error)})
         return
-    case.check()
     long, end = case.first_call >= LONG_CALL, perf_counter() + seconds
     chosen = 1 if long else loops or case.calibrate(min_sample)
     taken = [case.first if long else case.sample(chosen)]
@@ -75,7 +85,31 @@ def visit(
     del ballast
     timing = Timing.of(taken)
     measured = numeric.Measurement.of(case, timing, stability(timing, Sampling(samples, min_sample)))
-    _publish({"measurement": measured.as_dict()})
+    _publish({"measurement": replace(measured, dtype=dtype).as_dict()})
+
+
+class _RefusedError(Exception):
+    """A case cannot be measured here."""
+
+
+def _prepared(operation: str, n: int, dtype: str, seed: int) -> numeric.PreparedCall:
+    """Return a case that was called and checked once."""
+    from mambakernels.numeric.measuring import PreparedCall
+    from mambakernels.numeric.user_code import NO_DTYPE
+
+    if dtype != NO_DTYPE:
+        try:
+            case = numeric.prepare(operation, n, dtype, seed=seed)
+        except ValueError as error:  # it needs a package that is not installed here, or too much memory
+            raise _RefusedError(error) from error
+        case.check()
+        return case
+    try:
+        case = PreparedCall(_DEFINED[operation], n, "float64", seed=seed)
+        case.check()
+    except Exception as error:  # the user's code may raise anything
+        raise _RefusedError(f"{type(error).__name__}: {error}") from error
+    return case
 
 
 def canary(repeats: int) -> None:

@@ -60,7 +60,8 @@ def wanted_rounds(settings: Settings) -> int:
     """Return how many rounds every case should get: those that an interval needs with so many pairs, and a few more."""
     cases = sum(not case.control for case in settings.cases)
     family = max(1, (len(settings.kernels) - 1) * max(1, len(settings.threads)) * cases)
-    return min(settings.rounds, rounds_for_interval(1 - FAMILY_LEVEL / family) + _SPARE_ROUNDS)
+    for_interval = rounds_for_interval(1 - FAMILY_LEVEL / family) + _SPARE_ROUNDS
+    return min(settings.rounds, settings.least_rounds or for_interval)
 
 
 def fits(seconds: float, costs: Mapping[Case, float], *, left: float, rounds: int) -> bool:
@@ -128,9 +129,11 @@ def left_out(cases: Mapping[Case, float], settings: Settings, *, left: float) ->
 def _work(case: Case, n: int) -> float:
     from mambakernels.numeric import OPERATIONS
 
+    n = max(n, 1)  # 0 stands for no size
     if case.control:
         return float(n) ** 2
-    return OPERATIONS[case.operation].flop_count(n, case.dtype) or float(n) ** 3
+    known = OPERATIONS.get(case.operation)
+    return (known.flop_count(n, case.dtype) if known else None) or float(n) ** 3
 
 
 def _round_seconds(costs: Costs, settings: Settings, samples: int) -> float:

@@ -25,7 +25,13 @@ def bench(
     *,
     kernel: KernelsOption = None,
     operations: Annotated[str, typer.Option(help="Operations, such as gemm,svd.")] = "gemm,solve,svd",
-    sizes: Annotated[str, typer.Option(help="256,512 or 256:4096:log2 or 100:500:100.")] = "256",
+    code: Annotated[str | None, typer.Option(help="Code of your own to measure instead, such as 'a @ a'.")] = None,
+    setup: Annotated[
+        str | None, typer.Option(help="What runs before the code and is not measured; n is the size there.")
+    ] = None,
+    sizes: Annotated[
+        str | None, typer.Option(help="256,512 or 256:4096:log2 or 100:500:100; by default 256, for --code none.")
+    ] = None,
     dtypes: Annotated[str, typer.Option(help="Any of float32,float64,complex64,complex128.")] = "float64",
     threads: Annotated[
         str, typer.Option(help="Thread counts, such as 1,2 (0: the libraries choose); by default as registered.")
@@ -47,22 +53,27 @@ def bench(
     The exit status is 1 if a result is wrong, if another library or thread count ran than requested, or if something
     became slower than in the saved comparison.
     """
-    kernels = kernel_names(kernel)
+    kernels, share = kernel_names(kernel), _share(margin)
+    if code is None and setup is not None:
+        raise typer.BadParameter("there is no --code that it would run before", param_hint="--setup")
+    if code is not None and against is not None:
+        raise typer.BadParameter("code of your own cannot be compared with a saved file yet", param_hint="--against")
     with bars.progress(quiet=quiet or as_json) as progress:
-        found = mambakernels.bench(
-            kernels,
-            operations=_words(operations),
-            sizes=sizes,
-            dtypes=_words(dtypes),
-            threads=threads,
-            budget=budget,
-            seed=seed,
-            save=save,
-            against=against,
-            force=force,
-            margin=_share(margin),
-            progress=progress,
-        )
+        common: dict[str, Any] = {
+            "threads": threads, "budget": budget, "seed": seed, "save": save, "margin": share, "progress": progress,
+        }  # fmt: skip
+        if code is None:
+            found = mambakernels.bench(
+                kernels,
+                operations=_words(operations),
+                sizes=sizes or "256",
+                dtypes=_words(dtypes),
+                against=against,
+                force=force,
+                **common,
+            )
+        else:
+            found = mambakernels.compare(code, kernels=kernels, setup=setup, sizes=sizes or (), **common)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -154,6 +165,7 @@ def _sentences(found: Comparison) -> list[str]:
     measured = found.measured
     regression = found.regression
     return [
+        *measured.notes,
         f"{measured.rounds} round{'s' * (measured.rounds != 1)} in {measured.seconds:.0f} seconds.",
         estimate_in_words(found.frame),
         *_undecided(found),
@@ -182,14 +194,19 @@ def _undecided(found: Comparison) -> list[str]:
 
 def _case(row: Mapping[str, Any]) -> tuple[str, str, str]:
     asked = row.get("threads") if "asked" not in row else row["asked"]
-    return f"{row['operation']} {row['dtype']}", str(row["size"]), _or_dash(asked, "{}")
+    return *_what(row), _or_dash(asked, "{}")
+
+
+def _what(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return an operation with its dtype, and its size; code of the user's own may have neither."""
+    dtype = "" if row["dtype"] == "-" else f" {row['dtype']}"
+    return f"{row['operation']}{dtype}", _or_dash(row["size"] or None, "{}")
 
 
 def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
     bits = "same" if row["same_bits"] else "other"
     return (
-        f"{row['operation']} {row['dtype']}",
-        str(row["size"]),
+        *_what(row),
         _threads(row["asked"], row["threads"]),
         row["kernel"],
         _time(row["seconds"]),

@@ -169,8 +169,17 @@ def result_fingerprint(result: Any) -> str:
     """Return a hash, in hexadecimal, of the bits of a result and of all its parts."""
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for part in result if isinstance(result, tuple) else (result,):
-        digest.update(np.ascontiguousarray(part).data)
+        digest.update(_bits(part))
     return digest.hexdigest()
+
+
+def _bits(part: Any) -> Any:
+    """Return the bytes of an array, or of the text that stands for anything else."""
+    try:
+        array = np.ascontiguousarray(part)
+    except ValueError:  # lists of different lengths
+        return repr(part).encode()
+    return repr(part).encode() if array.dtype.hasobject else array.reshape(-1).view(np.uint8).data
 
 
 def _finite(error: float) -> float:
