@@ -105,7 +105,7 @@ def clean_demo(*, root: str | os.PathLike[str] | None = None) -> list[str]:
     for name in _recorded(place):
         prefix = place.environments / name
         try:
-            if environments.get(name, place).specs != _specs(name.removeprefix("np-")):
+            if environments.get(name, place).specs != blas_libraries.numpy_specs(name.removeprefix("np-")):
                 continue  # another environment has this name now
             lifecycle.remove(name, root=place)
         except errors.NotFoundError:  # removed by hand, perhaps without its kernelspecs
@@ -164,7 +164,10 @@ def _create(
     names: Sequence[str], channel: channels.Channel, engine: EngineName, root: Root, progress: Progress
 ) -> list[Environment]:
     """Create an environment per BLAS, in parallel; record their names first, so that `clean_demo` finds them."""
-    specs = [environments.EnvironmentSpec(f"np-{name}", _specs(name), (channel.name,), engine) for name in names]
+    specs = [
+        environments.EnvironmentSpec(f"np-{name}", blas_libraries.numpy_specs(name), (channel.name,), engine)
+        for name in names
+    ]
     for spec in specs:
         if not (root.environments / spec.name).exists():
             _remember(root, spec.name)
@@ -176,10 +179,6 @@ def _create(
             next_step=f"Remove it, then run the demo again: mambakernels remove {others[0].name}",
         )
     return made
-
-
-def _specs(blas: str) -> tuple[str, ...]:
-    return ("python", "numpy", _libblas(blas), "threadpoolctl", "ipykernel")
 
 
 def _without_choices(progress: Progress) -> Progress:

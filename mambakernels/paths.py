@@ -156,10 +156,27 @@ def notebooks() -> Path:
     return installed if installed.is_dir() else package.parent / "notebooks"
 
 
-def size_on_disk(folder: Path) -> int:
-    """Return the bytes that deleting a folder frees: what no link elsewhere holds."""
-    states = (path.lstat() for path in folder.rglob("*"))
-    return sum(state.st_size for state in states if state.st_nlink == 1 and stat.S_ISREG(state.st_mode))
+@dataclass(frozen=True)
+class DiskUsage:
+    """The bytes of all files in a folder, and of those that no link elsewhere holds: what deleting it frees."""
+
+    total: int
+    own: int
+
+
+def disk_usage(folder: Path) -> DiskUsage:
+    """Return the bytes of a folder's files."""
+    total = own = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            try:
+                state = os.lstat(f"{here}/{name}")
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            if stat.S_ISREG(state.st_mode):
+                total += state.st_size
+                own += state.st_size if state.st_nlink == 1 else 0
+    return DiskUsage(total, own)
 
 
 def _data_folder() -> Path:

@@ -23,6 +23,31 @@ class Event:
 
 Progress = Callable[[Event], None]
 
+DECISIONS = frozenset({"engine", "channel", "done", "note"})
+"""Steps that say something once: what was chosen, and why."""
+_VERBS = {
+    "compile": "compiling",
+    "download": "downloading",
+    "index": "indexing the channel",
+    "link": "linking",
+    "pack": "packing",
+    "plan": "planned",
+    "read": "reading",
+    "register": "registering",
+    "report": "writing the report:",
+    "run": "running",
+    "solve": "solving for",
+    "stage": "preparing",
+    "wait": "waiting:",
+}
+
+
+def in_words(event: Event) -> str:
+    """Return a line about an event: `linking np-mkl`, `engine: micromamba …`."""
+    if event.step in DECISIONS:
+        return f"{event.step}: {event.detail}"
+    return f"{_VERBS.get(event.step, event.step)} {event.detail}".strip()
+
 
 def silent(_event: Event) -> None:
     """Ignore the event."""

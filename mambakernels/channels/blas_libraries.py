@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mambakernels import paths
 from mambakernels.engines.match_spec import MatchSpec
 from mambakernels.system import process
 
@@ -147,6 +148,16 @@ def why_not(blas: BlasLibrary) -> str | None:
 def available() -> tuple[BlasLibrary, ...]:
     """Return the BLAS libraries that are available on this machine, as far as is known without trying."""
     return tuple(blas for blas in TABLE if why_not(blas) is None)
+
+
+def offered() -> tuple[str, ...]:
+    """Return the names of the BLAS libraries that a channel may have for this platform."""
+    return tuple(dict.fromkeys([*(blas.name for blas in available()), *CONDA_FORGE.get(paths.subdir(), ())]))
+
+
+def numpy_specs(blas: str) -> tuple[str, ...]:
+    """Return the match specs of an environment with NumPy on a BLAS, and a kernel."""
+    return ("python", "numpy", f"libblas=*=*{blas}", "threadpoolctl", "ipykernel")
 
 
 def matching(spec: MatchSpec) -> tuple[BlasLibrary, ...]:

@@ -175,7 +175,7 @@ def clean(root: PathLike | None = None) -> int:
     with nobody_using_packages(root):
         for folder in (*root.channels.glob("wheels-*"), *root.path.glob(root.packages.name)):
             with locked(root, folder.name):
-                freed += paths.size_on_disk(folder)
+                freed += paths.disk_usage(folder).own
                 shutil.rmtree(folder)
     return freed
 

@@ -7,25 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mambakernels.progress import Event, Progress
+from mambakernels.progress import DECISIONS, Event, Progress, in_words
 from mambakernels.system.quantities import duration_in_words
-
-_DECISIONS = frozenset({"engine", "channel", "done", "note"})  # steps whose line stays
-_VERBS = {
-    "compile": "compiling",
-    "download": "downloading",
-    "index": "indexing the channel",
-    "link": "linking",
-    "pack": "packing",
-    "plan": "planned",
-    "read": "reading",
-    "register": "registering",
-    "report": "writing the report:",
-    "run": "running",
-    "solve": "solving for",
-    "stage": "preparing",
-    "wait": "waiting:",
-}
 
 
 @contextmanager
@@ -48,8 +31,8 @@ class _Lines:
         self._said: set[str] = set()
 
     def __call__(self, event: Event) -> None:
-        text = _sentence(event)
-        fresh = event.step in _DECISIONS or event.step == "run"
+        text = in_words(event)
+        fresh = event.step in DECISIONS or event.step == "run"
         key = (event.step, event.detail if fresh else "")
         if key != self._last and text not in self._said:
             sys.stderr.write(text + "\n")
@@ -76,8 +59,8 @@ def _moving() -> Iterator[Progress]:
         said: set[str] = set()
 
         def show(event: Event) -> None:
-            text = _sentence(event)
-            if event.step in _DECISIONS:
+            text = in_words(event)
+            if event.step in DECISIONS:
                 if text not in said:
                     console.print(text, markup=False, highlight=False)
                     said.add(text)
@@ -86,12 +69,6 @@ def _moving() -> Iterator[Progress]:
             bars.tasks[0].total = event.total  # update() ignores None
 
         yield show
-
-
-def _sentence(event: Event) -> str:
-    if event.step in _DECISIONS:
-        return f"{event.step}: {event.detail}"
-    return f"{_VERBS.get(event.step, event.step)} {event.detail}".strip()
 
 
 class Clock:

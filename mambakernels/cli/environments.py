@@ -217,6 +217,8 @@ def info(
         print_json(facts)
         return
     packages = facts.pop("packages", [])
+    for key in {"size", "own_size"} & facts.keys():
+        facts[key] = size(facts[key])
     for key, value in facts.items():
         typer.echo(f"{key.replace('_', ' ') + ':':18}{_shown(value)}")
     if packages:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mambakernels.environments.environment import Location, recover
-from mambakernels.paths import PathLike, Root, size_on_disk, storage_errors
+from mambakernels.paths import PathLike, Root, disk_usage, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import reachable
 from mambakernels.system.locks import locked, nobody_using_packages
@@ -33,7 +33,7 @@ def clean(root: PathLike | None = None, *, dry_run: bool = False, progress: Prog
     Waits for processes that use these folders. Also forgets which sources could be reached a moment ago.
     """
     root = Root.find(root)
-    found = [Cleaned(path, size_on_disk(path)) for path in _leftovers(root)]
+    found = [Cleaned(path, disk_usage(path).own) for path in _leftovers(root)]
     if dry_run:
         return found
     reachable.forget(root)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from mambakernels import channels, errors
@@ -27,12 +28,14 @@ def create_environment(
     prefix: Path | None = None,
     engine: Engine | None = None,
     replacing: bool = False,
+    then: Callable[[Environment], object] | None = None,
     progress: Progress = silent,
 ) -> Environment:
     """Make an environment, whole or not at all; an existing one made from the same request is returned as it is.
 
     It is made at `prefix`, by default at its name under the root, by `engine` if one is running already. With
-    `replacing`, it takes the place of an existing one. Raises InvalidRequestError (name, specs, or a different
+    `replacing`, it takes the place of an existing one. `then` is called with a new environment while its lock is held;
+    an interruption until it has ended leaves nothing. Raises InvalidRequestError (name, specs, or a different
     environment there), SolveError with the solver's explanation, ChannelError or EngineError, and leaves nothing.
     """
     place = Location.named(spec.name, root) if prefix is None else Location.at(prefix, root)
@@ -45,7 +48,28 @@ def create_environment(
         if not (replacing and read_environment(place)) and (existing := _existing(spec, place)):
             progress(Event("done", f"{place.name} was made by another process"))
             return existing
-        return _make(spec, place, engine, progress)
+        with _undone_if_interrupted(place):
+            made = _make(spec, place, engine, progress)
+            if then is not None:
+                then(made)
+        return made
+
+
+@contextmanager
+def _undone_if_interrupted(place: Location) -> Iterator[None]:
+    """Discard an environment that has appeared in the block, whose lock is held, if that is interrupted.
+
+    After an error, which is explained, it stays: it is whole.
+    """
+    was_there = place.prefix.exists()
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        if not was_there and place.prefix.exists():
+            staging.discard_folder(place.prefix, place.root)
+        raise
 
 
 @storage_errors

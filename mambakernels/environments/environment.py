@@ -17,7 +17,7 @@ from pathlib import Path
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
 from mambakernels.environments.virtual import is_virtual, name_of_virtual, packages_of
-from mambakernels.paths import PathLike, Root, same_place, storage_errors
+from mambakernels.paths import DiskUsage, PathLike, Root, disk_usage, same_place, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import decoding
 from mambakernels.system.locks import locked
@@ -56,6 +56,10 @@ class Environment:
     def package(self, name: str) -> Package | None:
         """Return the installed package of that name, or None."""
         return next((package for package in self.packages if package.name == name), None)
+
+    def disk_usage(self) -> DiskUsage:
+        """Return the bytes of its files, and those that removing it frees; this reads the whole folder."""
+        return disk_usage(self.prefix)
 
     @property
     def place(self) -> Location:

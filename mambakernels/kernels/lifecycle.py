@@ -49,8 +49,16 @@ def create(
     if register:
         where = environments.Location.at(folder, at) if folder else environments.Location.named(spec.name, at)
         registered.check_name(where.name, where.prefix)
-    made = environments.create_environment(spec, root=at, prefix=folder, progress=progress)
-    if register:
+    fresh: list[Environment] = []
+
+    def register_fresh(made: Environment) -> None:
+        fresh.append(made)
+        _register_new(made)
+
+    made = environments.create_environment(
+        spec, root=at, prefix=folder, then=register_fresh if register else None, progress=progress
+    )
+    if register and not fresh:
         with environments.held(folder or made.name, at) as made:
             _register_new(made)
     return made
@@ -163,8 +171,12 @@ def rename(
 
 @storage_errors
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
-    """Return an environment's manifest, the packages that pip added, and its kernels."""
+    """Return an environment's manifest, its size in bytes, the packages that pip added, and its kernels.
+
+    The own size is what removing it frees: the other files are links that the package cache has too.
+    """
     environment = environments.get(name, Root.find(root))
+    used = environment.disk_usage()
     kernel_names = [
         item.name
         for item in registered.list_kernels(root=environment.root)
@@ -177,6 +189,8 @@ def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
         "engine": environment.engine,
         "created": environment.created,
         "blas": environment.blas,
+        "size": used.total,
+        "own_size": used.own,
         "specs": list(environment.specs),
         "channels": list(environment.channels),
         "variables": dict(environment.variables),
@@ -235,12 +249,18 @@ def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:
 
 
 def _register_new(environment: Environment) -> None:
-    """Register the kernels of a new environment; an error adds that the environment exists."""
+    """Register the kernels of a new environment; an error adds that the environment exists.
+
+    An interruption leaves no kernels.
+    """
     try:
         registration.register_kernels(environment)
     except errors.MambakernelsError as error:
         again = f"The environment exists; once that is repaired: mambakernels register {environment.place.argument}"
         error.next_step = "\n".join(filter(None, (error.next_step, again)))
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        registered.unregister_all(environment)
         raise
 
 

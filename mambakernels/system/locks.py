@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import process
 from mambakernels.system.files import remove_abandoned
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _OWN = "own-"
 _ENVIRONMENT = "env-"  # begins the name of an environment's lock
 # A shorter wait is not reported; threads of one process wait for each other as well.
 _UNNOTICED_SECONDS = 0.2
+_CHECK_SECONDS = 0.5  # after which a thread that waits notices that it was stopped
 
 
 @contextmanager
@@ -134,7 +136,10 @@ def _acquire(lock: BaseFileLock, why: str, progress: Progress) -> None:
         lock.acquire(timeout=_UNNOTICED_SECONDS, poll_interval=0.005)
     except filelock.Timeout:
         progress(Event("wait", why))
-        lock.acquire()
+        while not lock.is_locked:
+            process.check_stopped()
+            with contextlib.suppress(filelock.Timeout):
+                lock.acquire(timeout=_CHECK_SECONDS)
 
 
 @contextmanager

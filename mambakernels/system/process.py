@@ -85,12 +85,23 @@ class Group:
         """Remove a child that has ended; Stopped if the group was stopped."""
         with self._lock:
             self._running.pop(child, None)
+        self.check()
+
+    def check(self) -> None:
+        """Raise Stopped if the group was stopped."""
+        with self._lock:
             stopped = self._stopped
         if stopped:
             raise Stopped
 
 
 _GROUP: ContextVar[Group | None] = ContextVar("group", default=None)
+
+
+def check_stopped() -> None:
+    """Raise Stopped if this thread has joined a group, and that was stopped; to be called while waiting."""
+    if (group := _GROUP.get()) is not None:
+        group.check()
 
 
 @contextmanager

@@ -10,5 +10,5 @@ BLAS = [item.name for item in blas_libraries.available()]
 
 def blas_spec(name: str, environment: str | None = None) -> EnvironmentSpec:
     """Return the spec of an environment with NumPy on a BLAS."""
-    specs = ("python", "numpy", f"libblas=*=*{name}", "threadpoolctl", "ipykernel")
+    specs = blas_libraries.numpy_specs(name)
     return EnvironmentSpec(environment or f"np-{name}", specs, ("wheels",), "rattler")
