@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import pandas as pd
 
 from mambakernels.bench import cases
 from mambakernels.bench.agreement import ControlVerdict, check_pairs
+from mambakernels.bench.conclusion import Conclusion, conclude
 from mambakernels.bench.diagnosis import diagnose
 from mambakernels.bench.gates import gates
 from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
 from mambakernels.bench.pairs import MARGIN, pairs
+from mambakernels.bench.ranking import ranking
 from mambakernels.bench.regression import Regression, check_comparable, compare_with_saved
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.bench.summaries import estimate_in_words
@@ -32,17 +34,19 @@ class Comparison:
     """The results of a comparison.
 
     `measured` holds the raw measurements (`measured.frame`), `table` the kernels side by side, `pairs` a verdict for
-    each of them against the first. `controls` says whether the verdicts can be trusted, `gates` which checks failed,
-    `diagnosis` explains the results in words. `regression` is the verdict against a saved comparison, `saved` the file
-    this one was saved to.
+    each of them against the first, `ranking` the place of each in each case. `controls` says whether any of that can be
+    trusted, `gates` which checks failed, `diagnosis` explains the results in words, `conclusion` is all of it in a few
+    sentences. `regression` is the verdict against a saved comparison, `saved` the file this one was saved to.
     """
 
     measured: Measured
     table: pd.DataFrame
     pairs: pd.DataFrame
+    ranking: pd.DataFrame
     controls: ControlVerdict
     gates: tuple[Finding, ...]
     diagnosis: tuple[Finding, ...]
+    conclusion: Conclusion
     regression: Regression | None = None
     saved: Path | None = None
 
@@ -79,10 +83,12 @@ class Comparison:
             "estimate": estimate_in_words(self.frame),
             "budget_to_decide": self.budget_to_decide,
             "controls": {"verdict": self.controls.verdict, "text": self.controls.text},
+            "conclusion": asdict(self.conclusion),
             "gates": [gate.as_dict() | {"kernel": gate.kernel} for gate in self.gates],
             "diagnosis": [item.as_dict() | {"kernel": item.kernel} for item in self.diagnosis],
             "table": _records(self.table),
             "pairs": _records(self.pairs),
+            "ranking": _records(self.ranking),
             "regression": None
             if regression is None
             else {
@@ -192,14 +198,23 @@ def evaluate(
     saved: Path | None = None,
 ) -> Comparison:
     """Compare kernels by measurements that were just taken or loaded from a file; nothing is measured."""
-    paired = pairs(measured.frame, reference=_reference(measured), margin=margin)
+    everyone = pairs(measured.frame, everyone=True, margin=margin)
+    table, failed, controls = side_by_side(measured), gates(measured), check_pairs(everyone)
+    ranked = ranking(
+        table,
+        everyone,
+        failed=[gate.kernel for gate in failed if gate.kernel is not None],
+        trusted=controls.verdict != "differ",
+    )
     return Comparison(
         measured=measured,
-        table=side_by_side(measured),
-        pairs=paired,
-        controls=check_pairs(paired),
-        gates=gates(measured),
+        table=table,
+        pairs=pairs(measured.frame, reference=_reference(measured), margin=margin),
+        ranking=ranked,
+        controls=controls,
+        gates=failed,
         diagnosis=diagnose(measured),
+        conclusion=conclude(measured, ranked, controls=controls, gates=failed, margin=margin),
         regression=None if against is None else compare_with_saved(measured, against, margin=margin, force=force),
         saved=saved,
     )

@@ -59,14 +59,15 @@ def _slower(frame: pd.DataFrame, kernel: str, other: str) -> Iterator[tuple[floa
     if kernel not in table or other not in table:
         return
     ratios = (table[kernel] / table[other]).dropna().groupby("operation").min()
-    is_product = {str(row.operation): _is_product(str(row.routine)) for row in frame.itertuples()}
-    products = [float(ratio) for name, ratio in ratios.items() if is_product[str(name)]]
+    kinds = {str(row.operation): is_product(str(row.routine)) for row in frame.itertuples()}
+    products = [float(ratio) for name, ratio in ratios.items() if kinds[str(name)]]
     for name, ratio in ratios.items():
-        if not is_product[str(name)] and ratio > LAPACK_SLOWER * max([1.0, *products]):
+        if not kinds[str(name)] and ratio > LAPACK_SLOWER * max([1.0, *products]):
             yield float(ratio), str(name)
 
 
-def _is_product(routine: str) -> bool:
+def is_product(routine: str) -> bool:
+    """Whether a call is a product of matrices or vectors, which BLAS serves without LAPACK."""
     return all(part[1:] in _BLAS_STEMS for part in routine.split("+"))
 
 

@@ -115,9 +115,9 @@ class _Record:
 
 @dataclass(frozen=True)
 class _VisitResult:
-    """The results of a visit: the measurement, how busy the other kernels were meanwhile, and its total seconds."""
+    """The results of a visit: its measurements, how busy the other kernels were meanwhile, and its total seconds."""
 
-    measurement: Measurement
+    measurements: Mapping[Case, Measurement]
     others: float
     seconds: float
 
@@ -186,21 +186,21 @@ class _Bench:
         """Visit every case that fits once, the cheapest first: this finds the loops, and shows what a round costs."""
         await self._run_canary()
         await self._try_small_sizes()
-        rounds, waiting = planning.wanted_rounds(self._settings), list(self._settings.cases)
+        rounds, waiting = planning.wanted_rounds(self._settings), planning.stops(self._settings.cases)
         while waiting and self._alive and (self._left > 0 or not self._record.rows):
-            case = min(waiting, key=lambda case: (self._guess(case), case.size))
-            waiting.remove(case)
-            seconds, first = self._guess(case), all(known.control for known in self._planned)
-            if not case.control and not first:
-                chosen = planning.by_case(self._costs, self._settings)
+            stop = min(waiting, key=lambda stop: (self._guess(stop), stop[0].size))
+            waiting.remove(stop)
+            seconds, first = self._guess(stop), all(known.control for known in self._planned)
+            if not stop[0].control and not first:
+                chosen = planning.by_case(self._costs)
                 if not planning.fits(seconds, chosen, left=self._left, rounds=rounds):
-                    self._leave_out({case: seconds})
+                    self._leave_out({stop[0]: seconds})
                     continue
             if planning.hopeless(seconds, self._left):
-                raise planning.too_long(case, seconds, settings=self._settings, left=self._left)
-            self._planned.append(case)
+                raise planning.too_long(stop[0], seconds, settings=self._settings, left=self._left)
+            self._planned += stop
             for live in [live for count in self._counts for live in self._in_random_order(count)]:
-                await self._measure_case(live, case, number=0, rounds=1, samples=1)
+                await self._measure_stop(live, stop, number=0, rounds=1, samples=1)
         if not self._record.rows:
             self._check_alive()
             raise planning.too_long(self._planned[-1], self._settings.budget, settings=self._settings, left=self._left)
@@ -213,24 +213,26 @@ class _Bench:
                 small = replace(case, size=planning.PILOT_SIZE)
                 for number, live in enumerate(self._alive):
                     self._say(f"estimating {case.operation}: {live.name}", number, len(self._alive))
-                    self._learn(live, small, await self._visit(live, small, samples=1))
+                    self._learn(live, await self._visit(live, (small,), samples=1))
 
-    def _guess(self, case: Case) -> float:
-        """Guess the seconds that a case takes in a round, over all kernels."""
-        known = (self._calls.get((live.key, case.operation, case.dtype), {}) for live in self._alive)
-        return sum(planning.guess(calls, case) for calls in known)
+    def _guess(self, stop: Sequence[Case]) -> float:
+        """Guess the seconds that a visit takes, over all kernels."""
+        known = (
+            (case, self._calls.get((live.key, case.operation, case.dtype), {})) for live in self._alive for case in stop
+        )
+        return sum(planning.guess(calls, case) for case, calls in known)
 
-    def _learn(self, live: LiveKernel, case: Case, result: _VisitResult | None) -> None:
-        """Keep how many loops make a sample in a kernel, how long a call takes, and the cost of a visit."""
-        if result is None:
-            return
-        measurement = result.measurement
-        least = min(measurement.samples)
-        self._calls.setdefault((live.key, case.operation, case.dtype), {})[case.size] = least
-        if case in self._settings.cases:
-            self._loops[live.key, case] = measurement.loops
-            overhead = max(0.0, result.seconds - measurement.loops * sum(measurement.samples))
-            self._costs[live.key, case] = VisitCost(overhead, measurement.loops * least)
+    def _learn(self, live: LiveKernel, result: _VisitResult | None) -> None:
+        """Keep how many loops make a sample in a kernel, how long a call takes, and what a case costs."""
+        measured = {} if result is None else result.measurements
+        overhead = planning.overhead(0.0 if result is None else result.seconds, measured.values())
+        for case, measurement in measured.items():
+            least = min(measurement.samples)
+            self._calls.setdefault((live.key, case.operation, case.dtype), {})[case.size] = least
+            if case in self._settings.cases:
+                self._loops[live.key, case] = measurement.loops
+                sampling = self._settings.visit_seconds / len(measured)
+                self._costs[live.key, case] = VisitCost(overhead, measurement.loops * least, sampling)
 
     def _leave_out(self, cases: Mapping[Case, float]) -> None:
         for line in planning.left_out(cases, self._settings, left=self._left):
@@ -239,7 +241,7 @@ class _Bench:
 
     def _plan(self) -> Schedule:
         """Leave out what turned out to take too long, and divide the seconds left."""
-        costs = planning.by_case(self._costs, self._settings)
+        costs = planning.by_case(self._costs)
         more = max(1, planning.wanted_rounds(self._settings) - 1)
         dropped = planning.to_drop(costs, self._left / more)
         self._leave_out({case: costs[case] for case in dropped})
@@ -266,41 +268,45 @@ class _Bench:
         await self._run_canary()
 
     async def _round(self, number: int, rounds: int, samples: int) -> None:
-        for live, case in list(self._turns()):
-            cost = self._costs[live.key, case].with_samples(1, self._settings.visit_seconds)
-            if self._left < cost:
+        for live, stop in list(self._turns()):
+            if self._left < sum(self._costs[live.key, case].with_samples(1) for case in stop):
                 return
             if live.failure is None:
-                await self._measure_case(live, case, number=number, rounds=rounds, samples=samples)
+                await self._measure_stop(live, stop, number=number, rounds=rounds, samples=samples)
 
-    async def _measure_case(self, live: LiveKernel, case: Case, *, number: int, rounds: int, samples: int) -> None:
+    async def _measure_stop(
+        self, live: LiveKernel, stop: tuple[Case, ...], *, number: int, rounds: int, samples: int
+    ) -> None:
         if live.failure is not None:
             return
-        self._say(f"round {number + 1} of {rounds}: {live.name}, {case}", self._record.elapsed, self._settings.budget)
+        words = f"round {number + 1} of {rounds}: {live.name}, {_named(stop)}"
+        self._say(words, self._record.elapsed, self._settings.budget)
         elapsed = self._record.elapsed
-        result = await self._visit(live, case, samples=samples)
+        result = await self._visit(live, stop, samples=samples)
         if result is None:
             return
         if not number:
-            self._learn(live, case, result)
-        self._position = self._position + 1 if number == self._number else 0
-        self._number = number
-        about = {"round": number, "position": self._position, "elapsed": elapsed, "others": result.others}
-        self._record.rows.append(visit_row(self._record.kernels[live.key], result.measurement, about))
+            self._learn(live, result)
+        for measurement in result.measurements.values():
+            self._position = self._position + 1 if number == self._number else 0
+            self._number = number
+            about = {"round": number, "position": self._position, "elapsed": elapsed, "others": result.others}
+            self._record.rows.append(visit_row(self._record.kernels[live.key], measurement, about))
 
-    def _turns(self) -> Iterator[tuple[LiveKernel, Case]]:
+    def _turns(self) -> Iterator[tuple[LiveKernel, tuple[Case, ...]]]:
         """Yield kernels and cases in turn: kernels that are compared follow each other, in a random order."""
-        pairs = [(count, case) for count in self._counts for case in self._planned]
-        for count, case in self._random.sample(pairs, len(pairs)):
-            takers = self._in_random_order(count)
-            yield from ((live, case) for live in takers if (live.key, case) in self._costs)
+        pairs = [(count, stop) for count in self._counts for stop in planning.stops(self._planned)]
+        for count, stop in self._random.sample(pairs, len(pairs)):
+            for live in self._in_random_order(count):
+                if possible := tuple(case for case in stop if (live.key, case) in self._costs):
+                    yield live, possible
 
     def _in_random_order(self, count: int | None) -> list[LiveKernel]:
         alive = [live for live in self._alive if live.threads == count]
         return self._random.sample(alive, len(alive))
 
-    async def _visit(self, live: LiveKernel, case: Case, *, samples: int) -> _VisitResult | None:
-        """Let one kernel measure one case while the others idle; None if it cannot."""
+    async def _visit(self, live: LiveKernel, stop: tuple[Case, ...], *, samples: int) -> _VisitResult | None:
+        """Let one kernel measure one case, or all controls, while the others idle; None if it fails."""
         begin = time.monotonic()
         others = [other.pid for other in self._alive if other is not live and other.pid is not None]
         # Its own threads may still spin after the case before: a control would share its core with them.
@@ -308,25 +314,29 @@ class _Bench:
         await idle.until_idle([*others, *own], patience=_PATIENCE_SECONDS)
         before, since = idle.known_seconds(others), time.monotonic()
         answer = await live.ask(
-            "visit", case.operation, case.size, case.dtype,
+            "visit",
+            *((case.operation, case.size, case.dtype, self._loops.get((live.key, case))) for case in stop),
             seed=self._settings.seed, layout_seed=self._random.randrange(2**32), samples=samples,
-            loops=self._loops.get((live.key, case)), seconds=self._settings.visit_seconds,
-            min_sample=self._settings.min_sample, timeout=max(self._left, 0) + _GRACE_SECONDS,
+            seconds=self._settings.visit_seconds / len(stop), min_sample=self._settings.min_sample,
+            timeout=max(self._left, 0) + _GRACE_SECONDS,
         )  # fmt: skip
         now = time.monotonic()
         if live.failure is not None and self._left <= 0:
             self._record.stopped.add(live.key)
-            self._record.notes.append(f"The budget was spent while {live.name} measured {case}: it was stopped there.")
+            words = f"The budget was spent while {live.name} measured {_named(stop)}: it was stopped there."
+            self._record.notes.append(words)
         elif live.failure is not None:
-            self._record.notes.append(f"{live.name} failed at {case}: {live.failure}")
+            self._record.notes.append(f"{live.name} failed at {_named(stop)}: {live.failure}")
         if answer is None:
             return None
-        if "refused" in answer:
-            self._record.notes.append(f"{live.name} leaves {case} out: {answer['refused']}")
-            return None
+        answers = list(zip(stop, answer["answers"], strict=True))
+        refused = [(case, one["refused"]) for case, one in answers if "refused" in one]
+        self._record.notes.extend(f"{live.name} leaves {case} out: {why}" for case, why in refused)
         busy = idle.share(before, idle.known_seconds(others), now - since)
         return _VisitResult(
-            measurement=Measurement.from_dict(answer["measurement"]),
+            measurements={
+                case: Measurement.from_dict(one["measurement"]) for case, one in answers if "measurement" in one
+            },
             others=max(busy.values(), default=0.0 if not others else float("nan")),
             seconds=now - begin,
         )
@@ -343,3 +353,8 @@ class _Bench:
 
     def _say(self, what: str, done: float, total: float) -> None:
         self._report(Event("measuring", what, done=done, total=total))
+
+
+def _named(stop: Sequence[Case]) -> str:
+    """Name the cases of a visit."""
+    return str(stop[0]) if len(stop) == 1 else "controls"

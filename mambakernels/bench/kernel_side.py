@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from time import perf_counter, thread_time
 from typing import Any
 
@@ -52,40 +53,56 @@ def define(code: Mapping[str, Any]) -> None:
 
 
 def visit(
-    operation: str,
-    n: int,
-    dtype: str,
-    *,
+    *cases: tuple[str, int, str, int | None],
     seed: int,
     layout_seed: int,
-    loops: int | None,
     samples: int,
     seconds: float,
     min_sample: float,
 ) -> None:
-    """Set one case up, check its result, and publish a measurement of at least `samples` samples and `seconds` seconds.
+    """Set up, check and publish each case: a measurement of at least `samples` samples and `seconds` seconds.
 
-    The first call is a sample if it is long. Each other sample is `loops` calls, or as many as last `min_sample`
-    seconds if that is None. `layout_seed` moves the arrays in memory: their place makes a dot product up to a quarter
+    A case is an operation, its size and dtype, and the number of calls of a sample, by default as many as last
+    `min_sample` seconds. `layout_seed` moves the arrays in memory: their place makes a dot product up to a quarter
     faster or slower (measured), as long as a process reuses the same pages.
     """
+    ballast = _ballast(layout_seed)
+    measured = partial(_measured, seed=seed, samples=samples, seconds=seconds, min_sample=min_sample)
+    _publish({"answers": [measured(*case) for case in cases]})
+    del ballast
+
+
+def canary(repeats: int) -> None:
+    """Publish the least seconds that a fixed piece of pure Python takes: it uses no BLAS and hardly any memory."""
+    _publish({"seconds": min(_steps(CANARY_STEPS) for _ in range(repeats))})
+
+
+def _measured(
+    operation: str,
+    n: int,
+    dtype: str,
+    loops: int | None,
+    *,
+    seed: int,
+    samples: int,
+    seconds: float,
+    min_sample: float,
+) -> dict[str, Any]:
+    """Return the measurement of one case, or why there is none; the first call is a sample if it is long."""
     from mambakernels.numeric.timing import Sampling, Timing, stability
 
-    ballast = _ballast(layout_seed)
     try:
         case = _prepared(operation, n, dtype, seed)
     except _RefusedError as error:
-        _publish({"refused": str(error)})
-        return
+        return {"refused": str(error)}
     long, end = case.first_call >= LONG_CALL, perf_counter() + seconds
     chosen = 1 if long else loops or case.calibrate(min_sample)
     taken = [case.first if long else case.sample(chosen)]
     while len(taken) < samples or perf_counter() < end:
         taken.append(case.sample(chosen))
-    del ballast
     timing = Timing.of(taken)
-    measured = numeric.Measurement.of(case, timing, stability(timing, Sampling(samples, min_sample)))
-    _publish({"measurement": replace(measured, dtype=dtype).as_dict()})
+    found = numeric.Measurement.of(case, timing, stability(timing, Sampling(samples, min_sample)))
+    return {"measurement": replace(found, dtype=dtype).as_dict()}
 
 
 class _RefusedError(Exception):
@@ -110,11 +127,6 @@ def _prepared(operation: str, n: int, dtype: str, seed: int) -> numeric.Prepared
     except Exception as error:  # the user's code may raise anything
         raise _RefusedError(f"{type(error).__name__}: {error}") from error
     return case
-
-
-def canary(repeats: int) -> None:
-    """Publish the least seconds that a fixed piece of pure Python takes: it uses no BLAS and hardly any memory."""
-    _publish({"seconds": min(_steps(CANARY_STEPS) for _ in range(repeats))})
 
 
 def _ballast(seed: int) -> list[Any]:

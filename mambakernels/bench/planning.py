@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.pairs import FAMILY_LEVEL, rounds_for_interval
 from mambakernels.errors import InvalidRequestError
+from mambakernels.numeric.measurement import Measurement
 
 Key = tuple[str, int | None]
 
@@ -22,17 +23,24 @@ _FAR_TOO_LONG = 4  # a guess from a smaller size is too high, as larger products
 
 @dataclass(frozen=True)
 class VisitCost:
-    """The cost of a visit, in seconds: the overhead, and each sample."""
+    """The cost of a case at a visit, in seconds: the overhead, each sample, and the least time of sampling."""
 
     overhead: float
     sample: float
+    least: float
 
-    def with_samples(self, count: int, least: float) -> float:
-        """Return the cost of a visit with at least `count` samples and at least `least` seconds of sampling."""
-        return self.overhead + max(count * self.sample, least)
+    def with_samples(self, count: int) -> float:
+        """Return the cost with at least `count` samples."""
+        return self.overhead + max(count * self.sample, self.least)
 
 
 Costs = Mapping[tuple[Key, Case], VisitCost]
+
+
+def overhead(seconds: float, measurements: Collection[Measurement]) -> float:
+    """Return the share of each measurement in the seconds of a visit that were not spent on samples."""
+    sampling = sum(one.loops * sum(one.samples) for one in measurements)
+    return max(0.0, seconds - sampling) / max(1, len(measurements))
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,13 @@ def guess(known: Mapping[int, float], case: Case) -> float:
     return _FIXED_SECONDS + _CALLS_PER_VISIT * known[nearest] * _work(case, case.size) / _work(case, nearest)
 
 
+def stops(cases: Iterable[Case]) -> list[tuple[Case, ...]]:
+    """Return the cases of each visit: all controls together, as they are short; every other one alone."""
+    chosen = list(cases)
+    controls = tuple(case for case in chosen if case.control)
+    return [*((case,) for case in chosen if not case.control), *([controls] if controls else [])]
+
+
 def wanted_rounds(settings: Settings) -> int:
     """Return how many rounds every case should get: those that an interval needs with so many pairs, and a few more."""
     cases = sum(not case.control for case in settings.cases)
@@ -76,18 +91,18 @@ def hopeless(seconds: float, left: float) -> bool:
 
 def schedule(costs: Costs, settings: Settings, left: float) -> Schedule:
     """Divide the seconds left: many rounds before many samples; no round if none fits."""
-    lengths = {count: _round_seconds(costs, settings, count) for count in range(1, settings.samples + 1)}
+    lengths = {count: _round_seconds(costs, count) for count in range(1, settings.samples + 1)}
     good = [count for count, seconds in lengths.items() if left / seconds >= min(ENOUGH_ROUNDS, settings.rounds)]
     samples = max(good, default=1)
     rounds = min(settings.rounds, max(0, math.floor(left / lengths[samples])))
     return Schedule(rounds, samples, lengths[samples])
 
 
-def by_case(costs: Costs, settings: Settings) -> dict[Case, float]:
+def by_case(costs: Costs) -> dict[Case, float]:
     """Return the cost of each case in a round, over all kernels, with one sample each."""
     total: dict[Case, float] = {}
     for (_, case), visit in costs.items():
-        total[case] = total.get(case, 0.0) + visit.with_samples(1, settings.visit_seconds)
+        total[case] = total.get(case, 0.0) + visit.with_samples(1)
     return total
 
 
@@ -136,5 +151,5 @@ def _work(case: Case, n: int) -> float:
     return (known.flop_count(n, case.dtype) if known else None) or float(n) ** 3
 
 
-def _round_seconds(costs: Costs, settings: Settings, samples: int) -> float:
-    return max(sum(visit.with_samples(samples, settings.visit_seconds) for visit in costs.values()), 1e-3)
+def _round_seconds(costs: Costs, samples: int) -> float:
+    return max(sum(visit.with_samples(samples) for visit in costs.values()), 1e-3)

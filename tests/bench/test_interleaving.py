@@ -73,9 +73,10 @@ def test_kernels_take_turns_next_to_each_other(install: Install) -> None:
     install("two")
     found = measure_interleaved(settings("one", "two", rounds=4))
     by_turn = found.frame.sort_values(["round", "position"])
-    turns = by_turn["operation"].tolist()
+    turns = [tuple(visit["operation"]) for _, visit in by_turn.groupby("elapsed")]
     assert all(turns[start] == turns[start + 1] for start in range(0, len(turns), 2))
-    orders = {tuple(group["operation"]) for _, group in by_turn.groupby("round")}
+    assert set(turns) == {("gemm",), ("fft", "exp", "sort")}, "controls are measured at one visit"
+    orders = {tuple(group["kernel"] + group["operation"]) for _, group in by_turn.groupby("round")}
     assert len(orders) > 1, "the order is shuffled in each round"
 
 

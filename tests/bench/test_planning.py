@@ -28,15 +28,15 @@ SETTINGS = Settings(("a",), (SMALL, LARGE, CONTROL), budget=30, samples=3, visit
 
 def costs(large: float = 1.0) -> dict[tuple[tuple[str, int | None], Case], VisitCost]:
     return {
-        (("a", 1), SMALL): VisitCost(0.01, 0.002),
-        (("a", 1), LARGE): VisitCost(0.5, large),
-        (("a", 1), CONTROL): VisitCost(0.01, 0.002),
+        (("a", 1), SMALL): VisitCost(0.01, 0.002, 0.04),
+        (("a", 1), LARGE): VisitCost(0.5, large, 0.04),
+        (("a", 1), CONTROL): VisitCost(0.01, 0.002, 0.04),
     }
 
 
 def test_a_visit_costs_its_samples_or_its_least_time() -> None:
-    assert VisitCost(0.01, 0.002).with_samples(3, 0.04) == pytest.approx(0.05)
-    assert VisitCost(0.5, 1.0).with_samples(3, 0.04) == pytest.approx(3.5)
+    assert VisitCost(0.01, 0.002, 0.04).with_samples(3) == pytest.approx(0.05)
+    assert VisitCost(0.5, 1.0, 0.04).with_samples(3) == pytest.approx(3.5)
 
 
 def test_many_rounds_come_before_many_samples() -> None:
