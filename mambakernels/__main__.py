@@ -32,7 +32,7 @@ def main() -> None:
     from mambakernels import cli
 
     try:
-        cli.app()
+        cli.app(windows_expand_args=False)  # arguments arrive as typed: specs have `*`
     except (errors.MambakernelsError, OSError) as error:
         if debug:
             raise

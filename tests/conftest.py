@@ -31,9 +31,13 @@ os.environ.pop("PS1", None)
 sys.executable = str(Path(sys.executable).absolute())
 os.environ["PATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in os.get_exec_path())
 # Nor may it ignore what they send it, where the tests themselves were started to ignore that (nohup, `&` in a script).
-for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-    if signal.getsignal(_number) is signal.SIG_IGN:
+for _name, _default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    _number = getattr(signal, _name, None)  # Windows has no SIGHUP
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _default)
+
+
+_HOMES = ("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA")  # what Windows calls so
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home of its own for everything under test, with a space and a letter that is not ASCII in its path."""
     folder = tmp_path_factory.mktemp("häuser am meer")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
+        for name in ("HOME", *(_HOMES if sys.platform == "win32" else ())):
+            patch.setenv(name, str(folder))
         patch.setenv("JUPYTER_DATA_DIR", str(folder / "jupyter"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))

@@ -1,9 +1,14 @@
-"""Activation of an environment, captured once as changes of variables.
+r"""Activation of an environment, captured once as changes of variables.
 
 The order is that of the engines: conda's variables and PATH, `etc/conda/env_vars.d`, the variables of
-`conda-meta/state`, then `etc/conda/activate.d`. Names of variables keep their case, as with conda. Not captured are
-the prompt, functions and options of a shell, `condabin`, which belongs to the engine, and `__CONDA_SHLVL_*`, which
-only deactivation uses.
+`conda-meta/state`, then `etc/conda/activate.d`. Names of variables keep their case, as with conda, but on Windows,
+which compares them without case, they are upper case, as with micromamba. Not captured are the prompt, functions and
+options of a shell, `condabin`, which belongs to the engine, and `__CONDA_SHLVL_*`, which only deactivation uses.
+
+The folders of PATH on Windows and their order are those of `get_path_dirs` in micromamba (libmamba's
+`util/environment.cpp`, read in July 2026), and of `_get_path_dirs` in conda (`activate.py`, read in August 2026) but
+for one: where a `Library\{ucrt64,clang64,mingw64,clangarm64}\bin` exists, conda alone puts the first of them second.
+Both end with the same changes: conda sets variables and PATH, then calls the scripts, in one cmd.exe.
 """
 
 from __future__ import annotations
@@ -29,27 +34,47 @@ _BOOKKEEPING = re.compile(
     r"CONDA_(PREFIX|STACKED)(_\d+)?|CONDA_(SHLVL|DEFAULT_ENV|PROMPT_MODIFIER)|__CONDA_SHLVL_\d+_.*", re.DOTALL
 )
 _SAVED = re.compile(r"__CONDA_SHLVL_(\d+)_(.+)", re.DOTALL)
-# Variables of any session, whatever the user's settings.
-_BARE_SESSION = frozenset({"HOME", "USER", "LOGNAME", "PATH"})
 
 
 @dataclass(frozen=True)
 class Platform:
-    """The layout of environments on an operating system: folders for PATH, and activation scripts."""
+    """The layout of environments on an operating system: folders for PATH, and activation scripts.
+
+    `session` has the variables of any session, whatever the user's settings; `named` gives a variable's name its one
+    spelling.
+    """
 
     path: tuple[str, ...]
     script_suffix: str
     source: Callable[..., Changes]
+    session: frozenset[str]
+    named: Callable[[str], str]
 
 
 _PLATFORMS = {
-    "posix": Platform(path=("bin",), script_suffix=".sh", source=bash.source),
+    "posix": Platform(
+        path=("bin",),
+        script_suffix=".sh",
+        source=bash.source,
+        session=frozenset({"HOME", "USER", "LOGNAME", "PATH"}),
+        named=str,
+    ),
     "nt": Platform(
         path=("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin"),
         script_suffix=".bat",
         source=cmd.source,
+        session=frozenset(
+            {
+                "ALLUSERSPROFILE", "APPDATA", "COMMONPROGRAMFILES", "COMMONPROGRAMFILES(X86)", "COMMONPROGRAMW6432",
+                "COMPUTERNAME", "COMSPEC", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "NUMBER_OF_PROCESSORS", "OS",
+                "PATH", "PATHEXT", "PROCESSOR_ARCHITECTURE", "PROCESSOR_IDENTIFIER", "PROCESSOR_LEVEL",
+                "PROCESSOR_REVISION", "PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMW6432", "PUBLIC",
+                "SYSTEMDRIVE", "SYSTEMROOT", "TEMP", "TMP", "USERDOMAIN", "USERNAME", "USERPROFILE", "WINDIR",
+            }
+        ),
+        named=str.upper,
     ),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,7 +138,7 @@ class _Inputs:
             found |= _decode_variables(_decode_object(content, file), file)
         for file, content in self.state.items():
             found |= _decode_variables(_decode_object(content, file).get("env_vars", {}), file)
-        return {name: value for name, value in found.items() if value != _UNSET}
+        return {_platform().named(name): value for name, value in found.items() if value != _UNSET}
 
 
 def capture(
@@ -127,7 +152,8 @@ def capture(
     """
     inputs = _Inputs.read(prefix)
     own = {**_conda_variables(inputs.prefix, root), **inputs.variables()}
-    session = _session_outside(os.environ if environ is None else environ, timeout=timeout) if inputs.scripts else {}
+    given = {_platform().named(name): value for name, value in (os.environ if environ is None else environ).items()}
+    session = _session_outside(given, timeout=timeout) if inputs.scripts else {}
     old_path = _split(session.get("PATH") or os.defpath)
     start = {**session, **own, "PATH": _join([*inputs.path, *old_path])}
     changes = _run_scripts(list(inputs.scripts), start, own=own, timeout=timeout)
@@ -212,7 +238,7 @@ def _decode_variables(decoded: Any, file: Path) -> dict[str, str]:
 def _variable_name(name: str, file: Path) -> str:
     if not name or "=" in name or not _can_be_passed(name):
         raise _malformed(file, f"{name!r} cannot be the name of a variable")
-    if name == "PATH":
+    if _platform().named(name) == "PATH":
         raise _malformed(file, "it sets PATH outright, which would hide every other program")
     return name
 
@@ -307,7 +333,7 @@ def _run_scripts(
     all names that the scripts set.
     """
     changes = _platform().source(scripts, start, timeout=timeout)
-    bare = {name: value for name, value in start.items() if name in own or name in _BARE_SESSION}
+    bare = {name: value for name, value in start.items() if name in own or name in _platform().session}
     try:
         anyway = _platform().source(scripts, bare, timeout=timeout)
     except ActivationError as error:

@@ -1,10 +1,13 @@
-"""Activation scripts called in a clean cmd.exe, and the variables that they change. Not run on Windows yet.
+"""Activation scripts called in a clean cmd.exe, and the variables that they change.
 
-The tests cover the text of the driver and the reading of its answer.
+It is `CALL` in a batch file that runs them in micromamba's activation (`CmdExeActivator::script` in libmamba's
+`activation.cpp`) and in conda's (`_conda_activate.bat`), so it is here. Names of variables are upper case, as Windows
+compares them without case.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,11 +33,13 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
         folder = Path(name)
         file = folder / "driver.bat"
         file.write_bytes(driver(scripts, folder).encode("utf-8"))
-        # /d: no commands from the registry; /u: what `set` writes is UTF-16
         try:
-            process.read_output(["cmd.exe", "/d", "/u", "/c", file], env=environ, timeout=timeout)
+            # /d: nothing from the registry
+            process.read_output([_cmd(), "/d", "/c", file], env=environ, timeout=timeout)
         except process.TimeoutExpired:
             raise _failure(scripts, folder, f"did not finish within {timeout:g} seconds") from None
+        if (folder / "missing").exists():
+            raise _failure(scripts, folder, "cannot be found by cmd.exe: its path has signs that mean something there")
         if not (folder / "after").exists():
             raise _failure(scripts, folder, "ended the shell")
         return compare(read_variables(folder / "before"), read_variables(folder / "after"))
@@ -42,22 +47,38 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
 
 def driver(scripts: Sequence[Path], folder: Path) -> str:
     """Return the batch file that calls the scripts and writes the variables to files in the folder."""
-    said, done = _quoted(folder / "said"), _quoted(folder / "done")
-    lines = ["@chcp 65001 >nul", f"@set >{_quoted(folder / 'before')}"]
+    said, done, missing = (_quoted(folder / name) for name in ("said", "done", "missing"))
+    list_variables = f'@"{_cmd()}" /d /u /c set'  # /u: in UTF-16, which the scripts themselves must not write
+    lines = ["@chcp 65001 >nul", f"{list_variables} >{_quoted(folder / 'before')}"]
     for script in scripts:
-        lines += [f"@call {_quoted(script)} >{said} 2>&1", f"@echo done >>{done}"]
-    lines.append(f"@set >{_quoted(folder / 'after')}")
+        lines += [
+            # `call` reads a path twice, and goes on if there is no such file
+            f'@call set "MAMBAKERNELS_SCRIPT={_in_batch(script)}"',
+            f'@if not exist "%MAMBAKERNELS_SCRIPT%" (echo.>{missing} & exit /b)',
+            "@set MAMBAKERNELS_SCRIPT=",
+            f"@call {_quoted(script)} >{said} 2>&1",
+            f"@echo done >>{done}",
+        ]
+    lines.append(f"{list_variables} >{_quoted(folder / 'after')}")
     return "\r\n".join([*lines, ""])
 
 
 def read_variables(file: Path) -> dict[str, str]:
     """Read the output of `set`: UTF-16, a variable a line, without cmd.exe's own, which begin with `=`."""
     pairs = (line.partition("=") for line in file.read_text("utf-16-le").splitlines() if not line.startswith("="))
-    return {name: value for name, equals, value in pairs if equals and name not in _SHELL_ONLY}
+    return {name.upper(): value for name, equals, value in pairs if equals and name.upper() not in _SHELL_ONLY}
+
+
+def _cmd() -> str:
+    return os.environ.get("COMSPEC", "cmd.exe")  # not found on a PATH that a script has changed
 
 
 def _quoted(path: Path) -> str:
-    return '"{}"'.format(str(path).replace("%", "%%"))
+    return f'"{_in_batch(path)}"'
+
+
+def _in_batch(path: Path) -> str:
+    return str(path).replace("%", "%%")
 
 
 def _failure(scripts: Sequence[Path], folder: Path, how: str) -> ActivationError:

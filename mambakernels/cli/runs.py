@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from mambakernels.cli.app import (
 from mambakernels.runs.outputs import OUTPUT
 from mambakernels.runs.typed import typed_exclusions, typed_grid, typed_parameters
 from mambakernels.runs.values import encode_value
+from mambakernels.system import quoting
 from mambakernels.system.quantities import duration_in_words
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _show_next(output: str, watch: live.Watch) -> None:
         typer.echo(f"All runs in this folder: {index}")
     elif watch.total:
         typer.echo(f"No index was written: {PAGE} in {output} is a file of yours.")
-    typer.echo(f"Their results as one table: mambakernels collect {shlex.quote(output)}")
+    typer.echo(f"Their results as one table: mambakernels collect {quoting.quote(output)}")
 
 
 def _show_plan(plan: Plan, *, as_json: bool) -> None:

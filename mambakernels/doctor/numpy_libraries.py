@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mambakernels.doctor.survey import Survey
 from mambakernels.engines import match_spec
 from mambakernels.kernels.blas import TITLES
 from mambakernels.numeric.rules import OPENMP_WHY, RULES, Finding, other_library
+from mambakernels.system import quoting
 
 _MODULES = ("numpy/_core/_multiarray_umath", "numpy/core/_multiarray_umath")
 _ELF = b"\x7fELF"
@@ -159,5 +159,5 @@ def _openmp(prefix: Prefix) -> Iterator[Finding]:
             "note",
             f"Wheels bring OpenMP runtimes in addition to the environment's {conda[0]}: {', '.join(brought)}.",
             why=f"{OPENMP_WHY} The remedy starts the kernel and shows whether both are loaded.",
-            remedy=f"mambakernels doctor {shlex.quote(prefix.name)}{prefix.option}",
+            remedy=f"mambakernels doctor {quoting.quote(prefix.name)}{prefix.option}",
         )

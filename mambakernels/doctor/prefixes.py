@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +17,7 @@ from mambakernels.environments.virtual import is_virtual
 from mambakernels.kernels import command_lines
 from mambakernels.numeric.rules import Finding, Severity
 from mambakernels.paths import Root
+from mambakernels.system import quoting
 
 _SITE = ("lib/python3*/site-packages", "Lib/site-packages")
 _DIST_INFO = re.compile(r"([^/]+?)-[^/-]+\.dist-info")
@@ -45,13 +45,14 @@ class Prefix:
 
     def command(self, verb: str, *words: str) -> str:
         """Return a mambakernels command on this environment, ready to be copied."""
-        return f"mambakernels {shlex.join([verb, self.argument, *words])}{self.option}"
+        return f"mambakernels {quoting.join([verb, self.argument, *words])}{self.option}"
 
     def conda(self, verb: str, *words: str) -> str:
         """Return a command on this environment for the program that made it; they all understand conda's words."""
         if is_virtual(self.path):
-            return shlex.join([str(self.path / "bin" / "python"), "-m", "pip", verb, *words])
-        return shlex.join(["conda", verb, "-p", str(self.path), *words])
+            python = self.path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+            return quoting.join([str(python), "-m", "pip", verb, *words])
+        return quoting.join(["conda", verb, "-p", str(self.path), *words])
 
     @property
     def option(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ from mambakernels.kernels.blas import Processors
 from mambakernels.kernels.specs import Json, KernelSpec, is_damaged, kernel_json
 from mambakernels.numeric.rules import Finding, Severity
 from mambakernels.paths import Root
+from mambakernels.system import quoting
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class RegisteredKernel:
         )
         command = command_lines.to_register(changed, self.prefix.argument)
         declared = spec.declared_in if changed != spec and not spec.copied else None
-        return f'"${{EDITOR:-vi}}" {shlex.quote(declared)} && {command}' if declared else command
+        return quoting.joined(quoting.edit(declared), command) if declared else command
 
     def rewrite_command(self) -> str:
         """Return the command that writes its kernelspec again, also where a project's sync sees no reason to."""

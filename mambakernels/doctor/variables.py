@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 
 from mambakernels.doctor.survey import RegisteredKernel, Survey
 from mambakernels.kernels.blas import TITLES, choose_threads
 from mambakernels.numeric.rules import QUOTA_WHY, SETTINGS, Finding, Setting, over_quota
 from mambakernels.numeric.threads import READS, THREAD_VARIABLES, exceeds_quota
+from mambakernels.system import quoting
 
 _READ_BY = {"OPENBLAS_": "openblas", "MKL_": "mkl", "BLIS_": "blis"}  # all variables that begin so
 
@@ -120,4 +120,4 @@ def _session(survey: Survey) -> Iterator[Finding]:
             setting = _unread(name)
         if setting is not None:
             text = f"{name}, set in this session, {setting.text}."
-            yield Finding("setting", setting.severity, text, setting.why, f"unset {shlex.quote(name)}")
+            yield Finding("setting", setting.severity, text, setting.why, quoting.unset(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from mambakernels.doctor.survey import ListedKernelspec, RegisteredKernel, Survey
 from mambakernels.kernels import command_lines
 from mambakernels.numeric.rules import Finding
+from mambakernels.system import quoting
 
 _ACCEPTED = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)  # the names of kernels that Jupyter accepts
 
@@ -38,7 +38,7 @@ def _rejected(kernel: RegisteredKernel) -> Finding:
         "error",
         f"Jupyter does not accept the name of its folder: {kernel.spec.name!r}.",
         why="Nothing can start it: only ASCII letters, digits, '-', '_' and '.' are allowed.",
-        remedy=f"{command_lines.to_unregister(kernel.spec)} && {original.register_command()}",
+        remedy=quoting.joined(command_lines.to_unregister(kernel.spec), original.register_command()),
     )
 
 
@@ -49,7 +49,7 @@ def _not_searched(kernel: RegisteredKernel) -> Finding:
         "warning",
         f"Its folder is not on Jupyter's path in this session: {data}.",
         why="No launcher shows the kernel, and no notebook finds it by its name.",
-        remedy=f'export JUPYTER_PATH={shlex.quote(str(data))}"${{JUPYTER_PATH:+:$JUPYTER_PATH}}"',
+        remedy=quoting.prepend("JUPYTER_PATH", str(data)),
     )
 
 
@@ -108,7 +108,7 @@ def _alike(survey: Survey) -> Iterator[Finding]:
 
 def _same_name(kernel: RegisteredKernel, display_name: str, others: list[Path]) -> Finding:
     title = command_lines.literal_title(f"{display_name} ({kernel.spec.name})")
-    edit = f'"${{EDITOR:-vi}}" {shlex.quote(str(kernel.spec.path / "kernel.json"))}'  # a copy is its maker's
+    edit = quoting.edit(str(kernel.spec.path / "kernel.json"))  # a copy is its maker's
     return kernel.finding(
         "display-name",
         "warning",

@@ -27,7 +27,7 @@ from mambakernels.environments.environment import (
 from mambakernels.environments.exports import Format, export, lock, lock_of
 from mambakernels.environments.parallel import create_in_parallel
 from mambakernels.environments.spec import EnvironmentSpec, of_packages, read_file, requested
-from mambakernels.environments.staging import pip_installed
+from mambakernels.environments.staging import check_unused, pip_installed
 from mambakernels.environments.verification import Damage, Verification, verify
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Verification",
     "change",
     "check_environment_name",
+    "check_unused",
     "clean",
     "clone_environment",
     "create_environment",

@@ -85,7 +85,8 @@ def change(
     `channel` comes before the channels that the environment was made from, those that `specs` name after them.
     """
     with held(name, root, progress=progress) as environment:
-        chosen = with_named(_channels(owned(environment), channel), specs, root)
+        staging.check_unused(owned(environment).place)
+        chosen = with_named(_channels(environment, channel), specs, root)
         with linking(environment.place, chosen, engine, progress) as linker:
             plan = planner(environment, linker)
             after = replace(environment, specs=plan.specs, packages=plan.packages, channels=linker.urls)
@@ -161,6 +162,7 @@ def repair(
     """
     with held(name, root, progress=progress) as environment:
         packages = owned(environment).packages
+        staging.check_unused(environment.place)
         staging.forget_unpacked([package for package in packages if package.name in damaged], root)
         with linking(environment.place, _channels(environment, ()), engine, progress) as linker:
             return _put(environment, environment, linker)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from mambakernels.environments.environment import Location, recover
 from mambakernels.paths import PathLike, Root, disk_usage, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import reachable
+from mambakernels.system.files import remove_tree
 from mambakernels.system.locks import locked, nobody_using_packages
 
 _STAGED = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.old)?")
@@ -39,7 +39,7 @@ def clean(root: PathLike | None = None, *, dry_run: bool = False, progress: Prog
     reachable.forget(root)
     for item in found:
         with _unused(item.path, root, progress):
-            shutil.rmtree(item.path, ignore_errors=True)
+            remove_tree(item.path, ignore_errors=True)
     return found
 
 

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +17,8 @@ from mambakernels.engines import Engine, Package
 from mambakernels.environments.virtual import is_virtual, name_of_virtual, packages_of
 from mambakernels.paths import DiskUsage, PathLike, Root, disk_usage, same_place, storage_errors
 from mambakernels.progress import Progress, silent
-from mambakernels.system import decoding
+from mambakernels.system import decoding, quoting
+from mambakernels.system.files import remove_tree
 from mambakernels.system.locks import locked
 
 MANIFEST = ".mambakernels.json"
@@ -109,7 +108,7 @@ class Location:
     @property
     def argument(self) -> str:
         """The word that names it on the command line: its name under the root, else its path."""
-        return self.name if self._is_named else shlex.quote(str(self.prefix))
+        return self.name if self._is_named else quoting.quote(str(self.prefix))
 
     @property
     def python(self) -> str:
@@ -236,7 +235,7 @@ def recover(place: Location) -> None:
     if old and not place.prefix.exists():
         old.pop().rename(place.prefix)
     for left in (*old, *_hidden(place, r"\.[0-9a-f]{8}")):
-        shutil.rmtree(left, ignore_errors=True)
+        remove_tree(left, ignore_errors=True)
 
 
 def _interrupted(root: Root) -> list[Location]:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,8 +25,10 @@ from mambakernels.environments.environment import (
     write_manifest,
 )
 from mambakernels.paths import Root, same_place
+from mambakernels.system.files import remove_tree
 from mambakernels.system.locks import locked, nobody_using_packages
 
+_SHARING_VIOLATION = 32  # of Windows' errors
 # Files that the engines and mambakernels itself leave in a prefix.
 _OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})
 _RECORD = Path(__file__).parents[1] / "record.py"
@@ -43,7 +46,30 @@ def staged(place: Location) -> Iterator[Path]:
         with errors.naming(folder, place.prefix):
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder, ignore_errors=True)
+
+
+def check_unused(place: Location) -> None:
+    """Raise InvalidRequestError where Windows could not move or delete an environment: a program in it is running."""
+    if sys.platform != "win32":
+        return
+    for folder in ("", "Scripts", "Library/bin", "lib/R/bin/x64"):
+        for program in (place.prefix / folder).glob("*.exe"):
+            if _is_running(program):
+                raise errors.InvalidRequestError(
+                    f"The environment {place.name!r} is in use: {program.name} in it is running.",
+                    where=str(program),
+                    next_step="Shut down its kernels and end its other programs, then try again. Nothing was changed.",
+                )
+
+
+def _is_running(program: Path) -> bool:
+    """Whether Windows forbids to write to a program because a process runs it."""
+    try:
+        program.open("r+b").close()
+    except OSError as error:
+        return getattr(error, "winerror", None) == _SHARING_VIOLATION
+    return False
 
 
 def replace(folder: Path, place: Location) -> None:
@@ -95,7 +121,7 @@ def discard_folder(folder: Path, root: Root) -> None:
         trash.mkdir(parents=True, exist_ok=True)
         folder.rename(trash / f"{folder.name.strip('.')}.{secrets.token_hex(4)}")
         for left in trash.iterdir():  # also those of a process that was killed
-            shutil.rmtree(left)
+            remove_tree(left)
         if trash != root.trash:
             trash.rmdir()
 
@@ -107,14 +133,14 @@ def forget_unpacked(packages: Sequence[Package], root: Root) -> None:
     with nobody_using_packages(root):
         for package in packages:
             for folder in root.packages.rglob(f"{package.name}-{package.version}-{package.build}*"):
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+                remove_tree(folder) if folder.is_dir() else folder.unlink()
 
 
 def forget_half_unpacked(root: Root) -> None:
     """Delete packages that a stopped engine has half unpacked; no process may be using the cache."""
     for folder in root.packages.glob(".*-*-*"):
         if folder.is_dir() and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder, ignore_errors=True)
 
 
 def carry_over(old: Environment, folder: Path, place: Location) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from mambakernels.kernels import folders
 from mambakernels.kernels.specs import KernelSpec
 from mambakernels.paths import Root, same_place
+from mambakernels.system import quoting
 
 
 def to_register(spec: KernelSpec, environment: str) -> str:
@@ -17,9 +17,9 @@ def to_register(spec: KernelSpec, environment: str) -> str:
     A project's kernel is registered by its file. A copy made by hand becomes a kernel under its own name.
     """
     if spec.declared_in and not spec.copied:
-        return f"mambakernels {shlex.join(['sync', spec.declared_in])}{root_option(Root(spec.root))}"
+        return f"mambakernels {quoting.join(['sync', spec.declared_in])}{root_option(Root(spec.root))}"
     words = [word for name, value in _options(spec) if value is not None for word in (name, value)]
-    return f"mambakernels {shlex.join(['register', environment, *words])}{root_option(Root(spec.root))}"
+    return f"mambakernels {quoting.join(['register', environment, *words])}{root_option(Root(spec.root))}"
 
 
 def _options(spec: KernelSpec) -> Iterator[tuple[str, str | None]]:
@@ -35,12 +35,12 @@ def _options(spec: KernelSpec) -> Iterator[tuple[str, str | None]]:
 def to_unregister(spec: KernelSpec) -> str:
     """Return the command that removes this kernel, and none of its name in another Jupyter folder."""
     words = ["unregister", spec.name, "--jupyter", str(spec.jupyter)]
-    return f"mambakernels {shlex.join(words)}{root_option(Root(spec.root))}"
+    return f"mambakernels {quoting.join(words)}{root_option(Root(spec.root))}"
 
 
 def to_remove_folder(folder: Path) -> str:
     """Return the command that removes a damaged kernelspec, so that it can be registered again."""
-    return shlex.join(["rm", "-r", str(folder)])
+    return quoting.remove_folder(str(folder))
 
 
 def literal_title(display_name: str) -> str:
@@ -55,4 +55,4 @@ def environment_argument(prefix: Path, root: Root) -> str:
 
 def root_option(root: Root) -> str:
     """Return the option that names the root, empty if it is the default one."""
-    return "" if root == Root.find() else f" --root {shlex.quote(str(root.path))}"
+    return "" if root == Root.find() else f" --root {quoting.quote(str(root.path))}"

@@ -1,7 +1,8 @@
 """The command of a kernelspec, which starts the environment's program, or else a kernel that explains its absence.
 
-On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. Where the program or its
-module is gone, `mambakernels.kernels.standin` takes its place, in the Python that mambakernels runs in.
+On POSIX a shell becomes the program (`exec`): nothing stays between Jupyter and the kernel. On Windows, which has no
+such step, a small Python stays, and all that the kernel starts ends with it. Where the program or its module is gone,
+`mambakernels.kernels.standin` takes its place, in the Python that mambakernels runs in.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from mambakernels.kernels.specs import LAUNCHERS
 from mambakernels.system import process
 
 FILES = Path(__file__).parent / "launch"
+_JOB = FILES.parents[1] / "system" / "job.py"
 _BASH = ("/bin/bash", "/usr/bin/bash")
-SHELL_FILE, PYTHON_FILE = LAUNCHERS
+SHELL_FILE, PYTHON_FILE, WINDOWS_FILE = LAUNCHERS
 _IPYKERNEL = "ipykernel_launcher"
 
 
@@ -41,14 +43,18 @@ def command(words: Sequence[str], folder: Path) -> list[str]:
     words = list(words)
     if runs_module(words):
         words.insert(words.index("-m"), str(folder / PYTHON_FILE))
-    return words if os.name == "nt" else [*_shell(), str(folder / SHELL_FILE), sys.executable, *words]
+    if os.name == "nt":
+        # Not a virtual environment's Python, which would itself start this one, and is gone sooner.
+        python = getattr(sys, "_base_executable", sys.executable)
+        return [python, "-I", "-S", str(folder / WINDOWS_FILE), sys.executable, *words]
+    return [*_shell(), str(folder / SHELL_FILE), sys.executable, *words]
 
 
 def program(argv: Sequence[str]) -> list[str]:
     """Return the command that an `argv` from `command` starts: the inverse of `command`."""
     names = [Path(word).name for word in argv]
-    words = argv[names.index(SHELL_FILE) + 2 :] if SHELL_FILE in names else argv
-    return [word for word in words if Path(word).name != PYTHON_FILE]
+    first = next((names.index(name) + 2 for name in (SHELL_FILE, WINDOWS_FILE) if name in names), 0)
+    return [word for word in argv[first:] if Path(word).name != PYTHON_FILE]
 
 
 def forking(argv: Sequence[str]) -> Forking | None:
@@ -67,8 +73,8 @@ def forking(argv: Sequence[str]) -> Forking | None:
 
 def files(words: Sequence[str]) -> dict[str, Path]:
     """Return the files that this command needs in the kernelspec's folder, by name."""
-    needed = [*([] if os.name == "nt" else [SHELL_FILE]), *([PYTHON_FILE] if runs_module(words) else [])]
-    return {name: FILES / name for name in needed}
+    needed = [WINDOWS_FILE if os.name == "nt" else SHELL_FILE, *([PYTHON_FILE] if runs_module(words) else [])]
+    return {name: FILES / name for name in needed} | ({_JOB.name: _JOB} if os.name == "nt" else {})
 
 
 def runs_module(words: Sequence[str]) -> bool:

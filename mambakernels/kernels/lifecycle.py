@@ -68,7 +68,7 @@ def create(
 def remove(name: PathLike, *, root: PathLike | None = None) -> None:
     """Remove the kernelspecs that point to an environment, then the environment."""
     with environments.held(name, Root.find(root)) as environment:
-        environments.owned(environment)
+        environments.check_unused(environments.owned(environment).place)
         registered.unregister_all(environment)
         environments.discard_environment(environment)
 
@@ -159,9 +159,11 @@ def rename(
 ) -> Environment:
     """Give an environment another name: its files are linked again at their new place, its kernels move with it.
 
-    After an interruption it exists under both names; renaming again completes it.
+    After an interruption it exists under both names; renaming again completes it. InvalidRequestError on Windows while
+    a program of the environment is running, such as a kernel.
     """
     at = Root.find(root)
+    environments.check_unused(environments.get(name, at).place)
     environments.clone_environment(name, new_name, root=at, engine=engine, progress=progress)
     with environments.held(name, at) as source, environments.held(new_name, at) as made:
         registered.move(source, made)

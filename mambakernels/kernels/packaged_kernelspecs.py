@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from mambakernels.environments import Environment
 from mambakernels.environments.virtual import is_virtual
 from mambakernels.errors import KernelError
 from mambakernels.kernels.specs import Json
+from mambakernels.system import quoting
 
 PYTHON_SPEC = "python3"  # ipykernel's
 _RESOURCES = ("logo-*", "kernel.js", "kernel.css")
@@ -118,12 +118,12 @@ def _files(environment: Environment) -> list[Path]:
 
 
 def _no_kernel(environment: Environment) -> KernelError:
-    name = shlex.quote(environment.name)
+    name = quoting.quote(environment.name)
     known = (found for package, found in _KERNEL_PACKAGES.items() if environment.package(package))
     language, package = next(known, _KERNEL_PACKAGES["python"])
     advice = f"For {language}: mambakernels install {name} {package}"
     if environment.package("julia"):
-        advice = _FOR_JULIA.format(name=name, folder=shlex.quote(str(environment.prefix / "share" / "jupyter")))
+        advice = _FOR_JULIA.format(name=name, folder=quoting.quote(str(environment.prefix / "share" / "jupyter")))
     elif package == "ipykernel":
         advice += f"\nor both at once: mambakernels register {name} --add-ipykernel"
     return KernelError(
@@ -135,7 +135,7 @@ def _no_kernel(environment: Environment) -> KernelError:
 
 def _for_another_program(environment: Environment, package: str) -> str:
     if is_virtual(environment.prefix):
-        python = shlex.quote(str(environment.python))
+        python = quoting.quote(str(environment.python))
         return f"Install it: {python} -m pip install ipykernel\nor: uv pip install --python {python} ipykernel"
     return f"Install {package} with the program that made the environment."
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from mambakernels.kernels.specs import (
     read_kernelspec,
 )
 from mambakernels.paths import same_place
+from mambakernels.system import quoting
 
 # Settings of the Jupyter server's session that must not change which packages the kernel finds; to Python and R, an
 # empty value means unset. VIRTUAL_ENV: IPython puts the packages of any other one first, and warns of an empty one.
@@ -188,7 +188,7 @@ def _taken(name: str, there: Path, environment: str) -> KernelError:
     return KernelError(
         f"The name {name!r} is taken by a kernelspec that {owner}.",
         where=str(there),
-        next_step=f"Give another name: mambakernels register {shlex.quote(environment)} --kernel {name}-2",
+        next_step=f"Give another name: mambakernels register {quoting.quote(environment)} --kernel {name}-2",
     )
 
 

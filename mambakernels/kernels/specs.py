@@ -21,7 +21,7 @@ import msgspec
 from mambakernels.errors import StorageError, from_os_error
 
 MARK = "mambakernels"
-LAUNCHERS = ("start.sh", "start.py")
+LAUNCHERS = ("start.sh", "start.py", "start_windows.py")
 _FILE = "kernel.json"
 _WORKSHOP = ".mambakernels"
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from mambakernels.errors import KernelError
 from mambakernels.kernels import command_lines, specs
 from mambakernels.kernels.specs import KernelSpec
 from mambakernels.paths import Root
+from mambakernels.system import quoting
 from mambakernels.system.process import TimeoutExpired, read_output
 
 _PLACEHOLDER = "{connection_file}"
@@ -66,10 +66,8 @@ def main() -> None:
     folder, traceback, *command = sys.argv[1:]
     spec = specs.read_kernelspec(Path(folder))
     if spec is None:
-        remove = command_lines.to_remove_folder(Path(folder))
-        sys.exit(
-            f"mambakernels: {folder}/kernel.json is damaged. To write it again: {remove}; mambakernels register NAME"
-        )
+        again = quoting.joined(command_lines.to_remove_folder(Path(folder)), "mambakernels register NAME")
+        sys.exit(f"mambakernels: {Path(folder) / 'kernel.json'} is damaged. To write it again: {again}")
     error = explain(spec, traceback)
     sys.stderr.write(f"{error}\n")  # for the server's log
     try:
@@ -97,7 +95,7 @@ def connection_file(template: Sequence[str], command: Sequence[str]) -> str:
         start, _, end = word.partition(_PLACEHOLDER)
         if previous == before and given.startswith(start) and given.endswith(end):
             return given[len(start) : len(given) - len(end)]
-    raise KernelError("The command of the kernel names no connection file.", where=shlex.join(command))
+    raise KernelError("The command of the kernel names no connection file.", where=quoting.join(command))
 
 
 def explain(spec: KernelSpec, traceback: str) -> KernelError:
@@ -168,7 +166,7 @@ def _environment(spec: KernelSpec) -> Environment | None:
 
 
 def _named(spec: KernelSpec) -> str:
-    return shlex.quote(command_lines.environment_argument(spec.prefix, Root(spec.root)))
+    return quoting.quote(command_lines.environment_argument(spec.prefix, Root(spec.root)))
 
 
 class _StandIn(Kernel):

@@ -52,8 +52,9 @@ class Kernel:
     @cached_property
     def packages(self) -> str | None:
         """The SHA-256 of its environment's packages: their names, versions and builds; None for no environment."""
-        prefix = Path(self.program[0]).parent.parent
-        if not (prefix.is_absolute() and ((prefix / "conda-meta").is_dir() or (prefix / "pyvenv.cfg").is_file())):
+        folders = Path(self.program[0]).parents[:2] if Path(self.program[0]).is_absolute() else ()  # Windows has no bin
+        prefix = next((one for one in folders if (one / "conda-meta").is_dir() or (one / "pyvenv.cfg").is_file()), None)
+        if prefix is None:
             return None
         patterns = ("conda-meta/*.json", "lib/python*/site-packages/*.dist-info", "Lib/site-packages/*.dist-info")
         names = sorted(path.name for pattern in patterns for path in prefix.glob(pattern))

@@ -7,8 +7,11 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import stat
+import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from mambakernels.errors import StorageError, naming
@@ -82,6 +85,30 @@ def remove_abandoned(folder: Path, *, before: float) -> None:
             with contextlib.suppress(FileNotFoundError):  # its writer has just finished
                 if path.stat().st_mtime < before:
                     path.unlink()
+
+
+def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Delete a folder with all that is in it, on Windows also files that are read-only.
+
+    OSError, unless `ignore_errors` asks for as much as can be deleted.
+    """
+
+    def again(function: Callable[[str], object], path: str, _error: object) -> None:
+        try:
+            if function not in {os.unlink, os.rmdir}:
+                raise  # noqa: PLE0704 (rmtree calls this while it handles the error)
+            os.chmod(path, stat.S_IWRITE)  # noqa: PTH101 (rmtree's paths are texts)
+            function(path)
+        except OSError:
+            if not ignore_errors:
+                raise
+
+    if os.name != "nt":
+        shutil.rmtree(folder, ignore_errors=ignore_errors)
+    elif sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=again)
+    else:
+        shutil.rmtree(folder, onerror=again)
 
 
 def digest(path: Path, kind: str = "sha256") -> str:

@@ -23,6 +23,7 @@ from typing import IO, Any, NoReturn
 
 from mambakernels import errors
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system import quoting
 
 _LINES_KEPT = 400
 _GRACE_SECONDS = 3.0
@@ -179,13 +180,13 @@ class Worker:
 
     def __init__(self, module: str) -> None:
         self._module = module
-        self._child = subprocess.Popen(
+        self._child = _start(
             [sys.executable, "-c", _SERVE, module],
+            own_session=True,
             env={name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,
             **_TEXT,
         )
         self._group = _GROUP.get()
@@ -228,7 +229,7 @@ class Worker:
         try:
             self._child.stdin.write(json.dumps(request) + "\n")
             self._child.stdin.flush()
-        except BrokenPipeError:
+        except OSError:  # a BrokenPipeError; on Windows "Invalid argument"
             raise self._died() from None
         for line in self._child.stdout:
             message: Json = json.loads(line)
@@ -325,7 +326,7 @@ def _revive(described: Json) -> errors.MambakernelsError:
 def _running(words: list[str], *, own_session: bool = True, **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Yield a child without input, known to this thread's group; stop it if the block raises."""
     with (
-        subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=own_session, **options) as child,
+        _start(words, own_session=own_session, stdin=subprocess.DEVNULL, **options) as child,
         _noted(child, own_session=own_session),
     ):
         try:
@@ -335,14 +336,30 @@ def _running(words: list[str], *, own_session: bool = True, **options: Any) -> I
             raise
 
 
+def _start(words: list[str], *, own_session: bool, **options: Any) -> subprocess.Popen[Any]:
+    """Start a child, with `own_session` apart from the terminal's Ctrl-C; on Windows always in a job."""
+    if sys.platform != "win32":
+        return subprocess.Popen(words, start_new_session=own_session, **options)
+    from mambakernels.system.job import JobPopen  # type: ignore[attr-defined]
+
+    # In a console that is not shown it has neither the user's Ctrl-C nor the user's code page, which scripts change.
+    flags = subprocess.CREATE_NO_WINDOW if own_session else 0
+    return JobPopen(quoting.batch_command(words) or words, creationflags=flags, **options)
+
+
 def _stop(child: subprocess.Popen[Any], *, own_session: bool) -> None:
-    """End a child, and all of its session if it leads one, with SIGTERM and after a while with SIGKILL."""
+    """End a child, and all of its session if it leads one, with SIGTERM and after a while with SIGKILL.
+
+    On Windows, all that it has started ends at once, also if it has ended itself.
+    """
     _terminate(child, own_session=own_session)
     _await_end(child, own_session=own_session)
 
 
 def _terminate(child: subprocess.Popen[Any], *, own_session: bool) -> None:
-    if child.poll() is None:
+    if sys.platform == "win32":
+        child.terminate()
+    elif child.poll() is None:
         _signal(child, signal.SIGTERM, own_session=own_session)
 
 
@@ -367,7 +384,7 @@ def _signal(child: subprocess.Popen[Any], number: int, *, own_session: bool) -> 
 def _close(pipe: IO[Any]) -> None:
     try:
         pipe.close()
-    except BrokenPipeError:
+    except OSError:  # as above
         return  # the worker ended first
 
 
@@ -387,17 +404,18 @@ def which(name: str, *, path: str | None = None) -> Path | None:
 def take_over(program: Path, argv: Sequence[str], *, env: Mapping[str, str]) -> int:
     """Run a program in place of this one, with its terminal, input, output, signals and exit status.
 
-    On POSIX it becomes this process, and nothing returns. On Windows it is a child, whose status is returned; Ctrl-C
-    reaches every program of the console there, and this one ignores it (not yet tried on Windows).
+    On POSIX it becomes this process, and nothing returns. On Windows it is a child, whose status is returned: it ends
+    when this process is ended, and Ctrl-C, which reaches every program of the console there, is left to it.
     OSError if it cannot be started.
     """
     sys.stdout.flush()
-    if os.name != "nt":
+    if sys.platform != "win32":
         for number in _IGNORED_BY_PYTHON & signal.valid_signals():
             signal.signal(number, signal.SIG_DFL)
         os.execve(program, list(argv), dict(env))  # noqa: S606 (no shell is wanted)
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return subprocess.run(list(argv), executable=program, env=dict(env), check=False).returncode
+        with _start([str(program), *argv[1:]], own_session=False, env=dict(env)) as child:
+            return child.wait()
     finally:
         signal.signal(signal.SIGINT, previous)

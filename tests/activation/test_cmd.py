@@ -1,4 +1,7 @@
-"""Activation on Windows, as far as no Windows is needed: the driver's text, its answer, and the order of PATH."""
+"""Activation on Windows, as far as no Windows is needed: the driver's text, its answer, and the order of PATH.
+
+`tests/windows` has what needs one.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ def test_the_driver_calls_each_script_between_two_looks_at_the_variables(tmp_pat
     assert text.endswith("\r\n")
     lines = text.split("\r\n")[:-1]
     assert all(line.startswith("@") for line in lines)
-    assert lines[1] == f'@set >"{tmp_path / "before"}"'
-    assert [line for line in lines if line.startswith("@call")] == [
+    assert lines[1] == f'@"cmd.exe" /d /u /c set >"{tmp_path / "before"}"'
+    assert [line for line in lines if line.startswith('@call "')] == [
         f'@call "{tmp_path}/a b.bat" >"{tmp_path}/said" 2>&1',
         f'@call "{tmp_path}/100%%.bat" >"{tmp_path}/said" 2>&1',
     ]
-    assert lines[-1] == f'@set >"{tmp_path / "after"}"'
+    assert lines[-1] == f'@"cmd.exe" /d /u /c set >"{tmp_path / "after"}"'
 
 
 def test_variables_are_read_as_cmd_writes_them(tmp_path: Path) -> None:
     file = tmp_path / "after"
-    file.write_bytes("=C:=C:\\x\r\nPATH=C:\\a;C:\\b\r\nPROMPT=$P$G\r\nGRÖSSE=a=b ü\r\n".encode("utf-16-le"))
+    file.write_bytes("=C:=C:\\x\r\nPath=C:\\a;C:\\b\r\nPROMPT=$P$G\r\nGrösse=a=b ü\r\n".encode("utf-16-le"))
     assert cmd.read_variables(file) == {"PATH": "C:\\a;C:\\b", "GRÖSSE": "a=b ü"}
 
 
@@ -36,10 +39,10 @@ def test_variables_are_read_as_cmd_writes_them(tmp_path: Path) -> None:
 CMD = f"""#!{sys.executable}
 import os, re, sys
 for line in open(sys.argv[-1], encoding="utf-8").read().splitlines():
-    command, script, target = re.fullmatch(r'@(\\w+) ?(?:"(.*?)" )?>"(.*?)".*|@.*', line).groups()
-    if command == "call":
+    script, target = re.fullmatch(r'@(?:call "(.*?)" |"cmd.exe" /d /u /c set )>"(.*?)".*|@.*', line).groups()
+    if script:
         os.environ.update(row.removeprefix("set ").split("=", 1) for row in open(script).read().splitlines())
-    elif command == "set":
+    elif target:
         text = "".join(f"{{name}}={{value}}\\r\\n" for name, value in os.environ.items())
         open(target, "w", encoding="utf-16-le", newline="").write(text)
 """

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import zstandard
+
 PLACEHOLDER = ("/opt/forge" + "_placehold" * 25)[:255]  # as long as conda-build's
 _MTIME = 1_577_836_800  # archives carry no clock
 _TIMESTAMP = _MTIME * 1000
@@ -195,11 +197,8 @@ def _with_raw_hashes(records: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def compressed(data: bytes) -> bytes:
-    """Return one Zstandard frame; pyarrow is installed anyway and writes one."""
-    import pyarrow as pa
-
-    frame: bytes = pa.compress(data, codec="zstd", asbytes=True)
-    return frame
+    """Return one Zstandard frame."""
+    return zstandard.ZstdCompressor().compress(data)
 
 
 def msgpack(value: Any) -> bytes:

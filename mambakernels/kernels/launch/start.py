@@ -102,8 +102,8 @@ def _become_stand_in(words: list[str]) -> None:
         if subprocess.call(test, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             environ = {name: value for name, value in environ.items() if name not in _LIBRARIES}
     argv = [stand_in, "-c", _STAND_IN, str(folder), said[-20000:], *words]  # one word may have 128 KiB
-    if os.name == "nt":  # exec there starts another process and ends this one, so that Jupyter sees the kernel end
-        sys.exit(subprocess.call(argv, env=environ))
+    if os.name == "nt":  # no exec there; it needs Jupyter's handles, and `start_windows.py` ends it with this process
+        sys.exit(subprocess.call(argv, env=environ, close_fds=False))
     os.execve(stand_in, argv, environ)  # noqa: S606 (no shell is wanted)
 
 
