@@ -1,0 +1,47 @@
+"""Builds the site.
+
+    python docs/build.py [--kernel NAME] [--only LESSON…] FOLDER
+
+With `--kernel`, the lessons are executed on it first by `mambakernels.run`, and shown with their outputs. Needs
+`pip install '.[docs]'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+
+import mambakernels
+
+TOP = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Read the command line, execute the lessons, build."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the site goes")
+    parser.add_argument("--kernel", help="the kernel that the lessons are executed on")
+    parser.add_argument("--only", nargs="*", default=["[0-9]*"], help="lessons by their file names' beginnings")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mambakernels-lessons-") as folder:
+        if asked.kernel:
+            notebooks = [path for stem in asked.only for path in sorted((TOP / "notebooks").glob(f"{stem}*.ipynb"))]
+            runs = mambakernels.run(notebooks, kernels=asked.kernel, output=folder)
+            if failed := [run for run in runs if run.status != "ok"]:
+                raise SystemExit(f"{failed[0].notebook} failed: {failed[0].error}")
+            os.environ["MAMBAKERNELS_LESSONS"] = folder
+        site(asked.folder)
+
+
+def site(folder: Path) -> None:
+    """Build the site strictly: a warning is an error."""
+    build(load_config(str(TOP / "mkdocs.yml"), site_dir=str(folder.absolute()), strict=True))
+
+
+if __name__ == "__main__":
+    main()

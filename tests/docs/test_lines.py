@@ -1,0 +1,140 @@
+"""Every line of bash and Python on the pages is run, in the order in which a reader comes to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from support.conda_packages import Package, write_channel
+from support.forge import PACKAGES
+from support.pages import PAGES, blocks, name
+from support.running_kernels import make_environment
+
+from mambakernels.environments import Environment
+from mambakernels.kernels import registration
+
+RUN = {"bash", "python"}
+# Kernels of the session's environments, which compute with a real BLAS; the others are of tiny packages.
+REAL = {f"docs/how-to/{page}.md" for page in ("ci", "cluster", "faster", "matrix")}
+STUDY = {
+    "parameters": "n = 32  # rows\ndtype = 'float64'\nseed = 0",
+    "": "import numpy as np\na = np.ones((n, n), dtype)",
+    "result:trace": "float(a.trace())",
+}
+pytestmark = pytest.mark.slow
+
+
+def write_notebook(path: Path, cells: dict[str, str]) -> None:
+    made = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": [tag] if tag else []}, id=f"cell-{number}")
+        for number, (tag, source) in enumerate(cells.items())
+    ]
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+
+
+def at_hand(page: str, folder: Path) -> None:
+    """Make what a page takes for given in its reader's folder."""
+    write_notebook(folder / "analysis.ipynb", {"parameters": "n = 100", "result:half": "n / 2"})
+    write_notebook(folder / "study.ipynb", STUDY)
+    write_notebook(folder / "notebooks" / "study.ipynb", STUDY)
+    (folder / "bench.py").write_text("print('measured')\n")
+    (folder / "environment.yml").write_text("name: any\ndependencies: [python, tiny]\nvariables: {A: b}\n")
+    if page == "docs/how-to/conda-environment.md":
+        shutil.move(make_environment(folder, "analysis").prefix, _parent(folder / "miniforge3/envs/analysis"))
+    if page == "docs/how-to/virtual-environment.md":
+        shutil.move(make_environment(folder, "venv").prefix, folder / ".venv")
+        shutil.rmtree(folder / ".venv" / "conda-meta")
+
+
+def _parent(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in for conda-forge: packages of the names that the pages use, of a few bytes each."""
+    folder = tmp_path_factory.mktemp("docs") / "conda-forge"
+    names = ("numpy", "threadpoolctl", "pandas")
+    write_channel(
+        [*PACKAGES, *(Package(each, "1.0", "0", noarch="python", depends=("python",)) for each in names)], folder
+    )
+    return folder
+
+
+@pytest.fixture
+def variables(tmp_path: Path, channel: Path) -> dict[str, str]:
+    """The session of a reader who starts from nothing, with this mambakernels on PATH."""
+    jupyter = str(tmp_path / "jupyter")
+    return {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "JUPYTER_DATA_DIR": jupyter,
+        "JUPYTER_PATH": jupyter,
+        "MAMBAKERNELS_ROOT": str(tmp_path / "root"),
+        "MAMBAKERNELS_CONDA_FORGE": channel.as_uri(),
+        "MAMBAKERNELS_MICROMAMBA_URL": "http://127.0.0.1:9/none",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+@pytest.fixture
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], None]:
+    """A function that registers the session's kernels for a page that measures."""
+
+    def register() -> None:
+        environments: dict[str, Environment] = request.getfixturevalue("environments")
+        for environment in environments.values():
+            registration.register_kernels(environment, jupyter=tmp_path / "jupyter")
+
+    return register
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.language in RUN for block in blocks(page))], ids=name
+)
+def test_the_lines_of_a_page_run(
+    page: Path, tmp_path: Path, variables: dict[str, str], real: Callable[[], None]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    at_hand(name(page), folder)
+    if name(page) in REAL:
+        real()
+    for block in blocks(page):
+        if block.reason is not None:
+            continue
+        if block.title and not Path(block.title).is_absolute():
+            (folder / block.title).write_text(block.code)
+        if block.language in RUN:
+            _run(block.language, block.code, folder, variables)
+
+
+def _run(language: str, code: str, folder: Path, variables: dict[str, str]) -> None:
+    words = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
+    done = subprocess.run(
+        [*words, code],
+        cwd=folder,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, f"{code}\n{done.stdout}"
+
+
+def test_few_lines_are_not_run_and_each_has_a_reason() -> None:
+    left_out = [block for page in PAGES for block in blocks(page) if block.language in RUN and block.reason]
+    assert all(len(str(block.reason)) > 10 for block in left_out)
+    total = sum(block.language in RUN for page in PAGES for block in blocks(page))
+    assert len(left_out) < total / 3, f"{len(left_out)} of {total}"
