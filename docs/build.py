@@ -9,6 +9,7 @@ With `--kernel`, the lessons are executed on it first by `mambakernels.run`, and
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -39,7 +40,8 @@ def main() -> None:
 
 
 def site(folder: Path) -> None:
-    """Build the site strictly: a warning is an error."""
+    """Build the site strictly: a warning is an error, and says what is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     build(load_config(str(TOP / "mkdocs.yml"), site_dir=str(folder.absolute()), strict=True))
 
 

@@ -73,7 +73,14 @@ def session(
     progress
         Called with each kernel that starts.
 
-    Raises NotFoundError for names of no kernel. All kernels end with the session, or with this process.
+    Raises
+    ------
+    NotFoundError
+        For names of no kernel.
+
+    Notes
+    -----
+    All kernels end with the session, or with this process.
     """
     made = KernelSession(serial=serial, timeout=timeout, folder=folder, progress=progress)
     made.add(kernels, threads=threads)

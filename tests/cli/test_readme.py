@@ -17,7 +17,7 @@ from mambakernels.system import yaml
 WORKFLOW = Path(__file__).parents[2] / "docs" / "github-workflow.yml"
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 # `mambakernels`, a command, and the rest up to a comment, the end of a quotation or the next command.
-_LINE = re.compile(r"(?:^ {4}|&& |;  |`|\.venv/bin/)mambakernels ([a-z-]+[^`#\n;]*)", re.MULTILINE)
+_LINE = re.compile(r"(?:^ {4}|&& |;  |`|\.venv/bin/)mambakernels ([a-z-]+(?:'[^'\n]*'|[^`#\n;'])*)", re.MULTILINE)
 _TABLE = re.compile(r"^\| `(?:create|install|run|shell) [^|]*\| (.*) \|$", re.MULTILINE)
 _OPTION = re.compile(r"\[?(--?[a-z][a-z0-9-]*)\]?")
 # Typer's commands are click's or, in later versions, its own copies of them.
