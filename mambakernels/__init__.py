@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from mambakernels.kernels.lifecycle import rename as rename
     from mambakernels.kernels.lifecycle import uninstall as uninstall
     from mambakernels.kernels.lifecycle import update as update
+    from mambakernels.lab.magics import load_ipython_extension as load_ipython_extension
+    from mambakernels.lab.magics import unload_ipython_extension as unload_ipython_extension
     from mambakernels.plots.plotting import plot as plot
     from mambakernels.projects.sync import sync as sync
     from mambakernels.record import record as record
@@ -110,6 +112,8 @@ _HOMES = {
     "clean_demo": "demo:clean_demo",
     # JupyterLab's side
     "lab": "lab",  # start_jupyterlab, copy_notebooks
+    "load_ipython_extension": "lab.magics:load_ipython_extension",  # %load_ext mambakernels
+    "unload_ipython_extension": "lab.magics:unload_ipython_extension",
     # where packages and programs come from
     "bootstrap": "bootstrap",  # install, check, remove
     "channel": "channels.channel",  # build, list, clean

@@ -1,10 +1,11 @@
 """Ends the kernels of a session whose process is gone, however that ended.
 
-    PYTHON guardian.py MARK PARENT
+    PYTHON guardian.py MARK PARENT FILES...
 
 It is a process of its own with nothing but the standard library. MARK is `NAME=VALUE`, a variable that the kernels and
-all that they start have; PARENT is the process that they must not outlive. Standard input gives the process ids of the
-kernels, one a line, and ends when the session does. Kernels whose interpreter hangs cannot end themselves; this can.
+all that they start have; PARENT is the process that they must not outlive. FILES are beginnings of paths of files to
+remove. Standard input gives the process ids of the kernels, one a line, and ends when the session does. Kernels whose
+interpreter hangs cannot end themselves; this can.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def main() -> None:
         looks = looks if found else looks - 1
         if looks:
             time.sleep(_LOOK_SECONDS)
+    for beginning in sys.argv[3:]:
+        _remove(beginning)
 
 
 def _wait(parent: int) -> bytes:
@@ -75,6 +78,14 @@ def _kill(pid: int) -> None:
         if sys.platform != "linux":
             os.killpg(pid, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
+
+
+def _remove(beginning: str) -> None:
+    folder, name = os.path.split(beginning)
+    for found in os.listdir(folder):  # noqa: PTH208 (as above)
+        if found.startswith(name):
+            with contextlib.suppress(OSError):  # it is gone
+                os.unlink(os.path.join(folder, found))  # noqa: PTH108, PTH118 (as above)
 
 
 if __name__ == "__main__":

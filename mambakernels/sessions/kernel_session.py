@@ -8,7 +8,8 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,9 @@ from mambakernels.runs.records import Failure
 from mambakernels.sessions import guardian
 from mambakernels.sessions.member import Member, MemberState
 from mambakernels.sessions.news import News, Tell
-from mambakernels.sessions.shown import Results, Shown
+from mambakernels.sessions.parcel import NotSentError
+from mambakernels.sessions.shown import Results, Shown, reasons_in_words
+from mambakernels.sessions.transfer import awaited, folders, packed, packing, pattern, read, unpacking
 from mambakernels.system.background import LoopThread
 
 Show = Callable[[Results], float | None]
@@ -141,8 +144,8 @@ class KernelSession:
         members = self._chosen(kernels)
         self._follow(lambda tell: self._start(members, tell))
         if members and not any(member.state in {"idle", "busy"} for member in members):
-            reasons = [f"{member.name}: {member.failure}" for member in members]
-            raise KernelError("No kernel started.", next_step="\n".join(reasons))
+            reasons = reasons_in_words({member.name: str(member.failure) for member in members})
+            raise KernelError("No kernel started.", next_step=reasons)
         return self
 
     def stop(self, kernels: Iterable[str] | None = None) -> None:
@@ -190,24 +193,83 @@ class KernelSession:
 
         A kernel that fails, dies, hangs or asks for input fails alone: `Results.check` raises if one did. Kernels that
         do not run are started. Ctrl-C interrupts the cell everywhere, waits for the results and raises
-        KeyboardInterrupt; the kernels stay usable. `show` is called in this thread with the results so far. `serial`
-        and `timeout` are by default the session's.
+        KeyboardInterrupt; the kernels stay usable. `show` is called in this thread with the results so far, and at the
+        end with all. `serial` and `timeout` are by default the session's.
         """
         members = self._chosen(kernels)
         serial = self.serial if serial is None else serial
         results = Results({member.name: Shown(member.name) for member in members}, serial=serial)
         timeout = self.timeout if timeout is None else timeout
 
+        for member in members:
+            results[member.name].state = "starting" if member.state in {"off", "dead"} else "waiting"
+
         async def each(tell: Tell) -> None:
+            tell(None)
             await self._start(members, tell)
+            for shown in results.values():
+                shown.state = "waiting"
             cells = [
                 member.run(code, results[member.name], timeout=timeout, changed=lambda: tell(None))
                 for member in members
             ]
             await (self._one_by_one(cells, results) if serial else _gather(cells))
 
-        self._follow(each, lambda: show(results))
+        try:
+            self._follow(each, lambda: show(results))
+        finally:
+            show(results)
         return results
+
+    def push(self, *, kernels: Iterable[str] | None = None, **values: Any) -> None:
+        """Define values in the kernels: arrays, frames and whatever else can be pickled.
+
+        They go through one file in shared memory that all kernels map, so that an array takes its memory once, until a
+        kernel changes it. InvalidRequestError for a value that cannot be sent; KernelError names the kernels that could
+        not take the values, and why. What was sent before is replaced.
+        """
+        members = self._chosen(kernels)
+        self._follow(lambda tell: self._start(members, tell))
+        with packed(values, self._mark) as path:
+            failed = self._ask({member: unpacking(path) for member in members})
+        _require(f"could not take {_listed(values)}", failed, members)
+
+    def pull(self, name: str, *, kernels: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return the value that `name` has in each kernel, by kernel; KernelError names those that cannot give it."""
+        if not name.isidentifier():
+            raise InvalidRequestError(
+                f"{name!r} is not the name of a variable.", next_step="Assign the value to one first."
+            )
+        members, values = self._chosen(kernels), {}
+        self._follow(lambda tell: self._start(members, tell))
+        with ExitStack() as stack:
+            paths = {member: stack.enter_context(awaited(self._mark)) for member in members}
+            failed = self._ask({member: packing(name, paths[member]) for member in members})
+            for member in [member for member in members if member.name not in failed]:
+                try:
+                    values[member.name] = read(paths[member], name)
+                except (OSError, NotSentError) as error:
+                    failed[member.name] = str(error)
+        _require(f"could not give {name}", failed, members)
+        return values
+
+    def _ask(self, codes: Mapping[Member, str]) -> dict[str, str]:
+        """Execute code of ours in kernels, without a trace there; return why it failed, by kernel."""
+        python = {member: code for member, code in codes.items() if member.kernel.language == "python"}
+        shown = {member: Shown(member.name) for member in python}
+
+        async def each(_: Tell) -> None:
+            await _gather(
+                member.execute(code, shown[member], timeout=self.timeout, changed=lambda: None, visible=False)
+                for member, code in python.items()
+            )
+
+        self._follow(each)
+        others = {member.name: f"its language is {member.kernel.language}" for member in codes if member not in python}
+        failed = {one.kernel: one.error for one in shown.values() if one.error is not None}
+        return others | {
+            name: error.evalue if error.ename == NotSentError.__name__ else str(error) for name, error in failed.items()
+        }
 
     def _follow(
         self, work: Callable[[Tell], Coroutine[Any, Any, None]], show: Callable[[], float | None] = lambda: None
@@ -285,6 +347,7 @@ class KernelSession:
         if sys.platform == "win32" or (self._guardian is not None and self._guardian.returncode is None):
             return
         words = [sys.executable, "-I", "-S", guardian.__file__, f"{_VARIABLE}={self._mark}", str(os.getpid())]
+        words += [str(Path(folder, pattern(self._mark))) for folder in folders()]
         self._guardian = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,
@@ -308,3 +371,13 @@ async def _gather(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
 
 def _counts(threads: int | Iterable[int] | None) -> list[int | None]:
     return [threads] if threads is None or isinstance(threads, int) else list(dict.fromkeys(threads))
+
+
+def _require(deed: str, failed: Mapping[str, str], members: Sequence[Member]) -> None:
+    """Raise KernelError unless all kernels did it."""
+    if failed:
+        raise KernelError(f"{len(failed)} of {len(members)} kernels {deed}.", next_step=reasons_in_words(failed))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(map(repr, names))

@@ -12,9 +12,10 @@ from mambakernels.runs.records import Failure
 from mambakernels.runs.session import without_colours
 
 Json = dict[str, Any]
-State = Literal["waiting", "running", "ok", "failed"]
+State = Literal["starting", "waiting", "running", "ok", "failed"]
 
 _MOST_CHARACTERS = 1_000_000  # of each text; then its middle is left out
+_LINE = 2000  # characters that are shown of a line
 _KEPT_OUTPUTS = 100  # of each cell
 
 
@@ -41,6 +42,10 @@ class Printed:
         """The text as a terminal would show it, with a line that says what is left out."""
         tail = drawn("".join(self._parts))
         return f"{self._head}\n{lines_left_out(self.left_out)}\n{tail}" if self._head else tail
+
+    def excerpt(self, first: int, last: int) -> str:
+        """Return the text, of a long one only the first lines and the last."""
+        return excerpt(self.text, first, last, more=max(0, self.left_out - 1))
 
     def _shorten(self) -> None:
         text, keep = drawn("".join(self._parts)), _MOST_CHARACTERS // 4
@@ -75,8 +80,13 @@ class Shown:
         """The outputs as nbformat has them: streams, displays, results and errors in their order."""
         return [
             {"output_type": "stream", "name": item.name, "text": item.text} if isinstance(item, Printed) else dict(item)
-            for item in list(self._items)
+            for item in self.items
         ]
+
+    @property
+    def items(self) -> list[Printed | Json]:
+        """The outputs, with the texts of streams as they are kept."""
+        return list(self._items)
 
     @property
     def text(self) -> str:
@@ -149,7 +159,7 @@ class Shown:
         self._displays = {name: kept for name, kept in displays if kept}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results(Mapping[str, Shown]):
     """What each kernel showed of a cell, by its name, in the order in which they were named.
 
@@ -180,12 +190,30 @@ class Results(Mapping[str, Shown]):
             (one.seconds for one in self.values() if one.seconds is not None and one.error is None), default=None
         )
 
+    def __repr__(self) -> str:
+        from mambakernels.sessions.columns import plain
+
+        return plain(self)
+
+    def _repr_html_(self) -> str:
+        from mambakernels.sessions.columns import page
+
+        return page(self)
+
     def check(self) -> Results:
         """Return these results; RunError if a kernel failed."""
         if self.failed:
-            reasons = [f"{one.kernel}: {one.error}" for one in self.failed]
-            raise RunError(f"{len(reasons)} of {len(self)} kernels failed.", next_step="\n".join(reasons))
+            reasons = reasons_in_words({one.kernel: str(one.error) for one in self.failed})
+            raise RunError(f"{len(self.failed)} of {len(self)} kernels failed.", next_step=reasons)
         return self
+
+
+def excerpt(text: str, first: int, last: int, *, more: int = 0) -> str:
+    """Return a text, of a long one only the first lines and the last; `more` lines were left out of it before."""
+    lines = [line if len(line) <= _LINE else f"{line[:_LINE]}…" for line in text.rstrip("\n").split("\n")]
+    if len(lines) > first + last + 1:
+        lines[first:-last] = [lines_left_out(len(lines) - first - last + more)]
+    return "\n".join(lines)
 
 
 def lines_left_out(count: int) -> str:
@@ -204,3 +232,11 @@ def text_of(output: Json) -> str:
         text = text if isinstance(text, str) else "".join(text)
     text = without_colours(text)
     return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def reasons_in_words(reasons: Mapping[str, str]) -> str:
+    """Return why each of some kernels failed, a line per reason with all kernels that have it."""
+    kernels: dict[str, list[str]] = {}
+    for kernel, reason in reasons.items():
+        kernels.setdefault(reason, []).append(kernel)
+    return "\n".join(f"{', '.join(names)}: {reason}" for reason, names in kernels.items())
