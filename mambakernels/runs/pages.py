@@ -47,3 +47,10 @@ def without_code(executed: str, *, title: str, offline: bool) -> str:
     exporter.register_preprocessor(removing)  # type: ignore[no-untyped-call]
     page, _ = exporter.from_file(io.StringIO(executed), resources={"metadata": {"name": title}})
     return str(page)
+
+
+def markdown_as_html(text: str) -> str:
+    """Return Markdown as HTML, as in a page."""
+    from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+    return str(markdown2html_mistune(text))

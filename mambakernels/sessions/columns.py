@@ -6,34 +6,31 @@ JupyterLab's theme, and where there is none those of the page.
 
 from __future__ import annotations
 
-import base64
-import re
-import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import Any, TypeGuard
 
 from mambakernels.runs.records import Failure
 from mambakernels.runs.session import without_colours
-from mambakernels.sessions.ansi import as_html
-from mambakernels.sessions.shown import Json, Printed, Results, Shown, excerpt, text_of
+from mambakernels.sessions.bundles import (
+    FIRST,
+    LAST,
+    MUTED,
+    WRONG,
+    block,
+    needs_front_end,
+    output_as_html,
+    traceback_as_html,
+)
+from mambakernels.sessions.same_errors import is_error, same_errors, shown_once
+from mambakernels.sessions.shown import Json, Printed, Results, Shown, text_of
 from mambakernels.system.quantities import duration_in_words
 
-_FIRST, _LAST = 40, 60  # lines of each text
 _MOST_BYTES = 2_000_000  # of a kernel's outputs in a page
 _RATIO_SECONDS = 0.05  # below, ratios are chance
 _MOST_IN_A_ROW = 3
 _NARROWEST = "19em"
 _BORDER = "1px solid var(--jp-border-color2, #8888)"
-_SCROLLS = "margin:0;padding:0;overflow-x:auto;white-space:pre;background:none;line-height:1.3;"
-_FONT = "font-family:var(--jp-code-font-family, monospace);font-size:var(--jp-code-font-size, 13px);"
-_WRONG = "background:var(--jp-rendermime-error-background, #f002);padding:2px 4px;"
-_MUTED = "color:var(--jp-ui-font-color2, GrayText);"
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_CELL_LINE = re.compile(r"^-+> (\d+) ", re.MULTILINE)
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
-_WIDGETS = {"application/vnd.jupyter.widget-view+json"}  # the model of a widget is in its kernel: shown as text
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def page(results: Results, *, below: bool = False) -> str:
@@ -41,24 +38,24 @@ def page(results: Results, *, below: bool = False) -> str:
 
     `below` says that what HTML cannot show (see `elsewhere`) follows below.
     """
-    same = _same_errors(results)
+    same = same_errors(results)
     columns = [_column(one, results, same, below=below) for one in results.values()]
-    note = f'<div style="{_MUTED}margin-top:2px">{escape(text)}</div>' if (text := _caption(results)) else ""
+    note = f'<div style="{MUTED}margin-top:2px">{escape(text)}</div>' if (text := _caption(results)) else ""
     return f'<div class="mambakernels-columns">{_arranged(columns)}{_common(results, same)}{note}</div>'
 
 
 def plain(results: Results) -> str:
     """Return the results as text, one kernel after another, each under a heading."""
-    same = _same_errors(results)
+    same = same_errors(results)
     parts = [_plain_part(one, results, same) for one in results.values()]
-    if (first := _of_all(results, same)) is not None:
+    if (first := shown_once(results, same)) is not None:
         parts.append(f"{_in_all(results)}\n{without_colours(_traceback(first))}\n")
     return "\n".join(parts) + (f"\n{caption}\n" if (caption := _caption(results)) else "")
 
 
 def elsewhere(results: Results) -> list[tuple[str, Json]]:
     """Return the outputs that only a front end can show, such as Plotly's figures or scripts, each with its kernel."""
-    return [(one.kernel, output) for one in results.values() for output in one.outputs if _needs_front_end(output)]
+    return [(one.kernel, output) for one in results.values() for output in one.outputs if needs_front_end(output)]
 
 
 def _arranged(columns: Sequence[str]) -> str:
@@ -88,96 +85,36 @@ def _column(shown: Shown, results: Results, same: Mapping[str, str], *, below: b
 
 
 def _body(shown: Shown, same: Mapping[str, str], *, below: bool) -> Iterator[str]:
-    yield from (f'<div style="{_MUTED}">{escape(note)}</div>' for note in shown.notes)
+    yield from (f'<div style="{MUTED}">{escape(note)}</div>' for note in shown.notes)
     room, left_out = _MOST_BYTES, shown.outputs_left_out
     for item in shown.items:
-        if _is_error(item) and shown.kernel in same:
+        if is_error(item) and shown.kernel in same:
             continue
-        html = _output(item, shown.kernel, below=below)
+        html = output_as_html(item, shown.kernel, below=below)
         room -= len(html)
         if room < 0:
             left_out += 1
         else:
             yield html
     if left_out:
-        yield f'<div style="{_MUTED}">… {left_out:,} outputs left out …</div>'
+        yield f'<div style="{MUTED}">… {left_out:,} outputs left out …</div>'
     if shown.error is not None and (shown.kernel in same or not _is_shown(shown)):
-        yield _block(escape(_in_short(shown, same)), _WRONG, wraps=True)
-
-
-def _output(item: Printed | Json, kernel: str, *, below: bool) -> str:
-    if isinstance(item, Printed):
-        return _block(as_html(item.excerpt(_FIRST, _LAST)), _WRONG if item.name == "stderr" else "")
-    if item["output_type"] == "error":
-        return _block(as_html(excerpt("\n".join(item["traceback"]), _FIRST // 2, _LAST)), _WRONG)
-    if below and _needs_front_end(item):
-        return f'<div style="{_MUTED}">{escape(text_of(item).strip() or "an output")}: see below</div>'
-    data: Mapping[str, Any] = {kind: _joined(value) for kind, value in item["data"].items()}
-    for kind, show in _SHOWN_AS.items():
-        if kind in data and not (kind == "text/html" and _has_script(data[kind])):
-            return show(data[kind], kind, f"{kernel}: {data.get('text/plain', 'figure')}")
-    return ""
-
-
-def _text(text: str, _kind: str, _alt: str) -> str:
-    return _block(as_html(excerpt(text, _FIRST, _LAST)))
-
-
-def _html(text: str, _kind: str, _alt: str) -> str:
-    return f'<div style="overflow-x:auto">{text}</div>'
-
-
-def _latex(text: str, _kind: str, _alt: str) -> str:
-    return f"<div>{escape(text)}</div>"
-
-
-def _markdown(text: str, _kind: str, _alt: str) -> str:
-    from nbconvert.filters.markdown_mistune import markdown2html_mistune  # slow, and rarely needed
-
-    return f"<div>{markdown2html_mistune(text)}</div>"
-
-
-def _picture(content: str, kind: str, alt: str) -> str:
-    if kind == "image/svg+xml":
-        content = base64.b64encode(content.encode()).decode()
-    content = content.replace("\n", "")
-    size = _png_size(content) if kind == "image/png" else None
-    place = f' width="{size[0]}" height="{size[1]}"' if size else ""  # so that nothing jumps when it has been decoded
-    style = "max-width:100%;height:auto;background:#fff"
-    return f'<img alt="{escape(alt)}"{place} style="{style}" src="data:{kind};base64,{content}">'
-
-
-_SHOWN_AS: Mapping[str, Callable[[str, str, str], str]] = {
-    "text/html": _html,
-    "text/markdown": _markdown,
-    "image/svg+xml": _picture,
-    "image/png": _picture,
-    "image/jpeg": _picture,
-    "image/gif": _picture,
-    "text/latex": _latex,
-    "text/plain": _text,
-}
-
-
-def _block(html: str, style: str = "", *, wraps: bool = False) -> str:
-    """Return preformatted text that scrolls sideways in its column, by keyboard too."""
-    wrapping = "white-space:pre-wrap;overflow-wrap:anywhere;" if wraps else ""
-    return f'<pre tabindex="0" style="{_SCROLLS}{_FONT}{wrapping}{style}">{html}</pre>'
+        yield block(escape(_in_short(shown, same)), WRONG, wraps=True)
 
 
 def _common(results: Results, same: Mapping[str, str]) -> str:
     """Return the error of all kernels, shown once; an empty text if they have none in common."""
-    if (first := _of_all(results, same)) is None:
+    if (first := shown_once(results, same)) is None:
         return ""
-    body = _block(as_html(excerpt(_traceback(first), _FIRST // 2, _LAST)), _WRONG)
+    body = traceback_as_html(_traceback(first))
     return f'<section style="margin-top:8px"><div>{escape(_in_all(results))}</div>{body}</section>'
 
 
 def _plain_part(shown: Shown, results: Results, same: Mapping[str, str]) -> str:
     """Return what one kernel showed, under its heading."""
-    items = [item for item in shown.items if not (_is_error(item) and shown.kernel in same)]
+    items = [item for item in shown.items if not (is_error(item) and shown.kernel in same)]
     texts = [
-        f"{item.excerpt(_FIRST, _LAST).rstrip()}\n" if isinstance(item, Printed) else text_of(item) for item in items
+        f"{item.excerpt(FIRST, LAST).rstrip()}\n" if isinstance(item, Printed) else text_of(item) for item in items
     ]
     left_out = [f"… {shown.outputs_left_out:,} outputs left out …\n"] if shown.outputs_left_out else []
     failed = shown.error is not None and (shown.kernel in same or not _is_shown(shown))
@@ -211,36 +148,6 @@ def _seconds_in_words(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else duration_in_words(seconds)
 
 
-def _same_errors(results: Results) -> dict[str, str]:
-    """Return the kernels whose error is shown elsewhere, each with the kernel that shows it.
-
-    That is the first with this error; if all kernels have it, the empty text, and it is shown below them.
-    """
-    first: dict[tuple[str, ...], str] = {}
-    same = {}
-    for one in results.failed:
-        shown_by = first.setdefault(_key(one), one.kernel)
-        if shown_by != one.kernel:
-            same[one.kernel] = shown_by
-    if len(first) == 1 and len(results.failed) == len(results) > 1:
-        return dict.fromkeys(results, "")
-    return same
-
-
-def _key(shown: Shown) -> tuple[str, ...]:
-    """Return what makes an error the same in another kernel: its type, its text, and the line of the cell."""
-    error = shown.error
-    assert error is not None
-    line = _CELL_LINE.search(error.traceback)
-    text = _ADDRESS.sub("", error.evalue).replace(shown.kernel, "")
-    return error.ename, text, line[1] if line else ""
-
-
-def _of_all(results: Results, same: Mapping[str, str]) -> Shown | None:
-    """Return the first of all kernels if all have the same error."""
-    return next(iter(results.values())) if "" in same.values() else None
-
-
 def _in_all(results: Results) -> str:
     count = len(results)
     number = "both" if count == 2 else f"all {_NUMBERS[count] if count < len(_NUMBERS) else count}"  # noqa: PLR2004
@@ -263,41 +170,11 @@ def _message(error: Failure) -> str:
 
 def _traceback(shown: Shown) -> str:
     assert shown.error is not None
-    found = [item for item in shown.items if _is_error(item)]
+    found = [item for item in shown.items if is_error(item)]
     lines = ["\n".join(found[-1]["traceback"])] if found else []
     return "\n".join([*lines, *([] if _is_shown(shown) else [_message(shown.error)])])
 
 
 def _is_shown(shown: Shown) -> bool:
     """Whether the error of a kernel is among its outputs."""
-    return any(_is_error(item) and shown.error and item["ename"] == shown.error.ename for item in shown.items)
-
-
-def _is_error(item: Printed | Json) -> TypeGuard[Json]:
-    return not isinstance(item, Printed) and item["output_type"] == "error"
-
-
-def _needs_front_end(item: Printed | Json) -> bool:
-    """Whether only a front end can show an output: a type of its own, or a script, and no picture of it."""
-    if isinstance(item, Printed) or item["output_type"] in {"stream", "error"}:
-        return False
-    data = item["data"]
-    own = [kind for kind in data if kind.startswith("application/") and kind not in _WIDGETS]
-    return bool(own) or _has_script(_joined(data.get("text/html", "")))
-
-
-def _has_script(html: str) -> bool:
-    return "<script" in html.lower()
-
-
-def _joined(value: Any) -> Any:
-    return "".join(value) if isinstance(value, list) else value
-
-
-def _png_size(content: str) -> tuple[int, int] | None:
-    """Return width and height of a PNG picture in base64; None if it is not one."""
-    start = base64.b64decode(content[:32])
-    if not start.startswith(_PNG):
-        return None
-    width, height = struct.unpack(">II", start[16:24])
-    return width, height
+    return any(is_error(item) and shown.error and item["ename"] == shown.error.ename for item in shown.items)
