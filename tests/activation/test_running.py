@@ -144,7 +144,7 @@ def test_signals_reach_the_command(prefix: Path, name: str) -> None:
         assert child.stdout is not None
         child.stdout.readline()
         child.send_signal(number)
-        assert child.wait(30) == -number
+        assert child.wait(120) == -number
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly(prefix: Path) -> None:

@@ -55,16 +55,18 @@ def test_an_error_in_the_code_is_told_and_the_kernel_is_well(within: Callable[[U
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("code", "timeout", "kind"),
     [
-        ("import time; time.sleep(600)", "TimeoutError"),
-        ("while True: print('x')", "TimeoutError"),
-        ("import os; os._exit(3)", "KernelDied"),
+        ("import time; time.sleep(600)", 1, "TimeoutError"),
+        ("while True: print('x')", 1, "TimeoutError"),
+        ("import os; os._exit(3)", 120, "KernelDied"),
     ],
 )
-def test_code_that_hangs_or_kills_its_kernel_is_told(within: Callable[[Use], Any], code: str, kind: str) -> None:
+def test_code_that_hangs_or_kills_its_kernel_is_told(
+    within: Callable[[Use], Any], code: str, timeout: float, kind: str
+) -> None:
     with pytest.raises(session.RunStoppedError) as caught:
-        within(lambda kernel: kernel.run(code, 1))
+        within(lambda kernel: kernel.run(code, timeout))
     assert caught.value.failure.ename == kind
 
 

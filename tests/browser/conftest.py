@@ -25,7 +25,9 @@ def tools() -> None:
 def browser() -> Iterator[Browser]:
     """One browser per module: it must be gone before tests elsewhere start event loops of their own."""
     from browser import driving
+    from playwright.sync_api import expect
 
+    expect.set_options(timeout=driving.WAIT_MILLISECONDS)
     with driving.chromium() as started:
         yield started
 
@@ -33,7 +35,10 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     """A page that knows nothing of earlier ones; what it showed last is kept beside the test's files."""
+    from browser import driving
+
     page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(driving.WAIT_MILLISECONDS)
     try:
         yield page
     finally:

@@ -19,9 +19,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-START_SECONDS = 60
-STOP_SECONDS = 15
-RUN_MILLISECONDS = 60_000
+START_SECONDS = 180
+STOP_SECONDS = 60
+WAIT_MILLISECONDS = 120_000  # for anything on a page: Playwright's own 30 s are too few on a machine that is busy
 CHROMIUM = (
     "--no-sandbox",  # root, as containers and CI machines often are
     "--disable-gpu",
@@ -140,7 +140,7 @@ class Notebook:
         self._choose("Edit", "Clear Outputs of All Cells")
         self._choose("Run", "Run All Cells")
         last = self.cells.last.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]"))
-        last.or_(self.errors).first.wait_for(timeout=RUN_MILLISECONDS)
+        last.or_(self.errors).first.wait_for()
 
     def run(self, cell: Locator) -> None:
         """Run one cell and do not wait."""

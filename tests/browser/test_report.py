@@ -7,6 +7,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browser import driving
 from playwright.sync_api import Browser, Page
 from support.blas import BLAS
 
@@ -96,6 +97,7 @@ def width(request: pytest.FixtureRequest) -> int:
 def shown(report: Path, browser: Browser, scheme: Literal["light", "dark"], width: int, tmp_path: Path) -> Any:
     """The report in a window, everything unfolded."""
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.set_default_timeout(driving.WAIT_MILLISECONDS)
     watched = Watched(page)
     try:
         page.goto(report.as_uri())

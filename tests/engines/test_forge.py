@@ -348,7 +348,7 @@ def test_a_server_that_is_gone_is_told_in_bounded_time(engine: Engine, forge: Pa
     with pytest.raises(errors.ChannelError) as caught:
         engine.solve(Request(("tiny",), (address,), SUBDIR), cache=cache)
     assert address in caught.value.what
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 300
 
 
 # ------------------------------------------------------------------------------------------- a server with bad moments
@@ -392,7 +392,7 @@ def test_an_archive_that_never_comes_is_an_error_that_names_it(
     started = time.monotonic()
     with pytest.raises((errors.EngineError, errors.ChannelError), match="tiny"):
         engine.create(wanted, place, final=place, cache=cache)
-    assert time.monotonic() - started < 90
+    assert time.monotonic() - started < 300
     assert not list(cache.rglob("share/tiny/version"))
     site.faults.clear()
     shutil.rmtree(place, ignore_errors=True)

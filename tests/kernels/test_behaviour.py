@@ -24,7 +24,7 @@ from mambakernels.kernels.registration import register_kernels as register
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 10  # in which a kernel has to have reacted
+SECONDS = 60  # in which a kernel has to have reacted, on a machine that is busy with other things
 BLAS = [item.name for item in blas_libraries.available()]
 
 
@@ -143,9 +143,14 @@ import multiprocessing, subprocess, time
 children = [subprocess.Popen(["sleep", "600"]), subprocess.Popen(["sh", "-c", "sleep 600; sleep 600"])]
 pool = multiprocessing.Pool(2)
 result = pool.map_async(time.sleep, [600] * 2)
-time.sleep(0.2)
 print("started", flush=True)
 """
+
+
+def with_its_children(pid: int) -> set[int]:
+    """Return a kernel and what `CHILDREN` started, when the shell has started its program, too."""
+    seconds_until(lambda: len(family(pid)) >= 6, at_most=SECONDS)
+    return family(pid)
 
 
 @pytest.mark.parametrize("now", [False, True], ids=["asked", "killed"])
@@ -155,9 +160,8 @@ def test_shutdown_leaves_no_process(name: str, ended: set[int], *, now: bool, bu
         kernel.run(CHILDREN)
         if busy:
             kernel.begin(f"{STARTED}\ntime.sleep(600)")
-        belonging = family(kernel.pid)
+        belonging = with_its_children(kernel.pid)
         ended |= belonging
-        assert len(belonging) >= 6
         kernel.manager.shutdown_kernel(now=now)
         seconds_until(lambda: not alive(belonging), at_most=SECONDS)
 
@@ -168,7 +172,7 @@ def test_restart_is_a_new_process_in_the_same_environment(name: str, ended: set[
     with running(name) as kernel:
         before, pid = kernel.evaluate(environ), kernel.pid
         kernel.run(CHILDREN)
-        belonging = family(pid)
+        belonging = with_its_children(pid)
         ended |= belonging
         kernel.manager.restart_kernel(now=now)
         kernel.client.wait_for_ready(timeout=120)
@@ -183,7 +187,7 @@ def test_a_kernel_that_dies_is_noticed_and_restarted_by_the_server(name: str, tm
         identity = server.ask("api/kernels", method="POST", body={"name": name})["id"]
         before = json.loads(server.run(identity, "import os\nprint(os.getpid())").said)
         os.kill(before, signal.SIGKILL)
-        seconds_until(lambda: len(children(server.pid) - {before}) == 1, at_most=30)
+        seconds_until(lambda: len(children(server.pid) - {before}) == 1, at_most=SECONDS)
         after = json.loads(server.run(identity, "print(__import__('os').getpid())").said)
         assert {after} == children(server.pid) != {before}
 

@@ -9,8 +9,8 @@ import json
 import os
 import subprocess
 import sysconfig
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pytest
 from nbclient import NotebookClient
 from support.jupyter_servers import jupyter_server
 from support.running_kernels import make_environment
-from support.terminal import terminal
+from support.terminal import Terminal, terminal
 
 from mambakernels.environments import Environment
 from mambakernels.kernels import KernelSpec, unregister
@@ -175,15 +175,33 @@ def test_jupyter_console_talks_to_them(spec: KernelSpec, environment: Environmen
         Shown("!echo pip '=' $(pip --version | cut -d' ' -f1,3-)", f"pip = pip from {environment.prefix}/lib/"),
         Shown("print('variable', '=', os.environ['OF_ENVIRONMENT'])", f"variable = {VALUE}"),
     ]
-    with terminal(argv, environ) as screen:
-        screen.wait_for("In [1]:", seconds=120)
-        time.sleep(2)  # the console prompts before it is subscribed to outputs; what it misses it waits for without end
-        for number, cell in enumerate(cells, start=1):
+    with _listening_console(argv, environ) as screen:
+        for number, cell in enumerate(cells, start=2):
             screen.type(cell.cell + "\n")
             screen.wait_for(cell.value)
             screen.wait_for(f"In [{number + 1}]:")
         screen.type("exit\n")
         assert screen.status() == 0
+
+
+@contextmanager
+def _listening_console(argv: Sequence[str], environ: Mapping[str, str]) -> Iterator[Terminal]:
+    """Start the console, again if need be.
+
+    It prompts before it is subscribed to outputs, and waits without end for one that it missed.
+    """
+    for _ in range(5):
+        with terminal(argv, environ) as screen:
+            screen.wait_for("In [1]:", seconds=120)
+            screen.type("'li' + 'stens'\n")
+            try:
+                screen.wait_for("listens", seconds=20)
+                screen.wait_for("In [2]:", seconds=20)
+            except AssertionError:
+                continue
+            yield screen
+            return
+    pytest.fail("The console never showed what a cell returned.")
 
 
 def test_a_running_server_sees_them_come_and_go(environment: Environment, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from nbclient import NotebookClient
 from support.running_kernels import alive
 
 from mambakernels.environments import Environment
-from mambakernels.lessons import ElsewhereError, blas_kernels, elsewhere, on_kernels
-from mambakernels.lessons.processes import _processor_time, _wait_for_rest
+from mambakernels.lessons import ElsewhereError, blas_kernels, elsewhere, on_kernels, processes
 from mambakernels.numeric.threads import THREAD_VARIABLES
 
 FORKED = "import os\nresult = [os.getpid(), os.environ.get('BLIS_NUM_THREADS'), os.environ.get('CONDA_PREFIX')]"
@@ -56,20 +53,21 @@ def test_it_waits_no_longer_than_its_limit() -> None:
         elsewhere("import time\ntime.sleep(60)", seconds=0.5)
 
 
-def test_waiting_for_rest_waits_for_work_to_end() -> None:
-    stop = time.monotonic() + 0.3
+def test_waiting_for_rest_waits_for_work_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake of the system's count: on a busy machine, a thread that spins may get no processor for a while."""
+    counts = iter([7, 9, 12, 12, 13])
+    monkeypatch.setattr(processes, "_REST_SECONDS", 600.0)
+    monkeypatch.setattr(processes, "_processor_time", lambda _pid: next(counts))
+    processes._wait_for_rest(os.getpid())
+    assert list(counts) == [13]
 
-    def spin() -> None:
-        while time.monotonic() < stop:
-            pass
 
-    thread = threading.Thread(target=spin)
-    thread.start()
-    _wait_for_rest(os.getpid())
-    assert not thread.is_alive()
-    thread.join()
-    assert (_processor_time(os.getpid()) or 0) > 0
-    assert _processor_time(-1) is None
+def test_processor_time_is_that_of_a_process() -> None:
+    before = processes._processor_time(os.getpid())
+    assert before is not None
+    while processes._processor_time(os.getpid()) == before:
+        pass
+    assert processes._processor_time(-1) is None
 
 
 def test_a_kernel_that_is_not_there_is_named_with_those_that_are(environments: dict[str, Environment]) -> None:
@@ -145,17 +143,19 @@ def test_an_error_on_a_kernel_names_it_and_ends_all(environments: dict[str, Envi
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "seconds", "words"),
     [
-        ("x = 1", "no `result` on kernel"),
-        ("import time\ntime.sleep(60)", "did not answer within 1 second"),
-        ("import os, sys\nos.write(2, b'last words')\nos._exit(3)", "(?s)ended unexpectedly.*last words"),
+        ("x = 1", 120, "no `result` on kernel"),
+        ("import time\ntime.sleep(60)", 1, "did not answer within 1 second"),
+        ("import os, sys\nos.write(2, b'last words')\nos._exit(3)", 120, "(?s)ended unexpectedly.*last words"),
     ],
 )
-def test_a_kernel_that_gives_no_answer_is_reported(environments: dict[str, Environment], code: str, words: str) -> None:
+def test_a_kernel_that_gives_no_answer_is_reported(
+    environments: dict[str, Environment], code: str, seconds: float, words: str
+) -> None:
     name = next(iter(environments.values())).name
     with pytest.raises(ElsewhereError, match=words):
-        on_kernels(f"import time\n{code}", [name], seconds=1)
+        on_kernels(code, [name], seconds=seconds)
 
 
 @pytest.fixture(scope="module")

@@ -269,7 +269,7 @@ def test_interrupted_at_any_moment_nothing_half_made_is_left(beside: Beside, eng
         assert child.returncode in {0, 128 + number}, err
         assert "Traceback" not in err
         assert [name for name in beside.environments if name.startswith(".")] == []
-        gone, alive = psutil.wait_procs(started, timeout=5)
+        gone, alive = psutil.wait_procs(started, timeout=60)
         assert gone or not started
         assert alive == []
     for environment in environments_module.list_environments(beside.root):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.running_kernels import seconds_until
 
 from mambakernels.runs import outcome_cache, outputs
 from mambakernels.runs.records import decode_record, read_record
@@ -110,10 +111,7 @@ def check(output: Path, runs: int) -> None:
 
 
 def nothing_is_left(mark: str, output: Path, scratch: Path) -> None:
-    deadline = time.monotonic() + 20
-    while processes(mark) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert processes(mark) == []
+    seconds_until(lambda: processes(mark) == [], at_most=60)
     (output / outcome_cache.FILE).unlink(missing_ok=True)
     others = [path.name for path in output.rglob("*") if path.suffix not in {".ipynb", ".log", ".csv", ".html"}]
     assert set(others) <= {"logs"}
@@ -152,5 +150,5 @@ def test_two_runners_on_one_folder_of_which_one_is_killed(notebook: Path, output
     ran = Counter(trace.read_text().split())
     assert set(ran) == {str(n) for n in range(runs)}
     assert ran.total() <= runs + 3  # those that the killed one had at work, and no others, ran again
-    assert processes(mark) == []
+    seconds_until(lambda: processes(mark) == [], at_most=60)
     assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []

@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 import pytest
 from support.python_kernels import ARGV
+from support.running_kernels import seconds_until
 
 from mambakernels.runs.execute import run
 from mambakernels.runs.notebooks import heading_above
@@ -196,7 +197,7 @@ def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output:
     with subprocess.Popen([sys.executable, "-c", code, notebook, output]) as child:
         record = output / f"{notebook.stem}.here.ipynb"
         end = time.monotonic() + 60
-        while not (record.exists() and "begun" in record.read_text("utf-8")):
+        while not (record.exists() and r'"begun\n"' in record.read_text("utf-8")):  # the output, not the source
             assert time.monotonic() < end
             time.sleep(0.05)
         child.send_signal(signal.SIGKILL)
@@ -268,13 +269,15 @@ def test_a_failed_cell_is_shown_where_it_is_read_first(install: Any, write: Any,
     assert error["traceback"] in answer.stderr
 
 
-def test_an_interrupted_run_says_in_which_cell(install: Any, write: Any, output: Path) -> None:
+def test_an_interrupted_run_says_in_which_cell(install: Any, write: Any, output: Path, tmp_path: Path) -> None:
     install("here")
-    notebook = write("print('first')", "print('begun', flush=True); import time; time.sleep(600)")
+    begun = tmp_path / "begun"
+    cell = f"print('begun', flush=True); import time; open({str(begun)!r}, 'w').close(); time.sleep(600)"
+    notebook = write("print('first')", cell)
 
     def stop(event: Any) -> None:
         if "cell 3" in event.detail:
-            time.sleep(1.0)
+            seconds_until(begun.exists, at_most=120)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

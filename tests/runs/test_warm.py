@@ -215,7 +215,7 @@ def test_no_process_is_left(fork: bool, install: Any, write: Any, output: Path) 
     results = run(write(cell, parameters="n = 0"), kernels="here", grid={"n": [1, 2]}, output=output, fork=fork)
     left = {int(pid) for line in said(results) for pid in line.split()}
     assert len(left) == 4
-    seconds_until(lambda: not alive(left), at_most=10)
+    seconds_until(lambda: not alive(left), at_most=60)
 
 
 @linux
@@ -235,14 +235,14 @@ def test_all_end_with_a_killed_runner(install: Any, write: Any, tmp_path: Path) 
         processes = family(child.pid)
         assert len(processes) >= 1 + 1 + 2 + 2  # the runner, the warm process, two kernels and what they started
         child.send_signal(signal.SIGKILL)
-    seconds_until(lambda: not alive(processes), at_most=20)
+    seconds_until(lambda: not alive(processes), at_most=60)
 
 
 @linux
 def test_a_forked_kernel_that_takes_too_long_is_stopped(install: Any, write: Any, output: Path) -> None:
     install("here")
     notebook = write("import time\nprint('begun', flush=True)\nif n == 1: time.sleep(600)", parameters="n = 0")
-    late, fine = run(notebook, kernels="here", grid={"n": [1, 2]}, output=output, timeout=1)
+    late, fine = run(notebook, kernels="here", grid={"n": [1, 2]}, output=output, timeout=3)
     assert late.error is not None
     assert (late.error.ename, fine.status) == ("TimeoutError", "ok")
     assert outputs(late)[0].text == "begun\n"

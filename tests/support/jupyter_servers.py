@@ -114,7 +114,7 @@ class Server:
             headers={"Authorization": f"token {self.token}"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=200) as answer:
             content = answer.read()
         return json.loads(content) if "json" in answer.headers.get("Content-Type", "") else content
 
@@ -170,7 +170,7 @@ def jupyter_server(state: Path, *, subreaper: bool = False) -> Iterator[Server]:
         try:
             about = _about(process, runtime, state / "server.log")
             server = Server(process, about["pid"], about["url"], token, runtime)
-            seconds_until(lambda: _answers(server), at_most=60)
+            seconds_until(lambda: _answers(server), at_most=200)
             yield server
         finally:
             _stop(process)
@@ -178,7 +178,7 @@ def jupyter_server(state: Path, *, subreaper: bool = False) -> Iterator[Server]:
 
 def _about(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> dict[str, Any]:
     """Wait for what the server writes about itself once it listens."""
-    end_of_patience = time.monotonic() + 60
+    end_of_patience = time.monotonic() + 200
     while time.monotonic() < end_of_patience:
         assert process.poll() is None, log.read_text()
         for file in runtime.glob("jpserver-*.json"):
@@ -207,8 +207,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(30)
+            process.wait(60)
     end(belonging)

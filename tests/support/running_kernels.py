@@ -118,7 +118,7 @@ class Kernel:
     def begin(self, code: str) -> str:
         """Start a cell that prints when it is where the test wants it; return its identity then."""
         cell = str(self.client.execute(code, stop_on_error=False))
-        while self.client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+        while self.client.get_iopub_msg(timeout=120)["msg_type"] != "stream":
             pass
         return cell
 

@@ -27,7 +27,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
-    def wait_for(self, text: str, *, seconds: float = 60) -> None:
+    def wait_for(self, text: str, *, seconds: float = 120) -> None:
         """Wait until the text is on the screen, and forget all up to there."""
         end = time.monotonic() + seconds
         while text not in self.screen:
@@ -35,7 +35,7 @@ class Terminal:
             assert self._read(), f"it ended before {text!r}: {self.screen!r}"
         self.screen = self.screen.partition(text)[2]
 
-    def status(self, *, seconds: float = 60) -> int:
+    def status(self, *, seconds: float = 120) -> int:
         """Wait for the end; the status as a shell has it."""
         end = time.monotonic() + seconds
         while self._read():

@@ -55,7 +55,7 @@ def test_it_is_emptied_when_the_last_user_has_gone_however_that_ended(empty_root
         assert said == [Event("wait", "another process is using the package cache")]
         assert empty_root.packages.exists()
         user.send_signal(signal.SIGKILL)
-        cleaning.join(30)
+        cleaning.join(120)
     assert not cleaning.is_alive()
     assert not empty_root.packages.exists()
     assert list(empty_root.locks.glob("in-use-*")) == []
@@ -103,7 +103,7 @@ def test_measurements_wait_for_each_other_but_not_for_a_part_of_themselves(empty
             other.kill()
 
         with locks.measuring(empty_root, progress=wait):
-            part = subprocess.run([*words, "0"], capture_output=True, text=True, check=True, timeout=60)
+            part = subprocess.run([*words, "0"], capture_output=True, text=True, check=True, timeout=120)
     assert part.stdout == "measuring\n"
     assert [(event.step, event.detail) for event in events] == [("wait", "another measurement is going on")]
     assert locks._MEASURING not in os.environ
