@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import channel_cache
 
 from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, conda_packages, downloads, interpreter, wheels
@@ -116,7 +116,7 @@ def test_a_build_string_follows_the_content(tmp_path: Path) -> None:
 
 def test_a_wheel_the_channel_lacks_is_added_on_demand_and_stays(root: Root, tmp_path: Path) -> None:
     copy = Root(tmp_path / "root")
-    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    channel_cache.copy(root.channels, copy.channels)
     before = set(conda_packages.records(wheels.folder(copy), SUBDIR))
     wheels.ensure(copy, ["tabulate"])
     after = set(conda_packages.records(wheels.folder(copy), SUBDIR))
@@ -128,7 +128,7 @@ def test_a_wheel_the_channel_lacks_is_added_on_demand_and_stays(root: Root, tmp_
 
 def test_a_name_only_conda_forge_uses_is_there_too(root: Root, tmp_path: Path) -> None:
     copy = Root(tmp_path / "root")
-    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    channel_cache.copy(root.channels, copy.channels)
     wheels.ensure(copy, ["typing_extensions"])
     found = {record["name"]: record for record in conda_packages.records(wheels.folder(copy), SUBDIR).values()}
     assert found["typing_extensions"]["depends"] == [f"typing-extensions =={found['typing-extensions']['version']}"]
@@ -139,7 +139,7 @@ def test_a_numpy_that_cannot_be_relinked_is_there_on_its_own_library(root: Root,
     if sys.version_info >= (3, 13):
         pytest.skip("there is no wheel of NumPy 1.26 for this Python")
     copy = Root(tmp_path / "root")
-    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    channel_cache.copy(root.channels, copy.channels)
     wheels.ensure(copy, ["numpy=1.26"], insist=True)
     wheels.ensure(copy, ["tabulate"])
     found = [
@@ -166,7 +166,7 @@ def test_a_file_of_the_users_does_not_take_the_place_of_pythons_own(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "elsewhere"))
     copy = Root(tmp_path / "root")
-    shutil.copytree(wheels.folder(root), wheels.folder(copy))
+    channel_cache.copy(root.channels, copy.channels)
     wheels.ensure(copy, ["tabulate"])
     assert any(name.startswith("tabulate-") for name in conda_packages.records(wheels.folder(copy), SUBDIR))
 
@@ -212,29 +212,44 @@ def progress(event):
     if event.step == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-wheels.ensure(Root(Path(sys.argv[1])), progress=progress)
+wheels.ensure(Root(Path(sys.argv[1])), sys.argv[3:], progress=progress)
 """
 
 
-@pytest.mark.slow
-def test_killed_at_any_step_the_next_build_completes(empty_root: Root, tmp_path: Path) -> None:
+def killed_at_each_step_then_completed(root: Root, *specs: str, **variables: str) -> wheels.State:
     """SIGKILL hits the whole build at a step, later each time, then one is let through."""
+    command = [sys.executable, "-c", _BUILD, str(root.path)]
+    environ = {**os.environ, **variables}
+    for step in ("compile", "pack", "index"):
+        assert subprocess.run([*command, step, *specs], env=environ, check=False).returncode == -signal.SIGKILL
+        state = wheels.load(root)
+        indexed = conda_packages.records(wheels.folder(root), SUBDIR)
+        assert all((wheels.folder(root) / SUBDIR / name).exists() for name in indexed)
+        assert state is None or set(state.files) <= set(indexed)
+    subprocess.run([*command, "none", *specs], env=environ, check=True)
+    state = wheels.load(root)
+    assert state is not None
+    assert set(state.files) == set(conda_packages.records(wheels.folder(root), SUBDIR))
+    assert not (wheels.folder(root) / ".build").exists()
+    assert json.loads((wheels.folder(root) / "wheels.json").read_text())["schema"] == 1
+    return state
+
+
+@pytest.mark.exhaustive
+def test_killed_at_any_step_the_next_build_completes(empty_root: Root, tmp_path: Path) -> None:
     wheelhouse = tmp_path / "wheelhouse"
     subprocess.run(
         [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", wheelhouse, *wheels.BASE],
         check=True,
     )
-    offline = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheelhouse)}
-    command = [sys.executable, "-c", _BUILD, str(empty_root.path)]
-    for step in ("compile", "pack", "index"):
-        assert subprocess.run([*command, step], env=offline, check=False).returncode == -signal.SIGKILL
-        state = wheels.load(empty_root)
-        indexed = conda_packages.records(wheels.folder(empty_root), SUBDIR)
-        assert all((wheels.folder(empty_root) / SUBDIR / name).exists() for name in indexed)
-        assert state is None or set(state.files) <= set(indexed)
-    subprocess.run([*command, "none"], env=offline, check=True)
-    state = wheels.load(empty_root)
-    assert state is not None
-    assert set(state.files) == set(conda_packages.records(wheels.folder(empty_root), SUBDIR))
-    assert not (wheels.folder(empty_root) / ".build").exists()
-    assert json.loads((wheels.folder(empty_root) / "wheels.json").read_text())["schema"] == 1
+    killed_at_each_step_then_completed(empty_root, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheelhouse))
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_of_adding_a_package_the_next_build_completes(root: Root, tmp_path: Path) -> None:
+    copy = Root(tmp_path / "root")
+    channel_cache.copy(root.channels, copy.channels)
+    before = wheels.load(copy)
+    assert before is not None
+    after = killed_at_each_step_then_completed(copy, "tabulate")
+    assert {source.split()[1] for source in after.sources.keys() - before.sources.keys()} == {"tabulate"}
