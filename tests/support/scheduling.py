@@ -1,8 +1,16 @@
-"""Which tests are quick, and how workers share the others: a pytest plugin."""
+"""Which tests are quick, and how workers share the others: a pytest plugin.
+
+The groups are our own, as those of `--dist loadgroup` come to nothing with pytest 9.2: pytest-xdist 3.8 adds a test's
+group to its identity, which can no longer be changed. Then each test is a group, and every worker makes the fixtures of
+every module.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -11,16 +19,54 @@ EXPENSIVE = {"root", "environments", "browser"}  # fixtures
 WIDE = {"class", "module", "package"}  # scopes; a session's fixtures are made for all workers together
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist then reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is quick; give every test a group, which one worker runs, and put what takes long first."""
+@pytest.hookimpl(tryfirst=True)  # before `-m quick` selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is quick, and put what takes long first; in a worker, write down which tests belong together."""
     for item in items:
         if not _is_slow(item):
             item.add_marker("quick")
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_module(item) if _is_kept_together(item) else item.nodeid))
     builder = next((_module(item) for item in items if "root" in _fixtures(item)), "")
     items.sort(key=lambda item: _turn(item, builder))
+    if "groups" in (given := getattr(config, "workerinput", {})):
+        groups = {item.nodeid: _module(item) if _is_kept_together(item) else item.nodeid for item in items}
+        Path(given["groups"], given["workerid"]).write_text(json.dumps(groups), encoding="utf-8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the process that has workers distribute the groups."""
+    if not hasattr(config, "workerinput"):
+        folder = TemporaryDirectory(prefix="groups-")
+        config.add_cleanup(folder.cleanup)
+        config.pluginmanager.register(_Distributing(Path(folder.name)))
+
+
+class _Distributing:
+    """Sends the tests of a group to one worker, and the next group to the worker that is ready first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Say to a worker where to write down the groups."""
+        node.workerinput["groups"] = str(self._folder)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Return a scheduler that reads the groups when all workers have collected."""
+        from xdist.scheduler import LoadScopeScheduling
+
+        folder = self._folder
+
+        class Groups(LoadScopeScheduling):
+            groups: Mapping[str, str] = {}
+
+            def _split_scope(self, nodeid: str) -> str:
+                if not self.groups:
+                    self.groups = json.loads(next(folder.iterdir()).read_text(encoding="utf-8"))
+                return self.groups[nodeid]
+
+        return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def _turn(item: pytest.Item, builder: str) -> int:
