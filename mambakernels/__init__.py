@@ -111,7 +111,7 @@ _HOMES = {
     "demo": "demo:demo",
     "clean_demo": "demo:clean_demo",
     # JupyterLab's side
-    "lab": "lab",  # start_jupyterlab, copy_notebooks
+    "lab": "lab",  # manager, start_jupyterlab, copy_notebooks
     "load_ipython_extension": "lab.magics:load_ipython_extension",  # %load_ext mambakernels
     "unload_ipython_extension": "lab.magics:unload_ipython_extension",
     # where packages and programs come from

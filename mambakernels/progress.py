@@ -51,3 +51,22 @@ def in_words(event: Event) -> str:
 
 def silent(_event: Event) -> None:
     """Ignore the event."""
+
+
+class Lines:
+    """The lines of a log: an event's line whenever the step changes, so that logs stay short."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, str] | None = None
+        self._said: set[str] = set()
+
+    def __call__(self, event: Event) -> str | None:
+        """Return the line that an event adds; None if it adds none."""
+        text = in_words(event)
+        fresh = event.step in DECISIONS or event.step == "run"
+        key, before = (event.step, event.detail if fresh else ""), self._last
+        self._last = key
+        if key == before or text in self._said:
+            return None
+        self._said.add(text)
+        return text

@@ -67,6 +67,8 @@ ONLY = {
     "fsspec": {"runs/outputs.py"},
     "jinja2": {"blas_report"},
     "matplotlib": {"plots"},
+    "ipywidgets": {"lab"},
+    "anywidget": {"lab"},
     "typer": {"cli"},
     "pytest": {"pytest_plugin.py"},
     "junitparser": {"runs/junit.py"},
@@ -81,7 +83,7 @@ ROOMS = {
     "bootstrap": ("install", "check", "remove"),
     "channel": ("build", "list", "clean"),
     "kernels": ("register", "list", "unregister", "prune"),
-    "lab": ("copy_notebooks", "start_jupyterlab"),
+    "lab": ("copy_notebooks", "manager", "start_jupyterlab"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -177,6 +179,9 @@ def test_functions_stay_functions_next_to_rooms_of_the_same_name() -> None:
     for room in ("bench", "demo", "doctor"):
         importlib.import_module(f"mambakernels.{room}")
         assert not isinstance(getattr(mambakernels, room), ModuleType)
+    for name in ROOMS["lab"]:
+        importlib.import_module(f"mambakernels.lab.{mambakernels.lab._HOMES[name]}")
+        assert not isinstance(getattr(mambakernels.lab, name), ModuleType)
 
 
 def test_there_is_no_other_name() -> None:

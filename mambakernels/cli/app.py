@@ -122,17 +122,3 @@ def kernel_names(given: list[str] | None) -> list[str]:
 def print_json(content: Any) -> None:
     """Print JSON for programs, in ASCII, which every encoding has."""
     typer.echo(json.dumps(content, indent=2, default=str))
-
-
-def size(count: float) -> str:
-    """Return a number of bytes for people, such as `4 MB`."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:  # noqa: PLR2004
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def amount(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural but for one: `1 kernel`, `2 kernels`."""
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mambakernels.progress import DECISIONS, Event, Progress, in_words
+from mambakernels.progress import DECISIONS, Event, Lines, Progress, in_words
 from mambakernels.system.quantities import duration_in_words
 
 
@@ -20,25 +20,18 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
         with _moving() as show:
             yield show
     else:
-        yield _Lines()
+        yield _plain()
 
 
-class _Lines:
-    """Writes one line whenever the step changes, so that logs stay short."""
+def _plain() -> Progress:
+    lines = Lines()
 
-    def __init__(self) -> None:
-        self._last: tuple[str, str] | None = None
-        self._said: set[str] = set()
-
-    def __call__(self, event: Event) -> None:
-        text = in_words(event)
-        fresh = event.step in DECISIONS or event.step == "run"
-        key = (event.step, event.detail if fresh else "")
-        if key != self._last and text not in self._said:
+    def show(event: Event) -> None:
+        if text := lines(event):
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
-            self._said.add(text)
-        self._last = key
+
+    return show
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import AsJson, Quiet, RootOption, amount, app, print_json, size
+from mambakernels.cli.app import AsJson, Quiet, RootOption, app, print_json
+from mambakernels.system.quantities import amount, size
 
 channel_app = typer.Typer(no_args_is_help=True, help="The wheels channel: conda packages built here from wheels.")
 app.add_typer(channel_app, name="channel")

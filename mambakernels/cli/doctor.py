@@ -12,7 +12,8 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars
-from mambakernels.cli.app import AsJson, Engine, Quiet, RootOption, amount, app, plain, print_json
+from mambakernels.cli.app import AsJson, Engine, Quiet, RootOption, app, plain, print_json
+from mambakernels.system.quantities import amount
 
 if TYPE_CHECKING:
     from mambakernels.doctor import Examination, Finding, Repair

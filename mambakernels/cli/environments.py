@@ -19,12 +19,11 @@ from mambakernels.cli.app import (
     NameArgument,
     Quiet,
     RootOption,
-    amount,
     app,
     plain,
     print_json,
-    size,
 )
+from mambakernels.system.quantities import amount, size
 
 if TYPE_CHECKING:
     from mambakernels import Environment

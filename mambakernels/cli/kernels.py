@@ -10,7 +10,8 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import AsJson, DryRun, NameArgument, Quiet, RootOption, amount, app, plain, print_json
+from mambakernels.cli.app import AsJson, DryRun, NameArgument, Quiet, RootOption, app, plain, print_json
+from mambakernels.system.quantities import amount
 
 if TYPE_CHECKING:
     from mambakernels.kernels import KernelSpec

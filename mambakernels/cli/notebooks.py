@@ -9,18 +9,10 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars, tables
-from mambakernels.cli.app import (
-    AsJson,
-    EngineOption,
-    ParameterOption,
-    Quiet,
-    RootOption,
-    amount,
-    app,
-    print_json,
-)
+from mambakernels.cli.app import AsJson, EngineOption, ParameterOption, Quiet, RootOption, app, print_json
 from mambakernels.paths import storage_errors
 from mambakernels.runs.typed import typed_parameters
+from mambakernels.system.quantities import amount
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo

@@ -9,18 +9,9 @@ import typer
 
 import mambakernels
 from mambakernels.cli import bars
-from mambakernels.cli.app import (
-    ChannelOption,
-    DryRun,
-    EngineOption,
-    FileOption,
-    NameArgument,
-    Quiet,
-    RootOption,
-    amount,
-    app,
-)
+from mambakernels.cli.app import ChannelOption, DryRun, EngineOption, FileOption, NameArgument, Quiet, RootOption, app
 from mambakernels.paths import storage_errors
+from mambakernels.system.quantities import amount
 
 if TYPE_CHECKING:
     from mambakernels.environments import Change

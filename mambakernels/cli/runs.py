@@ -12,22 +12,12 @@ import typer
 
 import mambakernels
 from mambakernels.cli import live, tables
-from mambakernels.cli.app import (
-    AsJson,
-    KernelsOption,
-    ParameterOption,
-    Quiet,
-    amount,
-    app,
-    kernel_names,
-    plain,
-    print_json,
-)
+from mambakernels.cli.app import AsJson, KernelsOption, ParameterOption, Quiet, app, kernel_names, plain, print_json
 from mambakernels.runs.outputs import OUTPUT
 from mambakernels.runs.typed import typed_exclusions, typed_grid, typed_parameters
 from mambakernels.runs.values import encode_value
 from mambakernels.system import quoting
-from mambakernels.system.quantities import duration_in_words
+from mambakernels.system.quantities import amount, duration_in_words
 
 if TYPE_CHECKING:
     from mambakernels.runs.preview import Plan, PlannedRun

@@ -59,3 +59,17 @@ def memory_in_words(amount: float) -> str:
         if amount < 1024:  # noqa: PLR2004 (the step between units)
             return f"{amount:.3g}{unit}"
     return f"{amount / 1024:.3g}T"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people, such as `4 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:  # noqa: PLR2004
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def amount(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural but for one: `1 kernel`, `2 kernels`."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -20,9 +20,9 @@ INDEX_FORMS: tuple[IndexForm, ...] = ("repodata.json", "repodata.json.zst", "rep
 
 @dataclass
 class Fault:
-    """What goes wrong with a path: a status, a body cut short, or a connection that is reset; `times` times."""
+    """What goes wrong with a path, `times` times: a status, a body cut short or not going on, a connection reset."""
 
-    kind: Literal["status", "truncate", "reset"] = "status"
+    kind: Literal["status", "truncate", "stall", "reset"] = "status"
     status: int = 500
     retry_after: int | None = None
     times: int = 1_000_000
@@ -50,6 +50,7 @@ class Site:
     faults: dict[str, Fault] = field(default_factory=dict)
     log: list[Asked] = field(default_factory=list)
     port: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
 
     def url(self, channel: str = "conda-forge", *, login: str = "", token: str = "") -> str:
         """Return a channel's address, with credentials in it if they are given."""
@@ -85,6 +86,7 @@ def serve(folder: Path, **options: Any) -> Iterator[Site]:
         try:
             yield site
         finally:
+            site.over.set()
             server.shutdown()
             thread.join()
 
@@ -112,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0]
         fault = self.site.fault(path)
-        if fault is not None and fault.kind != "truncate":
+        if fault is not None and fault.kind not in {"truncate", "stall"}:
             self._fail(fault)
             return
         inside = self._let_in(path)
@@ -129,6 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
         else:
             self._send(HTTPStatus.OK, content, headers={"ETag": tag}, body=body, cut=fault is not None)
+            if fault is not None and fault.kind == "stall":
+                self.wfile.flush()
+                self.site.over.wait()
 
     def _let_in(self, path: str) -> str | None:
         """Return the path without its token, or None if the request may not pass."""
