@@ -16,8 +16,8 @@ from support.forge import PACKAGES
 from support.pages import PAGES, blocks, name
 from support.running_kernels import make_environment
 
+from mambakernels import kernels
 from mambakernels.environments import Environment
-from mambakernels.kernels import registration
 
 RUN = {"bash", "python"}
 # Kernels of the session's environments, which compute with a real BLAS; the others are of tiny packages.
@@ -92,7 +92,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], None]:
     def register() -> None:
         environments: dict[str, Environment] = request.getfixturevalue("environments")
         for environment in environments.values():
-            registration.register_kernels(environment, jupyter=tmp_path / "jupyter")
+            kernels.register(environment.name, root=environment.root.path, jupyter=tmp_path / "jupyter")
 
     return register
 
