@@ -96,7 +96,13 @@ def by_papermill(source: Path, folder: Path) -> list[Any]:
     target = folder / "papermill.ipynb"
     with contextlib.suppress(PapermillExecutionError, DeadKernelError):  # they are in the notebook
         papermill.execute_notebook(
-            str(source), str(target), kernel_name="here", progress_bar=False, execution_timeout=SECONDS
+            str(source),
+            str(target),
+            kernel_name="here",
+            progress_bar=False,
+            execution_timeout=SECONDS,
+            start_timeout=200,
+            iopub_timeout=200,
         )
     return compared(nbformat.read(target, as_version=4))
 
@@ -104,7 +110,9 @@ def by_papermill(source: Path, folder: Path) -> list[Any]:
 def by_nbclient(source: Path, _folder: Path) -> list[Any]:
     notebook = nbformat.read(source, as_version=4)
     place = {"metadata": {"path": str(source.parent)}}
-    client = NotebookClient(notebook, kernel_name="here", timeout=SECONDS, resources=place)
+    client = NotebookClient(
+        notebook, kernel_name="here", timeout=SECONDS, resources=place, startup_timeout=200, iopub_timeout=200
+    )
     with contextlib.suppress(CellExecutionError, DeadKernelError):  # they are in the notebook
         client.execute()
     return compared(notebook)
