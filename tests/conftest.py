@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from jupyter_client.connect import LocalPortCache
 from support import channel_cache, scheduling, skips
 from support.blas import BLAS, blas_spec
 from support.channel_server import Site, serve
 from support.engines import ENGINES, engine_of
 from support.forge import write as write_forge
+from support.ports import Ports
 
 from mambakernels.engines import Engine
 from mambakernels.environments import Environment, create_environment
@@ -57,6 +59,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ports() -> Iterator[None]:
+    """Ports for the kernels that these processes start, which nobody else takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        given = Ports()
+        patch.setattr(LocalPortCache, "find_available_port", lambda _self, ip: given.free(ip))
+        yield
 
 
 @pytest.fixture(scope="session")

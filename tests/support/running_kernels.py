@@ -135,13 +135,11 @@ class Kernel:
 @contextmanager
 def running(name: str, **options: Any) -> Iterator[Kernel]:
     """Start the kernel that Jupyter lists under that name; leave nothing of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        manager = KernelManager(kernel_name=name, connection_file=f"{folder}/kernel.json")
-        if manager.kernel_spec.language == "python":  # another process may take a free port before the kernel does
-            manager.transport = "ipc"
-            manager.ip = f"{folder}/s"
-        with started(manager, **options) as kernel:
-            yield kernel
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        started(KernelManager(kernel_name=name, connection_file=f"{folder}/kernel.json"), **options) as kernel,
+    ):
+        yield kernel
 
 
 @contextmanager
