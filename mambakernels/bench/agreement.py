@@ -26,7 +26,9 @@ class ControlVerdict:
 
 def controls_of(frame: pd.DataFrame) -> ControlVerdict:
     """Return whether the controls agree: by their ratios in each round where there are rounds, else by their times."""
-    return check_pairs(pairs(frame, everyone=True)) if "round" in frame.columns else check_controls(frame)
+    if "round" in frame.columns:
+        return check_pairs(pairs(frame[frame["control"]], everyone=True))
+    return check_controls(frame)
 
 
 def check_controls(frame: pd.DataFrame, tolerance: float = 0.10) -> ControlVerdict:

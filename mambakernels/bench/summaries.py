@@ -63,6 +63,13 @@ def estimate_in_words(frame: pd.DataFrame) -> str:
     return f"Times are the lower quartile of {names}{disturbed * bool(taken)}."
 
 
+def disturbed_share(frame: pd.DataFrame) -> float | None:
+    """Return the share of the samples that other programs disturbed; None where no system counted them."""
+    counted = frame[frame["disturbed_samples"].notna()]
+    taken = sum(map(len, counted["samples"])) if "samples" in frame else 0
+    return float(counted["disturbed_samples"].sum()) / taken if taken else None
+
+
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows whose figure can be compared: not all of their samples were disturbed."""
     return frame[(frame["estimator"] != DISTURBED).fillna(value=True).astype(bool)]

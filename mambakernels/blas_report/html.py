@@ -79,7 +79,8 @@ def _measured(frame: DataFrame) -> dict[str, Any]:
     """Return what the page shows of the measurements."""
     controls = controls_of(frame)
     ranked = controls.verdict != "differ"
-    facts = {label: ", ".join(map(str, frame[column].dropna().unique())) for column, label in _FACTS.items()}
+    known = {column: label for column, label in _FACTS.items() if column in frame}
+    facts = {label: ", ".join(map(str, frame[column].dropna().unique())) for column, label in known.items()}
     return {
         "estimate": estimate_in_words(frame),
         "warning": "" if ranked else controls.text,

@@ -212,7 +212,7 @@ def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
         _time(row["seconds"]),
         row["estimator"],
         "-" if row["disturbed"] is None else f"{row['disturbed']} of {row['samples']}",
-        _or_dash(row["gflops"], "{:.1f}"),
+        "-" if row["gflops"] is None else _rate(row["gflops"]),
         _or_dash(row["of_peak"], "{:.0%}"),
         _or_dash(row["of_best"], "{:.0%}"),
         f"{row['residual']:.1e}" + ("" if row["correct"] else " WRONG"),
@@ -230,6 +230,12 @@ def _threads(asked: int | None, used: int | None) -> str:
 
 def _or_dash(value: Any, form: str) -> str:
     return "-" if value is None else form.format(value)
+
+
+def _rate(gflops: float) -> str:
+    from mambakernels.numeric.formatting import three_digits
+
+    return three_digits(gflops)
 
 
 def _time(seconds: float) -> str:

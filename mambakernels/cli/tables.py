@@ -101,17 +101,12 @@ def _shown(column: str, value: Any) -> str:
 
 def _cell(group: DataFrame, kernel: str) -> str:
     """Return a kernel's time, rate and ratio to the best, for one operation and size."""
+    from mambakernels.numeric.formatting import seconds, three_digits
+
     found = group[group["kernel"] == kernel].dropna(axis="columns")
     if found.empty:
         return "-"
     row = found.iloc[0]
-    rate = f"{row['gflops']:7.1f} GFLOP/s" if "gflops" in row else " " * 15
+    rate = f"{three_digits(row['gflops']):>7} GFLOP/s" if "gflops" in row else " " * 15
     ratio = f"{row['ratio']:6.2f}" if "ratio" in row else " " * 6
-    return f"{_time(row['seconds'])} {rate} {ratio}" + ("" if row["correct"] else " WRONG")
-
-
-def _time(seconds: float) -> str:
-    for unit, factor in (("s ", 1.0), ("ms", 1e3)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:6.2f} {unit}"
-    return f"{seconds * 1e6:6.2f} µs"
+    return f"{seconds(row['seconds']):>7} {rate} {ratio}" + ("" if row["correct"] else " WRONG")

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
-from mambakernels.plots.captions import facts
+from mambakernels.plots.captions import caption
 from mambakernels.plots.frames import Name, groups, largest_common, nothing, per_panel, points, rated, usual_threads
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, cross_out, dress, entitle, reach, remark
@@ -36,7 +37,7 @@ def accuracy_against_speed(frame: pd.DataFrame, *, theme: Theme = "light", sheet
     rows, palette = drawable(frame), PALETTES[theme]
     parts = per_panel(rows, "operation")
     known = appearances(rows)
-    around = Surroundings([one.handle(palette) for one in known.values()], (facts(rows), _READING))
+    around = Surroundings([one.handle(palette) for one in known.values()], caption(frame, rows, _READING))
     figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet)
     for axis, part in zip(axes, parts, strict=True):
         draw(axis, part, known, palette)
@@ -87,7 +88,8 @@ def _bound(axis: Axes, rows: pd.DataFrame, palette: Palette) -> None:
         axis.axhline(bound, color=palette.muted, linewidth=1, linestyle=DASHES, zorder=1)
     height = bound if known else max(float(rows["residual"].median()), axis.get_ylim()[0] * _CLEAR)
     words = f"{dtype}: bound" if known else str(dtype)
-    remark(axis, palette, (0.01, height), words, transform=axis.get_yaxis_transform(), ha="left", va="bottom")
+    place = axis.get_yaxis_transform() + ScaledTranslation(0, 3 / 72, axis.figure.dpi_scale_trans)
+    remark(axis, palette, (0.01, height), words, transform=place, ha="left", va="bottom")
 
 
 def _bounds(rows: pd.DataFrame) -> pd.Series[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, product
+from itertools import cycle
 from typing import Any
 
 import pandas as pd
@@ -16,13 +16,16 @@ from mambakernels.plots.captions import in_threads
 from mambakernels.plots.frames import Name, groups
 from mambakernels.plots.style import HATCHES, MARKS, UNKNOWN, Mark, Palette
 
-_LINES = ("-", "--", ":", "-.")
+# Filled markers or hollow ones, and lines: two neighbours differ in both, as a single point has no line.
+_STYLES = (
+    (True, "-"), (False, "--"), (True, ":"), (False, "-."), (False, "-"), (True, "--"), (False, ":"), (True, "-."),
+)  # fmt: skip
 _MOST_LETTERS = 36
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Label, mark, line and hatch of one kernel; markers are hollow once all kinds of lines are in use."""
+    """Label, mark, line and hatch of one kernel; markers are filled or hollow."""
 
     label: str
     mark: Mark
@@ -53,7 +56,7 @@ def appearances(rows: pd.DataFrame, by: Sequence[str] = ("kernel",)) -> dict[Nam
 
     The keys are the values of the columns `by`: kernels, or pairs for `("kernel", "threads")`.
     """
-    styles: defaultdict[Mark, Iterator[tuple[bool, str]]] = defaultdict(lambda: cycle(product((True, False), _LINES)))
+    styles: defaultdict[Mark, Iterator[tuple[bool, str]]] = defaultdict(lambda: cycle(_STYLES))
     firsts = {key: group.iloc[0] for key, group in groups(rows, *by)}
     names = _names(firsts, several_threads=_several_threads(rows) if "threads" in by else frozenset())
     found: dict[Name, Appearance] = {}

@@ -11,13 +11,24 @@ from matplotlib.figure import Figure
 
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances, shortened
-from mambakernels.plots.captions import facts
-from mambakernels.plots.frames import Name, as_dicts, largest_common, nothing, per_panel, points, rated, usual_threads
+from mambakernels.plots.captions import caption
+from mambakernels.plots.frames import (
+    Name,
+    as_dicts,
+    largest_common,
+    nothing,
+    per_panel,
+    points,
+    rated,
+    untrusted,
+    usual_threads,
+)
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, cross_out, dress, entitle, reach
 
 _READING = (
-    "More is better. Bars: estimates, in percent of the fastest path; lines: quartiles of the samples; crosses: wrong."
+    "More is better. Bars: estimates, and how they compare with the fastest path; lines: quartiles of the samples; "
+    "crosses: wrong."
 )
 _BAR_INCHES, _PANEL_INCHES = 0.36, 0.95
 _ROOM = 1.42  # for the numbers behind the bars
@@ -36,7 +47,7 @@ def code_paths(
     parts = [largest_common(part) for part in per_panel(rows, "operation", "dtype")]
     known = appearances(rows)
     height = _PANEL_INCHES + _BAR_INCHES * len(known)
-    around = Surroundings([], (facts(rows), _READING))
+    around = Surroundings([], caption(frame, rows, _READING))
     figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet, panel_height=height)
     for axis, part in zip(axes, parts, strict=True):
         draw(axis, part, known, palette)
@@ -51,33 +62,36 @@ def drawable(frame: pd.DataFrame, blas: str | None = None) -> pd.DataFrame:
     if counts.get(chosen, 0) < 2:  # noqa: PLR2004 (a comparison takes two)
         missing = "no library ran on several code paths" if blas is None else f"{blas} ran on one code path at most"
         raise nothing(missing, "Register variants, such as OPENBLAS_CORETYPE=Haswell, and measure them.")
-    return known[(known["blas"] == chosen) & known["architecture"].notna()]
+    return known[(known["blas"] == chosen) & known["architecture"].notna()].assign(ranked=not untrusted(frame))
 
 
 def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
     """Draw the bars of one operation, dtype and size, in the order of the frame."""
     bars = points(rows, "kernel", "architecture")
-    best = bars["rate"].max()
+    best, ranked = bars["rate"].max(), bool(rows["ranked"].all())
     for place, bar in enumerate(as_dicts(bars)):
-        _bar(axis, place, bar, known[bar["kernel"]], palette, best=best)
+        _bar(axis, place, bar, known[bar["kernel"]], palette, best=best if ranked else None)
     dress(axis, palette, x="GFLOP/s", y="")
     axis.set_xlim(0, max(best, bars["high"].max()) * _ROOM)
     named = zip(bars["kernel"], bars["architecture"], strict=True)
     axis.set_yticks(range(len(bars)), [f"{path}\n{shortened(kernel, _LETTERS)}" for kernel, path in named])
     axis.tick_params(axis="y", labelsize=SMALL)
     axis.set_ylim(len(bars) - 0.45, -0.55)
-    axis.grid(visible=False, axis="y")
+    axis.grid(visible=False)
     first = rows.iloc[0]
     entitle(axis, palette, str(first["operation"]), f"{first['dtype']}, n = {first['size']}")
 
 
-def _bar(axis: Axes, place: int, bar: Mapping[str, Any], one: Appearance, palette: Palette, *, best: float) -> None:
+def _bar(
+    axis: Axes, place: int, bar: Mapping[str, Any], one: Appearance, palette: Palette, *, best: float | None
+) -> None:
     rate, low, high = (float(bar[name]) for name in ("rate", "low", "high"))
     axis.barh(place, rate, height=0.7, color=palette.color(one.mark), edgecolor=palette.paper, hatch=one.hatch,
               linewidth=0, label=one.label, zorder=2)  # fmt: skip
     axis.errorbar(rate, place, xerr=reach(rate, low, high), fmt="none", ecolor=palette.ink, elinewidth=1, capsize=2,
                   zorder=4)  # fmt: skip
-    axis.annotate(f"{rate:.3g} ({rate / best:.0%})", (max(rate, high), place), xytext=(5, 0), va="center",
+    share = "" if best is None else f" ({rate / best:.0%})"
+    axis.annotate(f"{rate:.3g}{share}", (max(rate, high), place), xytext=(5, 0), va="center",
                   textcoords="offset points", fontsize=TINY, color=palette.ink)  # fmt: skip
     if not bar["correct"]:
         cross_out(axis, palette, rate, place, zorder=5)

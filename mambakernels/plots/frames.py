@@ -9,8 +9,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from mambakernels.bench.agreement import controls_of
 from mambakernels.bench.side_by_side import SINGLE
-from mambakernels.bench.summaries import pool, usable_samples
+from mambakernels.bench.summaries import comparable, pool, usable_samples
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.operations import OPERATIONS
 
@@ -33,16 +34,36 @@ class Limit:
 
 
 def checked(frame: pd.DataFrame, needed: Sequence[str], *, figure: str) -> pd.DataFrame:
-    """Return the frame with every column a figure uses; InvalidRequestError names those that it must have and lacks."""
+    """Return the rows that can be compared, with every column a figure uses.
+
+    InvalidRequestError names the columns that the frame must have and lacks, or says that no row can be compared.
+    """
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise InvalidRequestError(
             f"There is nothing to draw: {figure} needs the columns {', '.join(missing)}, which the frame lacks.",
             next_step="Pass a frame from `measurements`, or the frame of a comparison.",
         )
-    whole = frame.assign(**{name: value for name, value in _OPTIONAL.items() if name not in frame.columns})
+    whole = completed(frame)
+    usable = comparable(whole)
+    if len(whole) and usable.empty:
+        raise nothing("other programs disturbed every sample", "Measure on a quiet machine, or one thread.")
     # A comparison is about the threads that were asked for, and netlib does not report how many it uses.
-    return whole.assign(threads=whole["asked"].fillna(whole["threads"])) if "asked" in whole.columns else whole
+    return usable.assign(threads=usable["asked"].fillna(usable["threads"])) if "asked" in usable.columns else usable
+
+
+def completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the columns that it may lack."""
+    return frame.assign(**{name: value for name, value in _OPTIONAL.items() if name not in frame.columns})
+
+
+def untrusted(frame: pd.DataFrame) -> str:
+    """Return why no kernel may be compared with another, as the controls differ; an empty text if they do not."""
+    whole = completed(frame)
+    if not whole["control"].any():
+        return ""
+    controls = controls_of(whole)
+    return controls.text if controls.verdict == "differ" else ""
 
 
 def rated(frame: pd.DataFrame, needed: Sequence[str] = (), *, figure: str) -> pd.DataFrame:
@@ -88,18 +109,22 @@ def largest_common(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["size"] == int(kernels[kernels == kernels.max()].index.max())]
 
 
-def limit(rows: pd.DataFrame, per_core: float | None) -> Limit:
-    """Return the highest possible GFLOP/s for rows of one dtype: the theoretical peak if known, else the best seen.
+def highest(rows: pd.DataFrame) -> float:
+    """Return the highest GFLOP/s that are drawn of these rows."""
+    return float(points(rows, "operation", "kernel", "threads", "size")[["rate", "high"]].max().max())
+
+
+def peak(rows: pd.DataFrame, per_core: float | None) -> Limit | None:
+    """Return the theoretical peak in GFLOP/s for rows of one dtype; None if it is not known.
 
     `per_core` is for float64, by default the `peak_gflops` that was probed; single precision reaches twice that.
     """
     per_core = _probed_peak(rows) if per_core is None else per_core
     if per_core is None:
-        best = float(points(rows, "operation", "kernel", "threads", "size")[["rate", "high"]].max().max())
-        return Limit(best, f"best seen: {best:.3g}")
+        return None
     used = _cores_used(rows)
-    peak = per_core * used * (2 if rows["dtype"].iloc[0] in SINGLE else 1)
-    return Limit(peak, f"theoretical peak: {peak:.4g}" + (f" ({used} cores)" if used > 1 else ""))
+    value = per_core * used * (2 if rows["dtype"].iloc[0] in SINGLE else 1)
+    return Limit(value, f"theoretical peak: {value:.4g}" + (f" ({used} cores)" if used > 1 else ""))
 
 
 def cores(rows: pd.DataFrame) -> int | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from mambakernels.errors import InvalidRequestError
 from mambakernels.plots import accuracy, architectures, rates, ratios, roof, scaling
 from mambakernels.plots.appearance import Appearance, appearances, shortened
-from mambakernels.plots.captions import facts
+from mambakernels.plots.captions import caption
 from mambakernels.plots.frames import Name, checked, groups, largest_common, nothing, per_panel, rated, usual_threads
 from mambakernels.plots.sheets import Surroundings, surround
 from mambakernels.plots.style import PALETTES, SMALL, Palette, Theme, dress, entitle, remark
@@ -33,14 +33,16 @@ _COLUMNS: Mapping[str, tuple[str, float]] = {  # of the table: heading and share
     "wrong": ("wrong results", 0.08),
 }
 _READING = (
-    "Medians with quartiles of the samples; ratios with their confidence intervals, hollow where there is no "
-    "difference; crosses: wrong results; dashed: the limit. Each at one n: the largest that all kernels have."
+    "Estimates with quartiles of the samples; ratios with their confidence intervals, hollow where there is no "
+    "difference; crosses: wrong results; grey: beyond a limit. Each at one n: the largest that all kernels have."
 )
 _PANEL_INCHES = (3.1, 2.3)
 _LETTERS = 190
-_MISSING_LETTERS = 50
+
+_COLUMNS_OF = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}  # panels in a row, by their number
 
 Drawing = Callable[[Axes], None]
+Looks = Mapping[Name, Appearance]
 
 
 def summary_page(
@@ -57,45 +59,51 @@ def summary_page(
 
     `frame` has the measurements, `pairs` the pairs that `mambakernels.bench.pairs` makes of it; `threads` and
     `variants` are measurements at several numbers of threads and of variants, by default `frame`. `operation` is by
-    default gemm, or the first there is. A panel without measurements says what is missing. Needs the columns of
+    default gemm, or the first there is. Panels that cannot be drawn are left out. Needs the columns of
     `gflops_by_size`; raises `InvalidRequestError` if no measurement has a rate.
     """
     palette, rows = PALETTES[theme], usual_threads(rated(frame, figure="the summary"))
     scaled, varied = (frame if other is None else other for other in (threads, variants))
     known = appearances(pd.concat([rows, checked(scaled, ("kernel",), figure="thread scaling")], ignore_index=True))
     main, compared = _operation(rows, operation), pd.DataFrame() if pairs is None else pairs
+    panels: Mapping[str, Callable[[], Drawing]] = {
+        f"{main}: rate": lambda: _rates(_only(rows, main), known, palette, peak),
+        "ratios": lambda: _ratios(ratios.drawable(compared, frame), known, palette),
+        f"{main}: threads": lambda: _threads(_case(scaling.drawable(scaled), main), known, palette),
+        "roofline": lambda: _roofline(roof.drawable(rows), known, palette, peak),
+        f"{main}: accuracy": lambda: _accuracy(_of(accuracy.drawable(rows), main), known, palette),
+        f"{main}: code paths": lambda: _paths(_case(architectures.drawable(varied), main), palette),
+    }
+    drawings, left_out = _possible(panels)
+    columns = _COLUMNS_OF[len(drawings)]
+    lines, down = min(rows["kernel"].nunique(), _MOST_KERNELS), math.ceil(len(drawings) / columns)
     figure = Figure(
         figsize=_A4_LANDSCAPE, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05), facecolor=palette.paper
     )
-    lines = min(rows["kernel"].nunique(), _MOST_KERNELS)
-    grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 0.12 + 0.082 * (1 + lines)))
-    drawings: Sequence[tuple[str, Drawing]] = (
-        (f"{main}: rate", lambda axis: _rates(axis, _only(rows, main), known, palette, peak)),
-        ("ratios", lambda axis: _ratios(axis, ratios.drawable(compared, frame), known, palette)),
-        (f"{main}: threads", lambda axis: scaling.draw(axis, _case(scaling.drawable(scaled), main), known, palette)),
-        ("roofline", lambda axis: _roofline(axis, roof.drawable(rows), known, palette, peak)),
-        (f"{main}: accuracy", lambda axis: accuracy.draw(axis, _of(accuracy.drawable(rows), main), known, palette)),
-        (f"{main}: code paths", lambda axis: _paths(axis, _case(architectures.drawable(varied), main), palette)),
-    )
-    for number, (title, draw) in enumerate(drawings):
-        _panel(figure.add_subplot(grid[divmod(number, 3)]), title, draw, palette)
-    _table(figure.add_subplot(grid[2, :]), rows, palette, lines=lines)
+    grid = figure.add_gridspec(down + 1, columns, height_ratios=(*([2 / down] * down), 0.12 + 0.082 * (1 + lines)))
+    for number, (title, draw) in enumerate(drawings.items()):
+        axis = figure.add_subplot(grid[divmod(number, columns)])
+        draw(axis)
+        entitle(axis, palette, title, axis.get_title("right"))
+    _table(figure.add_subplot(grid[-1, :]), rows, palette, lines=lines)
     handles = [one.handle(palette) for kernel, one in known.items() if kernel in set(rows["kernel"])]
-    surround(figure, handles, Surroundings(handles, (facts(rows), _READING)).caption(_LETTERS), palette)
+    paragraphs = caption(frame, rows, " ".join([_READING, *left_out]))
+    surround(figure, handles, Surroundings(handles, paragraphs).caption(_LETTERS), palette)
     return figure
 
 
-def _panel(axis: Axes, title: str, draw: Drawing, palette: Palette) -> None:
-    """Draw a panel, or say in its place what is missing."""
-    try:
-        draw(axis)
-        entitle(axis, palette, title, axis.get_title("right"))
-    except InvalidRequestError as missing:
-        axis.clear()
-        axis.axis("off")
-        entitle(axis, palette, title)
-        text = textwrap.fill(str(missing.what).replace("There is nothing to draw: ", "not drawn: "), _MISSING_LETTERS)
-        axis.text(0, 0.95, text, transform=axis.transAxes, fontsize=SMALL, color=palette.muted, va="top")
+def _possible(panels: Mapping[str, Callable[[], Drawing]]) -> tuple[dict[str, Drawing], list[str]]:
+    """Return the panels that can be drawn, and a sentence for each reason why others cannot."""
+    drawings: dict[str, Drawing] = {}
+    reasons: dict[str, list[str]] = {}
+    for title, prepare in panels.items():
+        try:
+            drawings[title] = prepare()
+        except InvalidRequestError as error:
+            reasons.setdefault(error.what.replace("There is nothing to draw: ", ""), []).append(
+                title.rpartition(": ")[2]
+            )
+    return drawings, [f"Without {', '.join(titles)}: {reason}" for reason, titles in reasons.items()]
 
 
 def _operation(rows: pd.DataFrame, wanted: str | None) -> str:
@@ -134,33 +142,46 @@ def _dtype(rows: pd.DataFrame) -> str:
     return next(dtype for dtype in (*_DTYPES, *sorted(present)) if dtype in present)
 
 
-def _rates(
-    axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette, peak: float | None
-) -> None:
+def _rates(rows: pd.DataFrame, known: Looks, palette: Palette, peak: float | None) -> Drawing:
     by_threads = {key: known[key[0]] for key, _ in groups(rows, "kernel", "threads")}
-    rates.draw(axis, rows, by_threads, palette, peak=peak)
+    return lambda axis: rates.draw(axis, rows, by_threads, palette, peak=peak)
 
 
-def _ratios(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
+def _ratios(rows: pd.DataFrame, known: Looks, palette: Palette) -> Drawing:
     first = usual_threads(rows[rows["reference"] == rows["reference"].iloc[0]])
     dtype = _dtype(first[first["operation"] == first["operation"].iloc[0]])
     cases = [largest_common(part) for part in per_panel(first[first["dtype"] == dtype], "operation")]
     shown = pd.concat(cases[:_MOST_CASES])
     names = [f"{operation}\n{size}" for operation, size in zip(shown["operation"], shown["size"], strict=True)]
     by_pair = {key: known.get(key[0], one) for key, one in ratios.appearances_of(shown).items()}
-    ratios.draw(axis, shown.assign(case=names), by_pair, palette)
-    entitle(axis, palette, "", dtype)
+
+    def draw(axis: Axes) -> None:
+        ratios.draw(axis, shown.assign(case=names), by_pair, palette)
+        entitle(axis, palette, "", dtype)
+
+    return draw
 
 
-def _roofline(
-    axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette, peak: float | None
-) -> None:
-    roof.draw(axis, rows, known, palette, peak=peak, bandwidth=None, inches=_PANEL_INCHES)
-    entitle(axis, palette, "roofline", str(rows["dtype"].iloc[0]))
+def _threads(rows: pd.DataFrame, known: Looks, palette: Palette) -> Drawing:
+    return lambda axis: scaling.draw(axis, rows, known, palette)
 
 
-def _paths(axis: Axes, rows: pd.DataFrame, palette: Palette) -> None:
-    architectures.draw(axis, rows, appearances(rows), palette)
+def _roofline(rows: pd.DataFrame, known: Looks, palette: Palette, peak: float | None) -> Drawing:
+    limits = roof.roof_of(rows, peak)
+
+    def draw(axis: Axes) -> None:
+        roof.draw(axis, rows, known, palette, roof=limits, inches=_PANEL_INCHES)
+        entitle(axis, palette, "", str(rows["dtype"].iloc[0]))
+
+    return draw
+
+
+def _accuracy(rows: pd.DataFrame, known: Looks, palette: Palette) -> Drawing:
+    return lambda axis: accuracy.draw(axis, rows, known, palette)
+
+
+def _paths(rows: pd.DataFrame, palette: Palette) -> Drawing:
+    return lambda axis: architectures.draw(axis, rows, appearances(rows), palette)
 
 
 def _table(axis: Axes, rows: pd.DataFrame, palette: Palette, *, lines: int) -> None:

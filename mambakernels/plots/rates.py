@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,11 +12,11 @@ from matplotlib.figure import Figure
 
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
-from mambakernels.plots.captions import facts
-from mambakernels.plots.frames import Limit, Name, groups, limit, per_panel, points, rated
+from mambakernels.plots.captions import caption
+from mambakernels.plots.frames import Limit, Name, groups, highest, per_panel, points, rated
+from mambakernels.plots.frames import peak as peak_of
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import (
-    DASHES,
     PALETTES,
     Palette,
     Theme,
@@ -23,7 +24,8 @@ from mambakernels.plots.style import (
     dress,
     entitle,
     label_plainly,
-    remark,
+    reach,
+    shade_beyond,
 )
 
 _READING = (
@@ -42,9 +44,9 @@ def gflops_by_size(
     """Draw GFLOP/s against n: a panel per operation and dtype, a line per kernel, coloured by its BLAS.
 
     Points are the estimates that tables show, bands reach down to the rate at the upper quartile of the samples they
-    are made of, and crosses mark wrong results. Each axis ends at the theoretical peak if `peak` gives it (GFLOP/s per
-    core, float64), otherwise at the best seen. Operations whose flops are unknown have no rate and no panel. A narrow
-    sheet, for a telephone, stacks the panels in one column.
+    are made of, and crosses mark wrong results. What lies beyond the theoretical peak is shaded, if that is known
+    (`peak`, in GFLOP/s per core for float64, or as probed) and not far away. Operations whose flops are unknown have no
+    rate and no panel. A narrow sheet, for a telephone, stacks the panels in one column.
 
     Needs kernel, operation, dtype, size, flops and gflops; samples, threads, blas, blas_version, architecture, cpu,
     cores, numpy and python are used if present. Raises `InvalidRequestError` if nothing is left to draw.
@@ -52,7 +54,7 @@ def gflops_by_size(
     rows, palette = rated(frame, figure="GFLOP/s against n"), PALETTES[theme]
     parts = per_panel(rows, "operation", "dtype")
     known = appearances(rows, ("kernel", "threads"))
-    around = Surroundings([one.handle(palette) for one in known.values()], (facts(rows), _READING))
+    around = Surroundings([one.handle(palette) for one in known.values()], caption(frame, rows, _READING))
     figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet)
     for axis, part in zip(axes, parts, strict=True):
         draw(axis, part, known, palette, peak=peak)
@@ -63,24 +65,23 @@ def draw(
     axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette, *, peak: float | None
 ) -> None:
     """Draw one operation with one dtype; the keys of `known` are (kernel, threads)."""
-    for key, mine in groups(rows, "kernel", "threads"):
-        _curve(axis, points(mine.sort_values("size"), "size"), known[key], palette)
-    dress(axis, palette, x="n", y="GFLOP/s")
-    axis.set_xscale("log", base=2)
-    label_plainly(axis.xaxis, _ticks(sorted(rows["size"].unique())))
-    axis.margins(x=0.08)
-    _end_at(axis, _top(rows, peak), palette)
-    first = rows.iloc[0]
+    first, sizes = rows.iloc[0], sorted(rows["size"].unique())
+    dress(axis, palette, x="n" if len(sizes) > 1 else f"n = {first['size']}", y="GFLOP/s")
+    curves = {key: points(mine.sort_values("size"), "size") for key, mine in groups(rows, "kernel", "threads")}
+    if len(sizes) > 1:
+        for key, curve in curves.items():
+            _curve(axis, curve, known[key], palette)
+        axis.set_xscale("log", base=2)
+        label_plainly(axis.xaxis, _ticks(sizes))
+        axis.margins(x=0.08)
+    else:
+        for place, (key, curve) in enumerate(curves.items()):
+            _point(axis, place, curve.iloc[0], known[key], palette)
+        axis.set_xticks([])
+        axis.set_xlim(-0.7, len(curves) - 0.3)
+    _end(axis, highest(rows), peak_of(rows, peak), palette)
     notes = [str(first["dtype"]), *(word for column, word in _NOTES.items() if rows[column].any())]
     entitle(axis, palette, str(first["operation"]), ", ".join(notes))
-
-
-def _top(rows: pd.DataFrame, peak: float | None) -> Limit:
-    """Return where the axis ends: at the peak, or at the best seen if all rates are far below a given peak."""
-    highest = limit(rows, peak)
-    if peak is None or (best := limit(rows, None)).value >= _FAR_BELOW * highest.value:
-        return highest
-    return Limit(best.value, f"{best.words} ({best.value / highest.value:.1%} of the theoretical peak)")
 
 
 def _curve(axis: Axes, curve: pd.DataFrame, one: Appearance, palette: Palette) -> None:
@@ -91,11 +92,22 @@ def _curve(axis: Axes, curve: pd.DataFrame, one: Appearance, palette: Palette) -
     cross_out(axis, palette, wrong["size"], wrong["rate"])
 
 
-def _end_at(axis: Axes, end: Limit, palette: Palette) -> None:
-    axis.set_ylim(0, end.value * _ROOM_ABOVE)
-    axis.axhline(end.value, color=palette.muted, linewidth=1, linestyle=DASHES, zorder=1)
-    place = (0.01, (1 + 1 / _ROOM_ABOVE) / 2)
-    remark(axis, palette, place, end.words, transform=axis.transAxes, ha="left", va="center")
+def _point(axis: Axes, place: int, point: pd.Series[Any], one: Appearance, palette: Palette) -> None:
+    """Draw the only point of a kernel at a place where no other kernel's is."""
+    bars = reach(point["rate"], point["low"], point["high"])
+    strokes = one.strokes(palette) | {"linestyle": ""}
+    axis.errorbar(place, point["rate"], yerr=bars, elinewidth=1, label=one.label, zorder=3, **strokes)
+    if not point["correct"]:
+        cross_out(axis, palette, place, point["rate"])
+
+
+def _end(axis: Axes, best: float, top: Limit | None, palette: Palette) -> None:
+    """End the axis above the best rate, or above the peak unless all rates are far below it."""
+    if top is None or best < _FAR_BELOW * top.value:
+        axis.set_ylim(0, best * _ROOM_ABOVE)
+        return
+    axis.set_ylim(0, max(best, top.value) * _ROOM_ABOVE)
+    shade_beyond(axis, palette, axis.get_xlim(), [top.value] * 2, top.words)
 
 
 def _ticks(sizes: Sequence[int]) -> list[float]:

@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mambakernels.bench.agreement import check_pairs
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances, shortened
-from mambakernels.plots.captions import facts, in_threads
+from mambakernels.plots.captions import caption, in_threads
 from mambakernels.plots.frames import as_dicts, checked, nothing, per_panel
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, dress, entitle, label_plainly, reach
@@ -38,6 +39,7 @@ _TICKS = (  # the first row that has few enough ticks on the axis is used
     (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0),
     (0.25, 0.5, 1.0, 2.0, 4.0),
 )
+_FEWEST_BARS = 5
 _FEWEST_TICKS, _MOST_TICKS = 3, 6
 
 
@@ -73,7 +75,8 @@ def paired_ratios(
     parts = per_panel(rows, "operation", "dtype", "threads")
     known = appearances_of(rows)
     origin = rows if frame is None else checked(frame, (), figure=_NAME)
-    around = Surroundings([one.patch(palette) for one in known.values()], (facts(origin), _READING))
+    paragraphs = caption(origin if frame is None else frame, origin, _READING)
+    around = Surroundings([one.patch(palette) for one in known.values()], paragraphs)
     bars = max(_height(part) for part in parts)
     height = _PANEL_INCHES + _BAR_INCHES * bars
     figure, axes = sheets.lay_out(len(parts), around, palette, sheet=sheet, panel_height=height)
@@ -89,6 +92,8 @@ def paired_ratios(
 def drawable(pairs: pd.DataFrame, frame: pd.DataFrame | None) -> pd.DataFrame:
     """Return the pairs that can be drawn, with the facts that the measurements have of their kernels."""
     whole = checked(pairs, _NEEDED, figure=_NAME)
+    if (controls := check_pairs(whole)).verdict == "differ":
+        raise nothing(f"no kernel can be compared ({controls.text})", "Measure again on a quiet machine.")
     if frame is not None:
         kernels = checked(frame, ("kernel",), figure=_NAME).drop_duplicates("kernel")
         whole = whole.drop(columns=list(_FACTS)).merge(kernels[["kernel", *_FACTS]], on="kernel", how="left")
@@ -131,8 +136,9 @@ def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[tuple[str, str], Appeara
     _scale(axis, _span(rows))
     centres = pd.Series(places).groupby(rows["case"].to_numpy(), sort=False).mean()
     axis.set_yticks(list(centres), list(centres.index))
-    axis.set_ylim(max(places) + 0.7, min(places) - 0.7)
-    axis.grid(visible=False, axis="y")
+    room = max(0.7, (_FEWEST_BARS - max(places) + min(places)) / 2)
+    axis.set_ylim(max(places) + room, min(places) - room)
+    axis.grid(visible=False)
 
 
 def _bar(axis: Axes, row: Mapping[str, Any], place: float, one: Appearance, palette: Palette) -> None:
@@ -147,7 +153,7 @@ def _bar(axis: Axes, row: Mapping[str, Any], place: float, one: Appearance, pale
         zorder=3,
     )  # fmt: skip
     end = _interval(axis, row, place, palette)
-    if not how.filled:
+    if not how.filled and _cut(row["ratio"]) == row["ratio"]:
         axis.plot(1 + length, place, marker="o", markersize=4, markerfacecolor=palette.paper, markeredgecolor=color,
                   markeredgewidth=1.2, zorder=6)  # fmt: skip
     outward = row["ratio"] >= 1

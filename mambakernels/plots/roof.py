@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,36 +13,59 @@ from matplotlib.figure import Figure
 
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
-from mambakernels.plots.captions import facts, in_threads
+from mambakernels.plots.captions import caption, in_threads
 from mambakernels.plots.frames import (
     Limit,
     Name,
     as_dicts,
     groups,
+    highest,
     largest_common,
-    limit,
     nothing,
     per_panel,
     points,
     rated,
     usual_threads,
 )
+from mambakernels.plots.frames import peak as peak_of
 from mambakernels.plots.sheets import SheetName, Surroundings
-from mambakernels.plots.style import PALETTES, TINY, Palette, Theme, cross_out, dress, entitle, label_plainly
+from mambakernels.plots.style import (
+    PALETTES,
+    TINY,
+    Palette,
+    Theme,
+    cross_out,
+    dress,
+    entitle,
+    label_plainly,
+    shade_beyond,
+)
 
 _READING = (
-    "Each operation at the largest n that all kernels have; estimated rates. The roof: memory bandwidth times "
-    "intensity, then {peak}. Intensity counts each operand as moved once. Operations of equal intensity are "
-    "drawn side by side."
+    "Each operation at the largest n that all kernels have; estimated rates. Grey: more than {limits} allows. "
+    "Intensity counts each operand as moved once. Operations of equal intensity are drawn side by side."
 )
 _HEIGHT_INCHES = 4.6
 _STREAMING = ("dot", "gemv", "gemv_t")
 _ROOM = 3.0  # times as far as the data, at each end of an axis
 _SAME = 1.12  # intensities closer than that are drawn side by side
 _STEP = 1.09
-_SLOPE_STEPS = 80
+_EDGE_STEPS = 80
 _GAP_INCHES, _STEPS_AWAY = 0.09, 10  # between a mark and its name
 _ORDER = ("float64", "float32", "complex128", "complex64")
+
+
+@dataclass(frozen=True)
+class Roof:
+    """The limits that are known: GFLOP/s of arithmetic, and GB/s of memory."""
+
+    peak: Limit | None
+    memory: Limit | None
+
+    def height(self, intensity: float) -> float:
+        """Return the highest possible GFLOP/s at an intensity."""
+        limits = [self.peak.value] if self.peak else []
+        return min([*limits, *([self.memory.value * intensity] if self.memory else [])])
 
 
 @dataclass(frozen=True)
@@ -74,16 +96,19 @@ def roofline(
 ) -> Figure:
     """Draw each operation at its arithmetic intensity (flops/bytes) below the roof, a mark per kernel.
 
-    `peak` is in GFLOP/s per core for float64, by default the best seen; `bandwidth` is in GB/s, by default the most
-    that dot or gemv moved. One dtype (float64 if there is any) and one number of threads are drawn. Needs kernel,
-    operation, dtype, size, flops, bytes, seconds and gflops. Raises `InvalidRequestError` if nothing has an intensity.
+    `peak` is in GFLOP/s per core for float64, by default as probed; `bandwidth` is in GB/s, by default the most that
+    dot or gemv moved. One dtype (float64 if there is any) and one number of threads are drawn. Needs kernel, operation,
+    dtype, size, flops, bytes, seconds and gflops. Raises `InvalidRequestError` if nothing has an intensity, or no limit
+    is known.
     """
     rows, palette = drawable(frame), PALETTES[theme]
-    known = appearances(rows)
-    paragraphs = (facts(rows), _READING.format(peak=limit(rows, peak).words))
+    roof, known = roof_of(rows, peak, bandwidth), appearances(rows)
+    limits = [name for name, value in (("memory", roof.memory), ("arithmetic", roof.peak)) if value]
+    reading = _READING.format(limits=" or ".join(limits))
+    paragraphs = caption(frame, rows, reading)
     around = Surroundings([one.handle(palette) for one in known.values()], paragraphs)
     figure, (axis,) = sheets.lay_out(1, around, palette, sheet=sheet, columns=1, panel_height=_HEIGHT_INCHES)
-    draw(axis, rows, known, palette, peak=peak, bandwidth=bandwidth, inches=(figure.get_figwidth() - 0.8, 3.9))
+    draw(axis, rows, known, palette, roof=roof, inches=(figure.get_figwidth() - 0.8, 3.9))
     entitle(axis, palette, "roofline", f"{rows['dtype'].iloc[0]}, {in_threads(rows['threads'].max())}".rstrip(", "))
     return figure
 
@@ -98,6 +123,17 @@ def drawable(frame: pd.DataFrame) -> pd.DataFrame:
     chosen = next(dtype for dtype in present if (rows["dtype"] == dtype).any())
     rows = usual_threads(rows[rows["dtype"] == chosen])
     return rows.assign(intensity=rows["flops"].astype(float) / rows["bytes"].astype(float))
+
+
+def roof_of(rows: pd.DataFrame, peak: float | None, bandwidth: float | None = None) -> Roof:
+    """Return the limits; InvalidRequestError if there is none but the memory's, which all these rows measure."""
+    top, memory = peak_of(rows, peak), None if bandwidth is None else Limit(bandwidth, f"memory: {bandwidth:.3g} GB/s")
+    if top is None and bandwidth is None and rows["operation"].isin(_STREAMING).all():
+        raise nothing("no limit but the memory's is known, and only that was measured", "Measure gemm, too.")
+    roof = Roof(top, memory or _measured_bandwidth(rows))
+    if roof == Roof(None, None):
+        raise nothing("neither the processor's peak nor the bandwidth of its memory is known", "Measure dot, too.")
+    return roof
 
 
 def _measured_bandwidth(rows: pd.DataFrame) -> Limit | None:
@@ -118,21 +154,19 @@ def draw(
     known: Mapping[Name, Appearance],
     palette: Palette,
     *,
-    peak: float | None,
-    bandwidth: float | None,
+    roof: Roof,
     inches: tuple[float, float],
 ) -> None:
     """Draw roof and operations; `inches` is about the size that the axis will have, for placing the names."""
-    top = limit(rows, peak)
-    memory = _measured_bandwidth(rows) if bandwidth is None else Limit(bandwidth, f"memory: {bandwidth:.3g} GB/s")
     shown = _placed(rows)
     x = (shown["place"].min() / _ROOM, shown["place"].max() * _ROOM)
-    y = (min(shown["rate"].min(), top.value) / _ROOM, max(top.value, shown["rate"].max()) * _ROOM)
+    most = max(highest(rows), roof.peak.value if roof.peak else 0)
+    y = (shown["rate"].min() / _ROOM, most * _ROOM)
     dress(axis, palette, x="arithmetic intensity (flop/byte)", y="GFLOP/s")
     axis.set(xscale="log", yscale="log", xlim=x, ylim=y)
     for each in (axis.xaxis, axis.yaxis):
         label_plainly(each)
-    _roof(axis, palette, top.value, memory, x)
+    _shade(axis, palette, roof)
     for number, point in enumerate(as_dicts(shown)):
         label = (
             f"_{number}" if (shown["kernel"].iloc[:number] == point["kernel"]).any() else known[point["kernel"]].label
@@ -140,7 +174,7 @@ def draw(
         axis.plot(point["place"], point["rate"], zorder=3, label=label, **known[point["kernel"]].strokes(palette))
         if not point["correct"]:
             cross_out(axis, palette, point["place"], point["rate"])
-    _name(axis, shown, palette, inches, (top.words, memory))
+    _name(axis, shown, palette, inches, roof)
 
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -165,27 +199,19 @@ def _side_by_side(group: Sequence[str], middles: pd.Series[float]) -> dict[str, 
     return {name: middle * _STEP ** (2 * number - len(group) + 1) for number, name in enumerate(group)}
 
 
-def _roof(axis: Axes, palette: Palette, top: float, memory: Limit | None, x: tuple[float, float]) -> None:
-    corner = x[0] if memory is None else min(max(top / memory.value, x[0]), x[1])
-    line: dict[str, Any] = {"color": palette.ink, "linewidth": 1.4, "zorder": 2}
-    axis.plot([corner, x[1]], [top, top], label="_roof", **line)
-    if memory is not None and corner > x[0]:
-        axis.plot([x[0], corner], [x[0] * memory.value, corner * memory.value], label="_memory", **line)
+def _shade(axis: Axes, palette: Palette, roof: Roof) -> None:
+    (left, right), top = axis.get_xlim(), axis.get_ylim()[1]
+    corner = (roof.peak.value if roof.peak else top) / roof.memory.value if roof.memory else right
+    ends = [left, min(max(corner, left), right), right]
+    words = "\n".join(limit.words for limit in (roof.memory, roof.peak) if limit)
+    shade_beyond(axis, palette, ends, [min(roof.height(end), top) for end in ends], words)
 
 
-def _name(
-    axis: Axes, shown: pd.DataFrame, palette: Palette, inches: tuple[float, float], roof: tuple[str, Limit | None]
-) -> None:
-    """Write the names of operations and roof at places that are free."""
-    words, memory = roof
-    axis.annotate(words, (1, _height(axis, axis.get_ylim()[1] / _ROOM)), xycoords="axes fraction", xytext=(-4, 3),
-                  textcoords="offset points", ha="right", va="bottom", fontsize=TINY, color=palette.ink)  # fmt: skip
+def _name(axis: Axes, shown: pd.DataFrame, palette: Palette, inches: tuple[float, float], roof: Roof) -> None:
+    """Write the names of operations at places that are free."""
     taken = [_mark_box(axis, point, inches) for point in shown.itertuples(index=False)]
-    taken.append(_Box(0, inches[1] * _height(axis, axis.get_ylim()[1] / _ROOM), inches[0], 0.22))
-    if memory is not None:
-        axis.annotate(memory.words, (0, 1), xycoords="axes fraction", xytext=(4, -3), textcoords="offset points",
-                      ha="left", va="top", fontsize=TINY, color=palette.ink)  # fmt: skip
-        taken += [_Box(0, inches[1] - 0.2, len(memory.words) * 0.071, 0.2), *_slope(axis, memory, inches)]
+    letters = max(len(limit.words) for limit in (roof.memory, roof.peak) if limit)
+    taken += [_Box(0, inches[1] - 0.35, letters * 0.071, 0.35), *_edge(axis, roof, inches)]
     for operation, group in groups(shown, "operation"):
         best = group.sort_values("rate").iloc[-1]
         text = f"{operation} {best['size']}"
@@ -197,6 +223,7 @@ def _name(
         axis.annotate(
             text, (best["place"], best["rate"]), xytext=offset, textcoords="offset points", ha="left", va="bottom",
             fontsize=TINY, color=palette.ink, zorder=6,
+            bbox={"facecolor": palette.paper, "edgecolor": "none", "pad": 0.5},
             arrowprops={"arrowstyle": "-", "color": palette.muted, "linewidth": 0.7} if far else None,
         )  # fmt: skip
 
@@ -226,14 +253,13 @@ def _is_free(box: _Box, taken: Sequence[_Box], inches: tuple[float, float]) -> b
     return box.width == 0 or (inside and not any(box.meets(other) for other in taken))
 
 
-def _slope(axis: Axes, memory: Limit, inches: tuple[float, float]) -> Iterator[_Box]:
-    """Yield boxes along the slope of the roof."""
+def _edge(axis: Axes, roof: Roof, inches: tuple[float, float]) -> Iterator[_Box]:
+    """Yield boxes from the roof upwards."""
     left, right = (math.log(end) for end in axis.get_xlim())
-    for step in range(_SLOPE_STEPS):
-        intensity = math.exp(left + (right - left) * step / _SLOPE_STEPS)
-        x, y = _across(axis, intensity) * inches[0], _height(axis, intensity * memory.value) * inches[1]
-        if y < inches[1] * _height(axis, axis.get_ylim()[1] / _ROOM):
-            yield _Box(x - 0.03, y - 0.03, 0.06, 0.06)
+    for step in range(_EDGE_STEPS):
+        intensity = math.exp(left + (right - left) * step / _EDGE_STEPS)
+        x, y = _across(axis, intensity) * inches[0], _height(axis, roof.height(intensity)) * inches[1]
+        yield _Box(x - 0.03, y - 0.03, 0.06, max(inches[1] - y, 0) + 0.03)
 
 
 def _mark_box(axis: Axes, point: object, inches: tuple[float, float]) -> _Box:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mambakernels.bench.summaries import pool
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
-from mambakernels.plots.captions import facts, in_threads
+from mambakernels.plots.captions import caption, in_threads
 from mambakernels.plots.frames import (
     Name,
     checked,
@@ -24,14 +24,17 @@ from mambakernels.plots.frames import (
     raw_samples,
 )
 from mambakernels.plots.sheets import SheetName, Surroundings
-from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, dress, entitle, label_plainly, remark
+from mambakernels.plots.style import PALETTES, Palette, Theme, dress, entitle, label_plainly, shade_beyond
 
 _READING = (
     "Speed-up: a kernel's time on the fewest threads over its time on more; bars: quartiles of the samples. "
-    "Efficiency: speed-up over the ideal, as many times faster as there are threads. Dotted: more threads than cores."
+    "Efficiency: speed-up over the ideal, as many times faster as there are threads, up to the number of cores. Grey: "
+    "more than the ideal."
 )
 _NEEDED = ("kernel", "threads", "operation", "dtype", "size", "seconds")
 _COLUMNS = 2
+_ROOM_ABOVE = 1.12
+_IDEAL = "more than the ideal"
 
 
 def thread_scaling(frame: pd.DataFrame, *, theme: Theme = "light", sheet: SheetName = "wide") -> Figure:
@@ -44,7 +47,7 @@ def thread_scaling(frame: pd.DataFrame, *, theme: Theme = "light", sheet: SheetN
     rows, palette = drawable(frame), PALETTES[theme]
     parts = [largest_common(part) for part in per_panel(rows, "operation", "dtype")]
     known = appearances(rows)
-    around = Surroundings([one.handle(palette) for one in known.values()], (facts(rows), _READING))
+    around = Surroundings([one.handle(palette) for one in known.values()], caption(frame, rows, _READING))
     figure, axes = sheets.lay_out(2 * len(parts), around, palette, sheet=sheet, columns=_COLUMNS)
     for number, part in enumerate(parts):
         draw(axes[2 * number], part, known, palette)
@@ -69,19 +72,18 @@ def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palet
     _curves(axis, rows, known, palette, per_thread=False)
     dress(axis, palette, x="threads", y=f"speed-up over {in_threads(counts[0])}")
     ideal = [_ideal(count, counts[0], cores(rows)) for count in counts]
-    axis.plot(counts, ideal, color=palette.muted, linewidth=1.2, linestyle=DASHES, zorder=1, label="_ideal")
     _scale(axis, rows, palette, title=str(rows["operation"].iloc[0]))
-    axis.set_ylim(0, max(axis.get_ylim()[1], max(ideal) * 1.12))
-    remark(axis, palette, (counts[-1], ideal[-1]), "ideal", ha="right", va="bottom", fontstyle="italic")
+    axis.set_ylim(0, max(axis.get_ylim()[1], *ideal) * _ROOM_ABOVE)
+    left, right = axis.get_xlim()
+    shade_beyond(axis, palette, [left, *counts, right], [ideal[0], *ideal, ideal[-1]], _IDEAL)
 
 
 def _draw_efficiency(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palette: Palette) -> None:
     _curves(axis, rows, known, palette, per_thread=True)
     dress(axis, palette, x="threads", y="efficiency (%)")
-    axis.axhline(100, color=palette.muted, linewidth=1.2, linestyle=DASHES, zorder=1, label="_ideal")
     _scale(axis, rows, palette, title="")
-    axis.set_ylim(0, max(axis.get_ylim()[1], 114))
-    remark(axis, palette, (_counts(rows)[-1], 101), "ideal", ha="right", va="bottom", fontstyle="italic")
+    axis.set_ylim(0, max(axis.get_ylim()[1], 100) * _ROOM_ABOVE)
+    shade_beyond(axis, palette, axis.get_xlim(), [100, 100], _IDEAL)
 
 
 def _curves(
@@ -114,12 +116,9 @@ def _speedups(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scale(axis: Axes, rows: pd.DataFrame, palette: Palette, *, title: str) -> None:
-    counts, present = _counts(rows), cores(rows)
     axis.set_xscale("log", base=2)
-    label_plainly(axis.xaxis, counts)
+    label_plainly(axis.xaxis, _counts(rows))
     axis.margins(x=0.08)
-    if present is not None and counts[-1] > present:
-        axis.axvline(present, color=palette.muted, linewidth=1, linestyle=":", zorder=1)
     first = rows.iloc[0]
     entitle(axis, palette, title, f"{first['dtype']}, n = {first['size']}")
 

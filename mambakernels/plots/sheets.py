@@ -46,7 +46,9 @@ class Surroundings:
 
     def caption(self, letters: int) -> str:
         """Return the caption in lines of at most `letters` letters."""
-        return "\n".join(textwrap.fill(paragraph, letters) for paragraph in self.paragraphs if paragraph)
+        return "\n".join(
+            textwrap.fill(paragraph, letters, break_on_hyphens=False) for paragraph in self.paragraphs if paragraph
+        )
 
 
 def lay_out(

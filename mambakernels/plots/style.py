@@ -37,6 +37,7 @@ class Palette:
     theme: Theme
     ink: str
     faint: str
+    soft: str
     paper: str
     muted: str
 
@@ -58,8 +59,8 @@ MARKS: Mapping[str, Mark] = {
 UNKNOWN = Mark("#4D4D4D", "#6E6E6E", "X", 6)
 
 PALETTES: Mapping[Theme, Palette] = {
-    "light": Palette("light", ink="#1f2328", faint="#d5d9df", paper="#ffffff", muted="#59636e"),
-    "dark": Palette("dark", ink="#e6edf3", faint="#3a424c", paper="#15191e", muted="#9aa5b1"),
+    "light": Palette("light", ink="#1f2328", faint="#d5d9df", soft="#eceef1", paper="#ffffff", muted="#59636e"),
+    "dark": Palette("dark", ink="#e6edf3", faint="#3a424c", soft="#252c34", paper="#15191e", muted="#9aa5b1"),
 }
 
 
@@ -82,9 +83,20 @@ def entitle(axis: Axes, palette: Palette, title: str, note: str = "") -> None:
 
 
 def remark(axis: Axes, palette: Palette, place: tuple[float, float], text: str, **how: object) -> None:
-    """Write a few small, muted words into a panel."""
-    chosen: dict[str, object] = {"fontsize": TINY, "color": palette.muted, "zorder": 5} | how
+    """Write a few small, muted words into a panel, on paper that hides the grid behind them."""
+    paper = {"facecolor": palette.paper, "edgecolor": "none", "pad": 1}
+    chosen: dict[str, object] = {"fontsize": TINY, "color": palette.muted, "bbox": paper, "zorder": 2} | how
     axis.text(*place, text, **chosen)  # type: ignore[arg-type]
+
+
+def shade_beyond(axis: Axes, palette: Palette, x: Sequence[float], y: Sequence[float], words: str) -> None:
+    """Shade what lies beyond a limit, and write at its top left what it is: unlike a line, it never looks like data."""
+    across, up = axis.get_xlim(), axis.get_ylim()
+    axis.fill_between(x, y, up[1], color=palette.soft, linewidth=0, zorder=0.8, label="_beyond")
+    axis.set(xlim=across, ylim=up)
+    axis.annotate(words, (0, 1), xycoords="axes fraction", xytext=(4, -3), textcoords="offset points", ha="left",
+                  va="top", fontsize=TINY, color=palette.muted, zorder=2,
+                  bbox={"facecolor": palette.soft, "edgecolor": "none", "pad": 1})  # fmt: skip
 
 
 def cross_out(axis: Axes, palette: Palette, x: Any, y: Any, *, zorder: float = 4) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-DATA = Path(__file__).parents[1] / "data" / "measured"
+DATA = pathlib.Path(__file__).parents[1] / "data" / "measured"
 LIBRARIES: Mapping[str, tuple[str, str | None, str | None]] = {
     "np-openblas": ("openblas", "0.3.31", "SkylakeX"),
     "np-mkl": ("mkl", "2026.2", "avx512"),
@@ -104,6 +108,55 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
     """Return the pairs of texts that lie on one another."""
     boxes = [(text.get_text(), _box(text)) for text in texts(figure)]
     return [(one, other) for (one, a), (other, b) in itertools.combinations(boxes, 2) if _meet(a, b)]
+
+
+def crossed(figure: Figure) -> list[str]:
+    """Return the texts in panels that lie on a line of the grid which nothing hides, or touch a line of reference."""
+    return [
+        text.get_text()
+        for axis in figure.axes
+        for text in axis.texts
+        if text in texts(figure) and any(path.intersects_bbox(_box(text), filled=False) for path in _lines(axis, text))
+    ]
+
+
+def outside(figure: Figure) -> list[tuple[str, float, float]]:
+    """Return the points of data and the ends of bars that lie beyond the ends of their axes, with the panel's title."""
+    texts(figure)  # lays it out
+    return [
+        (axis.get_title("left"), float(x), float(y))
+        for axis in figure.axes
+        for x, y in _points(axis)
+        if not axis.bbox.padded(_TOUCH).contains(*axis.transData.transform((x, y)))
+    ]
+
+
+def _lines(axis: Axes, text: Text) -> Iterator[Path]:
+    """Yield the lines that a text must not touch, in pixels: across the whole panel, behind the text or not."""
+    if text.get_bbox_patch() is None:
+        for each in (axis.xaxis, axis.yaxis):
+            yield from (_pixels(tick.gridline) for tick in each.get_major_ticks() if tick.gridline.get_visible())
+    for line in axis.get_lines():
+        drawn = _pixels(line)
+        if line.get_marker() == "None" and np.isclose(drawn.get_extents().size, axis.bbox.size).any():
+            yield drawn
+
+
+def _pixels(line: Line2D) -> Path:
+    return line.get_transform().transform_path(line.get_path())
+
+
+def _points(axis: Axes) -> Iterator[tuple[float, float]]:
+    """Yield each point that a line or a bar of data ends at."""
+    for line in axis.get_lines():
+        if line.get_transform() == axis.transData and line.get_marker() != "None":
+            yield from np.asarray(line.get_xydata(), dtype=float)
+    for collection in axis.collections:
+        if isinstance(collection, LineCollection):
+            yield from itertools.chain.from_iterable(collection.get_segments())
+    for bar in axis.patches:
+        if isinstance(bar, Rectangle) and bar.get_data_transform() == axis.transData:
+            yield from bar.get_corners()
 
 
 def _unseen(axis: Axes) -> Iterator[Text]:

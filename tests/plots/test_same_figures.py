@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +11,25 @@ import pandas as pd
 import pytest
 from support.measurements import GEMM, SVD, kernel, measured, visits
 
+from mambakernels.bench.comparison import evaluate
+from mambakernels.bench.measured import Measured
 from mambakernels.bench.published import measurements
 from mambakernels.bench.side_by_side import side_by_side
 from mambakernels.bench.summaries import pool, summary, wide
 from mambakernels.blas_report.html import render
+from mambakernels.cli.bench import _show
 from mambakernels.cli.tables import print_results
+from mambakernels.numeric.formatting import seconds, three_digits
 from mambakernels.plots import gflops_by_size
 from mambakernels.plots.frames import points
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
 KEYS = ["operation", "size", "kernel"]
+
+
+def numbers(page: str) -> set[float]:
+    """Return the numbers that the cells of a report's tables sort by."""
+    return {float(value) for value in re.findall('data-value="([^"]*)"', page)}
 
 
 def of_bench() -> pd.DataFrame:
@@ -48,16 +59,41 @@ def test_table_picture_and_pool_of_a_file_of_bench_agree() -> None:
     assert table.loc[("svd", 256, "b"), "disturbed"] == 4
 
 
+def test_all_that_shows_a_file_of_bench_shows_the_same_figures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    measured([kernel("a", 1), kernel("b", 2)], of_bench().to_dict("records")).save(tmp_path / "base.json")
+    found = evaluate(Measured.load(tmp_path / "base.json"))
+    content = json.loads(json.dumps(found.as_dict()))
+    _show(found)
+    printed, page = capsys.readouterr().out, render(found.frame, [], folder=tmp_path)
+    figure = gflops_by_size(found.frame)
+    heights = [float(y) for axis in figure.axes for line in axis.get_lines() for y in line.get_ydata()]
+    assert len(content["table"]) == len(content["ranking"]) == len(found.table) == 4
+    for row, ranked in zip(content["table"], content["ranking"], strict=True):
+        mine = found.frame[(found.frame["kernel"] == row["kernel"]) & (found.frame["operation"] == row["operation"])]
+        assert row["seconds"] == ranked["seconds"] == pool(mine).seconds
+        assert row["gflops"] == ranked["gflops"]
+        assert {row["seconds"], row["gflops"]} <= numbers(page)
+        assert any(np.isclose(height, row["gflops"]) for height in heights)
+        for text in (seconds(row["seconds"]), three_digits(row["gflops"])):
+            assert text in printed
+            assert text in page
+
+
 def test_table_picture_and_report_of_notebooks_agree_with_measurements(capsys: pytest.CaptureFixture[str]) -> None:
     frame = measurements(DATA)
     print_results(frame)
     printed, page = capsys.readouterr().out, render(frame, [], folder=DATA)
     figure = gflops_by_size(frame)
     heights = np.concatenate([line.get_ydata() for axis in figure.axes for line in axis.get_lines()])
+    shown = numbers(page)
     for row in frame[frame["correct"]].itertuples():
         assert summary(frame).set_index(KEYS).loc[(row.operation, row.size, row.kernel), "seconds"] == row.seconds
-        assert f"{row.seconds * 1e3:.2f} ms" in printed
-        assert f"{row.seconds * 1e3:.3g} ms" in page
+        assert seconds(row.seconds) in printed
+        assert seconds(row.seconds) in page
+        assert row.seconds in shown
+        assert pd.isna(row.gflops) or row.gflops in shown
         assert pd.isna(row.gflops) or np.isclose(heights.astype(float), row.gflops).any()
     assert wide(frame, "seconds").iloc[0, 3] == frame["seconds"].iloc[0]
     assert "Times are the lower quartile of all samples." in printed
