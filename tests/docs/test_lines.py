@@ -20,8 +20,9 @@ from mambakernels import kernels
 from mambakernels.environments import Environment
 
 RUN = {"bash", "python"}
+NOTEBOOK = "ipython3"
 # Kernels of the session's environments, which compute with a real BLAS; the others are of tiny packages.
-REAL = {f"docs/how-to/{page}.md" for page in ("ci", "cluster", "faster", "matrix")}
+REAL = {f"docs/how-to/{page}.md" for page in ("ci", "cluster", "faster", "jupyterlab", "matrix")}
 STUDY = {
     "parameters": "n = 32  # rows\ndtype = 'float64'\nseed = 0",
     "": "import numpy as np\na = np.ones((n, n), dtype)",
@@ -115,6 +116,17 @@ def test_the_lines_of_a_page_run(
             (folder / block.title).write_text(block.code)
         if block.language in RUN:
             _run(block.language, block.code, folder, variables)
+    if cells := [block.code for block in blocks(page) if block.language == NOTEBOOK]:
+        _run("python", CELLS.format(cells=cells), folder, variables)
+
+
+CELLS = """
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for cell in {cells}:
+    shell.run_cell(cell).raise_error()
+"""
 
 
 def _run(language: str, code: str, folder: Path, variables: dict[str, str]) -> None:
