@@ -58,7 +58,7 @@ ONLY = {
         "system/job.py",
         "kernels/launch/start.py",
         "kernels/launch/start_windows.py",
-        "lessons/processes.py",
+        "lessons/functions.py",
     },
     "nbclient": {"runs"},
     "nbformat": {"runs"},

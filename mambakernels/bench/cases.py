@@ -36,9 +36,9 @@ class Case:
 class Settings:
     """The settings of a comparison; without `threads`, each kernel runs as it is registered.
 
-    `budget` is seconds for everything, or for all that follows the start of the kernels; `codes` are the user's, which
-    cases name as their operations. `rounds` is the most rounds; cases are left out if the others would not get
-    `least_rounds` (None: as many as an interval needs). A visit takes samples of at least `min_sample` seconds
+    `budget` is seconds for everything, or for all that follows the start of the kernels, and `rounds` the most rounds.
+    `codes` are the user's, which cases name as their operations: all of them are measured at least once.
+    A visit takes samples of at least `min_sample` seconds
     for `visit_seconds`; of a long call it takes one, or up to `samples` if there is time. Samples are short because a
     busy machine interrupts every long one.
     """
@@ -49,7 +49,6 @@ class Settings:
     budget: float = 60.0
     starting_counts: bool = True
     codes: tuple[UserCode, ...] = ()
-    least_rounds: int | None = None
     seed: int = 0
     samples: int = 3
     min_sample: float = 0.0005

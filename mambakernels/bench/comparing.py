@@ -13,6 +13,7 @@ from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import Measured
 from mambakernels.bench.pairs import MARGIN
 from mambakernels.errors import InvalidRequestError, KernelError
+from mambakernels.kernels import folders
 from mambakernels.kernels.registered import list_kernels
 from mambakernels.kernels.specs import can_start
 from mambakernels.numeric.user_code import NO_DTYPE, Code, NotPortableError, UserCode, user_codes
@@ -24,7 +25,6 @@ from mambakernels.system.locks import measuring
 _PYTHON = "python"
 _CONTROL = Case("sort", "float64", CONTROL_SIZE, control=True)  # the steadiest, and one leaves time for more rounds
 _VISIT_SECONDS = 0.02
-_LEAST_ROUNDS = 3  # rather all of the user's sizes, a few times, than intervals for some of them
 
 
 @storage_errors
@@ -70,14 +70,14 @@ def compare(
         Thread counts, or a text such as `1,2`: each kernel gets a process for each count. Without any, kernels run as
         registered.
     budget
-        Seconds of measuring, once all kernels have started.
+        Seconds of measuring, once all kernels have started; more if each function and size, once, takes longer.
     seed, save, margin, progress
         As in `bench`; the seed is that of the order, and of the places of arrays in memory.
 
     Raises
     ------
     InvalidRequestError
-        The code cannot be sent to other processes, or not even one round fits the budget.
+        The code cannot be sent to other processes.
     NotFoundError
         There is no such kernel.
     KernelError
@@ -115,7 +115,12 @@ def compare_codes(
 ) -> Comparison:
     """Compare kernels by code that is source text already; see `compare`."""
     check_request(budget, margin, save)
-    chosen, left_out = _measurable(find_kernels(kernels or _registered()))
+    if not (kernels := kernels or registered()):
+        raise InvalidRequestError(
+            "No kernel was named, and mambakernels has registered none.",
+            next_step="Make some: mambakernels demo. Or name others: kernels=['python3'].",
+        )
+    chosen, left_out = measurable(find_kernels(kernels))
     if not chosen:
         raise KernelError(f"No kernel can be measured. {' '.join(left_out)}")
     settings = Settings(
@@ -127,7 +132,6 @@ def compare_codes(
         starting_counts=False,
         seed=seed,
         visit_seconds=_VISIT_SECONDS,
-        least_rounds=_LEAST_ROUNDS,
     )
     with measuring(Root.find(None), progress=progress):
         measured = _without_failed(measure_interleaved(settings, progress=progress), left_out)
@@ -135,18 +139,13 @@ def compare_codes(
     return evaluate(measured, margin=margin, saved=saved)
 
 
-def _registered() -> list[str]:
-    """Return the Python kernels that mambakernels registered, where Jupyter finds them."""
-    names = [spec.name for spec in list_kernels() if spec.language.lower() == _PYTHON]
-    if not names:
-        raise InvalidRequestError(
-            "No kernel was named, and mambakernels has registered none.",
-            next_step="Make some: mambakernels demo. Or name others: kernels=['python3'].",
-        )
-    return names
+def registered() -> list[str]:
+    """Return the names of the kernels that mambakernels registered where Jupyter looks, in the order of their names."""
+    searched = folders.searched()
+    return sorted({spec.name for spec in list_kernels() if spec.jupyter in searched})
 
 
-def _measurable(kernels: Iterable[Kernel]) -> tuple[list[Kernel], list[str]]:
+def measurable(kernels: Iterable[Kernel]) -> tuple[list[Kernel], list[str]]:
     """Divide kernels into those to start, and a line for each of the others."""
     reasons = [(kernel, _obstacle(kernel)) for kernel in kernels]
     lines = [f"{kernel.name} is left out: {why}." for kernel, why in reasons if why]

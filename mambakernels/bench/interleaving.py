@@ -25,14 +25,16 @@ from mambakernels.bench.planning import Key, Schedule, VisitCost
 from mambakernels.bench.published import frame_of
 from mambakernels.errors import KernelError
 from mambakernels.numeric.measurement import Measurement
+from mambakernels.numeric.user_code import NO_DTYPE
 from mambakernels.progress import Event, Progress, silent
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.system.background import in_a_thread
 from mambakernels.system.scratch import scratch_folder
 
 _STARTUP_SECONDS = 60.0
+_EACH_STARTUP_SECONDS = 5.0  # of those that start at the same time
 _STOPPING_SECONDS = 1.0  # of the budget
-_GRACE_SECONDS = 0.5  # by which a visit may exceed the budget before its kernel is ended
+_GRACE_SECONDS = 0.5
 _PATIENCE_SECONDS = 1.0  # for other kernels' threads to stop spinning
 _CANARY_REPEATS = 6
 
@@ -144,6 +146,16 @@ class _Bench:
         return self._settings.budget - _STOPPING_SECONDS - self._record.elapsed
 
     @property
+    def _all_once(self) -> bool:
+        """Whether each case is measured once even if that exceeds the budget: the user's own code is."""
+        return bool(self._settings.codes)
+
+    @property
+    def _grace(self) -> float:
+        """Seconds by which a visit may exceed the budget before its kernel is ended."""
+        return _STARTUP_SECONDS if self._all_once and not self._number else _GRACE_SECONDS
+
+    @property
     def _alive(self) -> list[LiveKernel]:
         return [live for live in self._kernels if live.failure is None]
 
@@ -162,7 +174,8 @@ class _Bench:
             for live in self._kernels:
                 self._report(Event("starting", live.name))
                 await live.start(folder)
-            await asyncio.gather(*(live.boot(_STARTUP_SECONDS) for live in self._kernels))
+            patience = _STARTUP_SECONDS + _EACH_STARTUP_SECONDS * len(self._kernels)
+            await asyncio.gather(*(live.boot(patience) for live in self._kernels))
             for live in self._kernels:  # one after another: each looks at how many of its threads work
                 await live.describe(_STARTUP_SECONDS)
                 for code in self._settings.codes:
@@ -187,16 +200,16 @@ class _Bench:
         await self._run_canary()
         await self._try_small_sizes()
         rounds, waiting = planning.wanted_rounds(self._settings), planning.stops(self._settings.cases)
-        while waiting and self._alive and (self._left > 0 or not self._record.rows):
+        while waiting and self._alive and (self._all_once or self._left > 0 or not self._record.rows):
             stop = min(waiting, key=lambda stop: (self._guess(stop), stop[0].size))
             waiting.remove(stop)
             seconds, first = self._guess(stop), all(known.control for known in self._planned)
-            if not stop[0].control and not first:
+            if not stop[0].control and not first and not self._all_once:
                 chosen = planning.by_case(self._costs)
                 if not planning.fits(seconds, chosen, left=self._left, rounds=rounds):
                     self._leave_out({stop[0]: seconds})
                     continue
-            if planning.hopeless(seconds, self._left):
+            if planning.hopeless(seconds, self._left) and not self._all_once:
                 raise planning.too_long(stop[0], seconds, settings=self._settings, left=self._left)
             self._planned += stop
             for live in [live for count in self._counts for live in self._in_random_order(count)]:
@@ -209,7 +222,7 @@ class _Bench:
         """Call operations that are asked for only at large sizes at a small one, to guess how long they take."""
         smallest = {(case.operation, case.dtype): case for case in sorted(self._settings.cases, reverse=True)}
         for case in smallest.values():
-            if case.size > planning.PILOT_SIZE:
+            if case.size > planning.PILOT_SIZE and case.dtype != NO_DTYPE:
                 small = replace(case, size=planning.PILOT_SIZE)
                 for number, live in enumerate(self._alive):
                     self._say(f"estimating {case.operation}: {live.name}", number, len(self._alive))
@@ -243,7 +256,7 @@ class _Bench:
         """Leave out what turned out to take too long, and divide the seconds left."""
         costs = planning.by_case(self._costs)
         more = max(1, planning.wanted_rounds(self._settings) - 1)
-        dropped = planning.to_drop(costs, self._left / more)
+        dropped = [] if self._all_once else planning.to_drop(costs, self._left / more)
         self._leave_out({case: costs[case] for case in dropped})
         self._planned = [case for case in self._planned if case not in dropped]
         alive = {live.key for live in self._alive}
@@ -318,7 +331,7 @@ class _Bench:
             *((case.operation, case.size, case.dtype, self._loops.get((live.key, case))) for case in stop),
             seed=self._settings.seed, layout_seed=self._random.randrange(2**32), samples=samples,
             seconds=self._settings.visit_seconds / len(stop), min_sample=self._settings.min_sample,
-            timeout=max(self._left, 0) + _GRACE_SECONDS,
+            timeout=max(self._left, 0) + self._grace,
         )  # fmt: skip
         now = time.monotonic()
         if live.failure is not None and self._left <= 0:

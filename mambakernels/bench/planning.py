@@ -10,6 +10,7 @@ from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.pairs import FAMILY_LEVEL, rounds_for_interval
 from mambakernels.errors import InvalidRequestError
 from mambakernels.numeric.measurement import Measurement
+from mambakernels.numeric.user_code import NO_DTYPE
 
 Key = tuple[str, int | None]
 
@@ -75,8 +76,7 @@ def wanted_rounds(settings: Settings) -> int:
     """Return how many rounds every case should get: those that an interval needs with so many pairs, and a few more."""
     cases = sum(not case.control for case in settings.cases)
     family = max(1, (len(settings.kernels) - 1) * max(1, len(settings.threads)) * cases)
-    for_interval = rounds_for_interval(1 - FAMILY_LEVEL / family) + _SPARE_ROUNDS
-    return min(settings.rounds, settings.least_rounds or for_interval)
+    return min(settings.rounds, rounds_for_interval(1 - FAMILY_LEVEL / family) + _SPARE_ROUNDS)
 
 
 def fits(seconds: float, costs: Mapping[Case, float], *, left: float, rounds: int) -> bool:
@@ -147,8 +147,8 @@ def _work(case: Case, n: int) -> float:
     n = max(n, 1)  # 0 stands for no size
     if case.control:
         return float(n) ** 2
-    known = OPERATIONS.get(case.operation)
-    return (known.flop_count(n, case.dtype) if known else None) or float(n) ** 3
+    counted = case.dtype != NO_DTYPE and OPERATIONS[case.operation].flop_count(n, case.dtype)
+    return counted or float(n) ** 3
 
 
 def _round_seconds(costs: Costs, samples: int) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any, Literal
 
+from mambakernels.lessons.evidence import reason
 from mambakernels.lessons.scales import number
 from mambakernels.numeric.formatting import html_table
 
@@ -23,7 +24,8 @@ _SIGNS: dict[Verdict, str] = {"seen": "✓", "not seen": "✗", "skipped": "-"}
 class Shape:
     """One expectation: `what` in words, the value that was `seen`, and the bounds that it should be within.
 
-    `otherwise` is a possible reason if a machine does not meet it. A truth value is met if it is true.
+    `otherwise` is a possible reason if a machine does not meet it. A truth value is met if it is true. A value is
+    `timed` if it depends on times, which a busy machine changes.
     """
 
     what: str
@@ -33,6 +35,7 @@ class Shape:
     unit: str = ""
     otherwise: str = ""
     why_skipped: str = field(default="", kw_only=True)
+    timed: bool = field(default=True, kw_only=True)
 
     @classmethod
     def skipped(cls, what: str, why: str) -> Shape:
@@ -113,8 +116,17 @@ class Expectations:
 
 
 def expect(*shapes: Shape) -> Expectations:
-    """Return which shapes were seen; a shape that was not raises nothing, because machines differ."""
-    return Expectations(shapes)
+    """Return which shapes were seen; a shape that was not raises nothing, because machines differ.
+
+    Where times were not as expected, it says whether the machine was busy: the control shows that, which was measured
+    next to them.
+    """
+    return Expectations([_with_reason(shape) for shape in shapes])
+
+
+def _with_reason(shape: Shape) -> Shape:
+    missed = shape.timed and not _is_truth(shape.seen) and shape.verdict == "not seen"
+    return replace(shape, otherwise=reason(shape.otherwise)) if missed else shape
 
 
 def _lines(shape: Shape) -> list[str]:

@@ -1,6 +1,6 @@
 """Child processes: commands whose output streams, and workers that answer in lines of JSON.
 
-All of mambakernels but the code inside kernels (`kernels.launch`, `lessons.processes`) starts its children here.
+All of mambakernels but the code inside kernels (`kernels.launch`, `lessons.functions`) starts its children here.
 """
 
 from __future__ import annotations

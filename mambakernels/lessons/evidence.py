@@ -1,0 +1,93 @@
+"""How busy the machine was while a lesson measured: a control next to each measurement, and the disturbed samples.
+
+The control sorts a few thousand numbers, in which no BLAS takes part. If it always takes equally long, the machine is
+not the reason for what a lesson sees, or does not see.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+STEADY = 1.15  # times as long as at best, in the worst case
+BUSY = 0.5  # of the samples
+_CONTROL_NUMBERS = 4096
+_CONTROL_SECONDS = 0.01
+_LATEST = 60
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Seconds of the control, and how many of the samples of a measurement other programs disturbed."""
+
+    controls: tuple[float, ...]
+    samples: int
+    disturbed: int
+
+
+EVIDENCE: deque[Evidence] = deque(maxlen=_LATEST)
+
+
+def seconds(call: Callable[..., object], *arguments: Any, budget: float = 0.3) -> float:
+    """Return the seconds of a call, measured for about `budget` seconds, after a first one that does not count.
+
+    What other programs add to it is left out as far as the system counts it. A control is measured next to it.
+    """
+    return _measured({"": (call, arguments)}, budget=budget, least=3)[""]
+
+
+def race(calls: Mapping[str, Callable[[], object]], *, budget: float = 1.0, least: int = 3) -> dict[str, float]:
+    """Measure calls in turns, for `budget` seconds and at least `least` turns; return the seconds of each, by name."""
+    return _measured({name: (call, ()) for name, call in calls.items()}, budget=budget, least=least)
+
+
+def _measured(
+    calls: Mapping[str, tuple[Callable[..., object], Sequence[Any]]], *, budget: float, least: int
+) -> dict[str, float]:
+    from mambakernels.numeric.timing import Sample, Sampler, Timing, no_garbage_collection
+
+    samplers = {name: Sampler(call, given) for name, (call, given) in calls.items()}
+    taken: dict[str, list[Sample]] = {name: [] for name in calls}
+    with no_garbage_collection():
+        for sampler in samplers.values():
+            sampler.first()
+        before, begin = _control(), perf_counter()
+        each = budget / len(calls) / 20
+        loops = {name: sampler.calibrate(min_sample=min(0.001, each))[0] for name, sampler in samplers.items()}
+        while perf_counter() - begin < budget or min(map(len, taken.values())) < least:
+            for name, sampler in samplers.items():
+                taken[name].append(sampler.take(loops[name]))
+        after = _control()
+    samples = [sample for several in taken.values() for sample in several if sample.disturbed is not None]
+    EVIDENCE.append(Evidence((before, after), len(samples), sum(map(bool, (one.disturbed for one in samples)))))
+    return {name: Timing.of(several).seconds for name, several in taken.items()}
+
+
+def reason(otherwise: str) -> str:
+    """Return why a lesson's expectation may not be met: a busy machine if the evidence says so, or else `otherwise`."""
+    controls = [control for one in EVIDENCE for control in one.controls]
+    samples, disturbed = sum(one.samples for one in EVIDENCE), sum(one.disturbed for one in EVIDENCE)
+    if not controls:
+        return otherwise
+    apart, share = max(controls) / min(controls), disturbed / samples if samples else 0.0
+    seen = (
+        f"other programs disturbed {share:.0%} of the samples, and the control took up to {apart:.2f} times its least"
+    )
+    if apart > STEADY or share > BUSY:
+        return f"The machine was busy: {seen}. Run it again when less is going on."
+    return f"The machine is not the reason: {seen}. {otherwise}".rstrip()
+
+
+def _control() -> float:
+    """Return the seconds that sorting takes now."""
+    import numpy as np
+
+    from mambakernels.numeric.timing import Sampling, time_call
+
+    numbers = np.random.default_rng(0).random(_CONTROL_NUMBERS)
+    np.sort(numbers)
+    sampling = Sampling(repeats=3, min_sample=_CONTROL_SECONDS / 10, least=_CONTROL_SECONDS, budget=_CONTROL_SECONDS)
+    return time_call(np.sort, (numbers,), sampling=sampling).seconds
