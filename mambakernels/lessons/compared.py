@@ -41,13 +41,13 @@ class Compared:
             table=[row for row in rows if not row["control"]],
             controls=[row for row in rows if row["control"]],
             pairs=[row for row in found["pairs"] if not row["control"]],
-            probes={kernel["kernel"]: kernel["facts"].get("probe", {}) for kernel in found["kernels"]},
+            probes={kernel["kernel"]: kernel["facts"]["probe"] for kernel in found["kernels"] if kernel["facts"]},
             notes=found["notes"],
             said=[
+                *found["conclusion"]["alarms"],
+                *found["conclusion"]["sentences"],
                 f"{found['rounds']} round{'s' * (found['rounds'] != 1)} in {found['seconds']:.0f} seconds.",
                 found["estimate"],
-                found["controls"]["text"],
-                *(gate["text"] for gate in found["gates"]),
             ],
         )
 

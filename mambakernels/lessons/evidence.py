@@ -66,19 +66,23 @@ def _measured(
     return {name: Timing.of(several).seconds for name, several in taken.items()}
 
 
-def reason(otherwise: str) -> str:
-    """Return why a lesson's expectation may not be met: a busy machine if the evidence says so, or else `otherwise`."""
+def reason(otherwise: str, *, gap: float) -> str:
+    """Return why an expectation was not met: a busy machine if the evidence says so, or else `otherwise`.
+
+    `gap` is the factor by which it was missed. Where other programs disturbed few samples, they can explain no more than
+    the control differs by.
+    """
     controls = [control for one in EVIDENCE for control in one.controls]
     samples, disturbed = sum(one.samples for one in EVIDENCE), sum(one.disturbed for one in EVIDENCE)
     if not controls:
         return otherwise
     apart, share = max(controls) / min(controls), disturbed / samples if samples else 0.0
-    seen = (
-        f"other programs disturbed {share:.0%} of the samples, and the control took up to {apart:.2f} times its least"
-    )
-    if apart > STEADY or share > BUSY:
+    seen = f"other programs disturbed {share:.0%} of the samples, and a control took up to {apart:.2f} times its least"
+    if share > BUSY or STEADY < apart >= gap:
         return f"The machine was busy: {seen}. Run it again when less is going on."
-    return f"The machine is not the reason: {seen}. {otherwise}".rstrip()
+    busy = "The machine was busy, but not so busy"
+    not_it = busy if apart > STEADY else "The machine is not the reason"
+    return f"{not_it}: {seen}. {otherwise}".rstrip()
 
 
 def _control() -> float:

@@ -51,6 +51,16 @@ class Shape:
         return "seen" if low <= self.seen <= high else "not seen"
 
     @property
+    def gap(self) -> float:
+        """The factor by which the value misses its bounds: 1 if it does not, infinite if it has another sign."""
+        if self.verdict != "not seen":
+            return 1.0
+        if not self.seen > 0:
+            return math.inf
+        low, high = self._bounds()
+        return max(low / self.seen, self.seen / high if high > 0 else math.inf)
+
+    @property
     def expected(self) -> str:
         """The bounds in words."""
         if _is_truth(self.seen):
@@ -126,7 +136,7 @@ def expect(*shapes: Shape) -> Expectations:
 
 def _with_reason(shape: Shape) -> Shape:
     missed = shape.timed and not _is_truth(shape.seen) and shape.verdict == "not seen"
-    return replace(shape, otherwise=reason(shape.otherwise)) if missed else shape
+    return replace(shape, otherwise=reason(shape.otherwise, gap=shape.gap)) if missed else shape
 
 
 def _lines(shape: Shape) -> list[str]:

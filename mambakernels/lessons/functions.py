@@ -31,11 +31,16 @@ _NOT_FROM_CURRENT_FOLDER = "import sys; sys.path[:] = [path for path in sys.path
 _ANSWER = _NOT_FROM_CURRENT_FOLDER + "from mambakernels.bench import on_request; on_request.main()"
 _MARK = "\x1fvalue\x1f"
 _CALL = f"""\
-import json, sys
+import json, linecache, sys, traceback
 request = json.loads(sys.stdin.read())
-space = {{"__name__": "called"}}
-exec(compile(request["source"], "<" + request["function"] + ">", "exec"), space)
-value = space[request["function"]](*request["arguments"])
+space, source, file = {{"__name__": "called"}}, request["source"], "<" + request["function"] + ">"
+linecache.cache[file] = len(source), None, source.splitlines(True), file
+try:
+    exec(compile(source, file, "exec"), space)
+    value = space[request["function"]](*request["arguments"])
+except Exception:
+    traceback.print_exc()
+    sys.exit(1)
 evidence = sys.modules.get("mambakernels.lessons.evidence")
 seen = [[one.controls, one.samples, one.disturbed] for one in evidence.EVIDENCE] if evidence else []
 sys.stdout.write({_MARK!r} + json.dumps([value, seen], default=lambda one: one.tolist()))
@@ -64,8 +69,8 @@ def compare(
 
     `kernels` are names or patterns; by default, all that mambakernels registered. Those that cannot be measured are
     left out, and a line is printed for each. `setup` makes the arguments, one or a tuple; with `sizes`, from
-    the size. `check` gets the arguments and the result, and returns whether it is right. `flops` gives a call's floating-point
-    operations from the size. `budget` is seconds of measuring, after the kernels have started.
+    the size. `check` gets the arguments and the result, and returns whether it is right. `flops` gives a call's
+    floating-point operations from the size. `budget` is seconds of measuring, after the kernels have started.
 
     Raises NotPortableError if a function cannot be sent, and ElsewhereError if nothing can be measured.
     """
@@ -187,20 +192,20 @@ def _ask(what: str, **request: Any) -> dict[str, Any]:
 
 def _python_with_mambakernels(folder: Path | None) -> str:
     """Return the Python that registered this kernel, or this one if it has mambakernels itself."""
-    if find_spec("mambakernels.bench") is not None:
-        return sys.executable
     document = json.loads((folder / "kernel.json").read_bytes()) if folder else {}
     found: str | None = document.get("metadata", {}).get("mambakernels", {}).get("stand_in")
+    if found is not None and os.access(found, os.X_OK):
+        return found
+    if find_spec("mambakernels.bench") is not None:
+        return sys.executable
     if found is None:
         raise ElsewhereError(
             "This kernel was not registered by mambakernels, so other kernels cannot be started from here. Choose one "
             "that it has registered, or install mambakernels in this environment: pip install mambakernels"
         )
-    if not os.access(found, os.X_OK):
-        raise ElsewhereError(
-            f"The Python that registered this kernel is gone: {found}. Register it again: mambakernels register"
-        )
-    return found
+    raise ElsewhereError(
+        f"The Python that registered this kernel is gone: {found}. Register it again: mambakernels register"
+    )
 
 
 def _kernelspec_folder() -> Path | None:

@@ -34,7 +34,7 @@ def variables() -> Any:
 
 
 def arrays() -> Any:
-    print("noise")
+    sys.stdout.write("noise\n")
     return {"a": np.arange(3), "b": np.float32(1.5), "c": "ü"}
 
 
