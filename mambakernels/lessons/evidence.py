@@ -69,8 +69,8 @@ def _measured(
 def reason(otherwise: str, *, gap: float) -> str:
     """Return why an expectation was not met: a busy machine if the evidence says so, or else `otherwise`.
 
-    `gap` is the factor by which it was missed. Where other programs disturbed few samples, they can explain no more than
-    the control differs by.
+    `gap` is the factor by which it was missed. Where other programs disturbed few samples, they can explain no more
+    than the control differs by.
     """
     controls = [control for one in EVIDENCE for control in one.controls]
     samples, disturbed = sum(one.samples for one in EVIDENCE), sum(one.disturbed for one in EVIDENCE)
