@@ -64,6 +64,11 @@ class Root:
         return self.path / "channels"
 
     @property
+    def numeric(self) -> Path:
+        """The code that kernels registered with `numeric` find next to their environment's."""
+        return self.path / "numeric"
+
+    @property
     def locks(self) -> Path:
         """Lock files; they hold no data."""
         return self.path / "locks"

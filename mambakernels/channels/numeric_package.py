@@ -1,4 +1,4 @@
-"""The local channel of `mambakernels-numeric`: the source of `numeric` and `lessons` as a conda package."""
+"""The source of `numeric` and `lessons` for kernels: as a conda package in a local channel, or as a folder."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ def ensure(root: Root, *, progress: Progress = silent) -> dict[str, Any]:
     return found
 
 
+def importable(root: Root) -> Path:
+    """Return a folder for PYTHONPATH with the present source, for environments that are not to be changed."""
+    target = root.numeric / f"s{source_hash()[:8]}"
+    if not target.exists():
+        with locked(root, root.numeric.name):
+            staged = root.numeric / ".stage"
+            shutil.rmtree(staged, ignore_errors=True)  # left by a process that was killed
+            _copy_sources(staged)
+            if not target.exists():
+                staged.rename(target)
+    return target
+
+
 def source_hash() -> str:
     """Return the SHA-256 of all files in the package; `numeric.code_hash` covers only those that measure."""
     digest = hashlib.sha256()
@@ -56,6 +69,13 @@ def _sources() -> list[Path]:
     return sorted(path for folder in _CARRIED for path in (_PACKAGE / folder).glob("*.py"))
 
 
+def _copy_sources(folder: Path) -> None:
+    for source in _sources():
+        target = folder / "mambakernels" / source.relative_to(_PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+
+
 def work(message: process.Json, progress: Progress) -> process.Json:
     """Build the package in a worker process, and publish it next to the earlier ones."""
     import importlib.metadata
@@ -63,12 +83,8 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     root = Root(Path(message["root"]))
     scratch = folder(root) / ".build"
     shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
-    files = scratch / "stage" / "site-packages" / "mambakernels"
     progress(Event("stage", NAME))
-    for source in _sources():
-        target = files / source.relative_to(_PACKAGE)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target)
+    _copy_sources(scratch / "stage" / "site-packages")
     recipe = conda_packages.Recipe(
         name=NAME,
         version=importlib.metadata.version("mambakernels"),

@@ -70,6 +70,9 @@ def register(
     add_ipykernel: Annotated[
         bool, typer.Option("--add-ipykernel", help="Install ipykernel if the environment has no kernel.")
     ] = False,
+    numeric: Annotated[
+        bool, typer.Option("--numeric", help="Let lessons and measurements run on it; the environment stays as it is.")
+    ] = False,
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
@@ -84,6 +87,7 @@ def register(
             threads=threads,
             jupyter=_chosen(user=user, sys_prefix=sys_prefix, prefix=prefix, jupyter=jupyter),
             add_ipykernel=add_ipykernel,
+            numeric=numeric,
             root=root,
             progress=progress,
         )

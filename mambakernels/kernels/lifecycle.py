@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,7 @@ def register(
     threads: int | None = None,
     jupyter: PathLike = "user",
     add_ipykernel: bool = False,
+    numeric: bool = False,
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> list[KernelSpec]:
@@ -225,9 +227,12 @@ def register(
     number of threads of all numeric libraries; 0 leaves it to them; None allows no more than a container's CPU quota,
     and gives BLIS, which would use one thread, all cores.
     `jupyter` is `user`, `sys-prefix` or a Jupyter data folder. `add_ipykernel` installs ipykernel in an environment
-    without a kernel.
+    without a kernel. `numeric` lets the kernel import `mambakernels.numeric` and `mambakernels.lessons`, so that
+    lessons run on it; it changes nothing in the environment, as the kernel finds them by its PYTHONPATH.
     """
     at = Root.find(root)
+    if numeric:
+        env = {**(env or {}), "PYTHONPATH": _with_numeric(env or {}, at)}
     if add_ipykernel:
         _add_ipykernel(name, at, progress)
     with environments.held(name, at) as environment:
@@ -240,6 +245,14 @@ def register(
             threads=threads,
             data_dir=folders.data_folder(jupyter),
         )
+
+
+def _with_numeric(env: Mapping[str, str], root: Root) -> str:
+    """Return a PYTHONPATH with the code that lessons and measurements import, before what was asked for."""
+    from mambakernels.channels import numeric_package
+
+    asked = env.get("PYTHONPATH")
+    return os.pathsep.join([str(numeric_package.importable(root)), *([asked] if asked else [])])
 
 
 def _add_ipykernel(name: PathLike, root: Root, progress: Progress) -> None:

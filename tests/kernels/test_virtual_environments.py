@@ -67,6 +67,20 @@ def test_its_kernel_starts_and_runs_its_python(empty_root: Root) -> None:
     assert answer["content"]["status"] == "ok"
 
 
+def test_lessons_run_on_one_that_stays_as_it_is(project: Path, empty_root: Root) -> None:
+    before = {path: path.lstat().st_mtime_ns for path in (project / ".venv").rglob("*")}
+    [spec] = kernels.register(".venv", numeric=True, env={"PYTHONPATH": "/elsewhere"}, root=empty_root.path)
+    folder, asked = json.loads((spec.path / "kernel.json").read_text())["env"]["PYTHONPATH"].split(os.pathsep)
+    assert asked == "/elsewhere"
+    assert Path(folder).is_relative_to(empty_root.path)
+    assert {path: path.lstat().st_mtime_ns for path in (project / ".venv").rglob("*")} == before
+    code = "from mambakernels.lessons import compare, expect, on_kernels; from mambakernels.numeric import set_threads"
+    without_ours = [sys.executable, "-S", "-c", f"{code}; import mambakernels; print(mambakernels.__path__)"]
+    said = subprocess.run(without_ours, env={"PYTHONPATH": folder}, capture_output=True, text=True, check=True)
+    assert folder in said.stdout
+    assert kernels.register(".venv", numeric=True, root=empty_root.path)[0].variables["PYTHONPATH"] == folder
+
+
 def test_a_moved_one_says_so_in_the_notebook(project: Path, empty_root: Root) -> None:
     kernels.register(".venv", root=empty_root.path)
     (project / ".venv").rename(project / "moved")

@@ -5,7 +5,12 @@ How fast something is, is not tested: machines differ, and small sizes do. What 
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import sys
+import sysconfig
+import venv
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +22,7 @@ import pytest
 from support.blas import BLAS
 
 import mambakernels
+from mambakernels import kernels
 from mambakernels.environments import Environment
 from mambakernels.lessons import LESSON_MIME_TYPE, on_kernels
 from mambakernels.runs.records import Run
@@ -94,6 +100,62 @@ def executed(
     with ThreadPoolExecutor(2) as pool:
         yield {(lesson, blas): pool.submit(execute, lesson, blas) for lesson in LESSONS for blas in BLAS}
         pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def neighbours(environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An ordinary environment, one that is gone and an R kernel, registered next to those of the lessons."""
+    root = environments["openblas"].root
+    names = ["ordinary", "gone"]
+    for name in names:
+        prefix = tmp_path_factory.mktemp(name) / ".venv"
+        venv.create(prefix, with_pip=False, symlinks=True)
+        [site] = prefix.glob("lib/python3*/site-packages")
+        (site / "installed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        shipped = Path(sys.prefix, "share", "jupyter", "kernels", "python3")
+        shutil.copytree(shipped, prefix / "share" / "jupyter" / "kernels" / "python3")
+        [spec] = kernels.register(prefix, kernel=name, numeric=True, root=root)
+    r = spec.path.with_name("r-4")  # as mambakernels registers one of r-irkernel; it is never started
+    shutil.copytree(spec.path, r)
+    document = json.loads((r / "kernel.json").read_text("utf-8"))
+    (r / "kernel.json").write_text(json.dumps({**document, "language": "R", "argv": ["R"]}), "utf-8")
+    shutil.rmtree(spec.prefix)
+    yield "ordinary"
+    shutil.rmtree(r)
+    kernels.unregister(*names, root=root)
+
+
+def execute_next_to(lesson: Path, kernel: str, folder: Path) -> None:
+    """Run a lesson that compares all kernels there are, and look at what it printed about those that it cannot."""
+    chosen = SMALLEST[lesson.stem]
+    [run] = mambakernels.run(lesson, kernels=kernel, parameters=chosen, output=folder, timeout=2 * SECONDS)
+    assert run.status == "ok", run.error
+    verdicts = {shape["what"]: shape["verdict"] for shape in lesson_of(run.path)["shapes"]}
+    assert not {what for what in CERTAIN.get(lesson.stem, ()) if verdicts[what] == "not seen"}
+    cells = nbformat.read(run.path, as_version=4).cells
+    said = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", ()))
+    if any("kernels=kernels" in cell.source for cell in cells):
+        assert "gone is left out: its environment is gone" in said
+        assert "r-4 is left out: its language is R." in said
+        assert "ordinary is left out" not in said
+
+
+@pytest.mark.slow
+def test_a_lesson_runs_next_to_kernels_that_it_cannot_use(
+    neighbours: str, environments: dict[str, Environment], tmp_path: Path
+) -> None:
+    assert neighbours
+    execute_next_to(START, environments["openblas"].name, tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kernel", [*BLAS, "ordinary"])
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
+def test_every_lesson_runs_on_every_kernel_next_to_others(
+    lesson: Path, kernel: str, neighbours: str, environments: dict[str, Environment], tmp_path: Path
+) -> None:
+    names = {blas: environment.name for blas, environment in environments.items()}
+    execute_next_to(lesson, names.get(kernel, neighbours), tmp_path)
 
 
 def test_every_lesson_has_its_smallest_parameters() -> None:
