@@ -8,6 +8,7 @@ from html import escape
 
 Row = Sequence[str]
 
+_UNBROKEN = "white-space:nowrap;"  # a number and its unit
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
@@ -50,7 +51,8 @@ def three_digits(value: float) -> str:
 def _html_row(row: Row, sides: Sequence[str], *, marked: bool) -> str:
     style = "color:var(--jp-error-color1, #d32f2f);font-weight:bold" if marked else ""
     cells = (
-        f'<td style="text-align:{side};{style}">{escape(text)}</td>' for text, side in zip(row, sides, strict=True)
+        f'<td style="text-align:{side};{_UNBROKEN * (side == "right")}{style}">{escape(text)}</td>'
+        for text, side in zip(row, sides, strict=True)
     )
     return f"<tr>{''.join(cells)}</tr>"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.measurements import FFT, GEMM, kernel, measured, visits
+from typer.testing import CliRunner
 
 from mambakernels.bench.comparison import Comparison, evaluate
 from mambakernels.cli import bench
@@ -114,3 +115,26 @@ def test_what_makes_no_sense_is_said_before_anything_starts(install: Install, cl
         answer = cli(*words, *more)
         assert answer.returncode == 1
         assert reason in answer.stderr
+
+
+@pytest.mark.slow
+def test_a_line_of_code_is_compared_from_the_command_line(install: Install, cli: Cli) -> None:
+    install("one")
+    done = cli(
+        "bench", "-k", "one", "--code", "a + a", "--setup", "a = n", "--sizes", "7", "--budget", "2", "--json"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["table"]
+    assert {(row["operation"], row["size"]) for row in rows} == {("a + a", 7), ("sort", 64)}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--setup", "a = 1"), "there is no --code"), (("--code", "1", "--against", "old.json"), "saved file")],
+)
+def test_options_that_do_not_go_together_are_refused(options: tuple[str, ...], words: str) -> None:
+    from mambakernels.cli.app import app
+
+    done = CliRunner().invoke(app, ["bench", "-k", "one", *options])
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
