@@ -42,7 +42,7 @@ _VERBS = {
 }
 
 
-def in_words(event: Event) -> str:
+def event_in_words(event: Event) -> str:
     """Return a line about an event: `linking np-mkl`, `engine: micromamba …`."""
     if event.step in DECISIONS:
         return f"{event.step}: {event.detail}"
@@ -62,7 +62,7 @@ class Lines:
 
     def __call__(self, event: Event) -> str | None:
         """Return the line that an event adds; None if it adds none."""
-        text = in_words(event)
+        text = event_in_words(event)
         fresh = event.step in DECISIONS or event.step == "run"
         key, before = (event.step, event.detail if fresh else ""), self._last
         self._last = key

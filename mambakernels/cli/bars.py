@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mambakernels.progress import DECISIONS, Event, Lines, Progress, in_words
+from mambakernels.progress import DECISIONS, Event, Lines, Progress, event_in_words
 from mambakernels.system.quantities import duration_in_words
 
 
@@ -52,7 +52,7 @@ def _moving() -> Iterator[Progress]:
         said: set[str] = set()
 
         def show(event: Event) -> None:
-            text = in_words(event)
+            text = event_in_words(event)
             if event.step in DECISIONS:
                 if text not in said:
                     console.print(text, markup=False, highlight=False)

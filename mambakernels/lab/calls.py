@@ -36,7 +36,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """How a call ended: with a value, with an error, or because it was stopped (neither); and after how long."""
 
     seconds: float
@@ -45,10 +45,10 @@ class Outcome:
     stopped: bool = False
 
 
-class Job:
+class BackgroundCall:
     """A call at work in a thread; `stop` ends it as Ctrl-C would, and it leaves nothing half-made."""
 
-    def __init__(self, call: Call, *, progress: Progress, ended: Callable[[Outcome], None]) -> None:
+    def __init__(self, call: Call, *, progress: Progress, ended: Callable[[CallOutcome], None]) -> None:
         self._call, self._progress, self._ended = call, progress, ended
         self._group = process.Group()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -73,7 +73,7 @@ class Job:
             outcome["stopped"] = True
         except Exception as error:  # noqa: BLE001 (shown to the user)
             outcome["error"] = error
-        self._ended(Outcome(time.monotonic() - begun, **outcome))
+        self._ended(CallOutcome(time.monotonic() - begun, **outcome))
 
     def _report(self, event: Any) -> None:
         process.check_stopped()  # also between children, as while a download goes on in this process

@@ -18,7 +18,7 @@ from mambakernels.environments import Environment
 from mambakernels.kernels import KernelSpec
 from mambakernels.kernels.blas import TITLES, Processors
 from mambakernels.lab.calls import Call
-from mambakernels.lab.overview import Entry
+from mambakernels.lab.overview import ListedEnvironment
 from mambakernels.numeric.rules import Finding
 from mambakernels.system.quantities import amount, size
 
@@ -59,7 +59,7 @@ class Form:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.entry: Entry | None = None
+        self.entry: ListedEnvironment | None = None
         self.buttons: list[Any] = []
         self.fields: list[Any] = []
 
@@ -67,7 +67,7 @@ class Form:
         """Return what the form's button does; InvalidRequestError for what cannot be read."""
         raise NotImplementedError
 
-    def show(self, entry: Entry | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
+    def show(self, entry: ListedEnvironment | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
         """Show the chosen environment."""
 
     def enable(self, *, idle: bool) -> None:
@@ -198,7 +198,7 @@ class KernelsForm(Form):
         """Allow unregistering where there is a kernel."""
         return self.entry is not None and (button is not self._unregister or bool(self.entry.kernels))
 
-    def show(self, entry: Entry | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
+    def show(self, entry: ListedEnvironment | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
         """List the kernels."""
         del findings, own_size
         self.entry = entry
@@ -239,7 +239,7 @@ class FindingsForm(Form):
         repair = self._button("Repair", self._repair, "Carry out the repairs that are safe, for all environments")
         self.box = ipywidgets.VBox([self.listed, ipywidgets.HBox([examine, repair])])
 
-    def show(self, entry: Entry | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
+    def show(self, entry: ListedEnvironment | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
         """List the findings."""
         del own_size
         self.entry = entry
@@ -282,7 +282,7 @@ class RemoveForm(Form):
         del button
         return self.entry is not None and self.entry.environment is not None
 
-    def show(self, entry: Entry | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
+    def show(self, entry: ListedEnvironment | None, findings: Sequence[Finding] | None, own_size: int | None) -> None:
         """Say what would go; another environment takes the question back."""
         del findings
         if (entry and entry.prefix) != (self.entry and self.entry.prefix):
@@ -304,7 +304,7 @@ class RemoveForm(Form):
             button.layout.visibility = "visible" if shown else "hidden"
 
 
-def _chosen(entry: Entry | None) -> Entry:
+def _chosen(entry: ListedEnvironment | None) -> ListedEnvironment:
     if entry is None:
         raise errors.InvalidRequestError("No environment is chosen.", next_step="Choose one in the table.")
     return entry
@@ -376,7 +376,7 @@ def _kernel_in_words(kernel: KernelSpec) -> str:
     return f"<code>{escape(kernel.name)}</code> {escape(', '.join(filter(None, parts)))}"
 
 
-def _removal_in_html(entry: Entry | None, own_size: int | None) -> str:
+def _removal_in_html(entry: ListedEnvironment | None, own_size: int | None) -> str:
     if entry is None:
         return _NOTHING
     name, where = escape(entry.name), f"<code>{escape(os.fspath(entry.prefix))}</code>"

@@ -19,7 +19,7 @@ Stamps = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedEnvironment:
     """One environment with its kernels; `environment` is None if it is not one of the root's, or gone."""
 
     name: str
@@ -52,7 +52,7 @@ class Entry:
 class Overview:
     """The environments of a root and those with our kernels, by prefix."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ListedEnvironment]
 
     @cached_property
     def kernels(self) -> dict[Path, KernelSpec]:
@@ -81,8 +81,10 @@ class Overview:
     def _environments_since(self, before: Overview) -> Iterator[str]:
         for key in [*before.entries, *(key for key in self.entries if key not in before.entries)]:
             then, now = before.entries.get(key), self.entries.get(key)
-            if then is None or now is None:
-                yield f"{(now or then or Entry('', Path())).name} was {'added' if then is None else 'removed'}"
+            if now is None:
+                yield f"{before.entries[key].name} was removed"
+            elif then is None:
+                yield f"{now.name} was added"
             elif then.environment != now.environment:
                 yield f"{now.name} was changed"
 
@@ -101,9 +103,11 @@ class Overview:
 
 def look(root: Root) -> Overview:
     """Read the environments of a root and all our kernels."""
-    found = {_key(made.prefix): Entry(made.name, made.prefix, made) for made in mambakernels.list(root=root)}
+    found = {
+        _key(made.prefix): ListedEnvironment(made.name, made.prefix, made) for made in mambakernels.list(root=root)
+    }
     for kernel in mambakernels.kernels.list(root=root):
-        entry = found.get(_key(kernel.prefix)) or Entry(kernel.environment, kernel.prefix)
+        entry = found.get(_key(kernel.prefix)) or ListedEnvironment(kernel.environment, kernel.prefix)
         found[_key(kernel.prefix)] = replace(entry, kernels=(*entry.kernels, kernel))
     return Overview(dict(sorted(found.items(), key=lambda item: (item[1].name, item[0]))))
 

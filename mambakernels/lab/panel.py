@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -13,13 +14,13 @@ import ipywidgets
 import mambakernels
 from mambakernels import errors
 from mambakernels.lab import overview as overviews
-from mambakernels.lab.calls import Call, Job, Outcome, lines_about
+from mambakernels.lab.calls import BackgroundCall, Call, CallOutcome, lines_about
 from mambakernels.lab.forms import Action, CreateForm, FindingsForm, KernelsForm, RemoveForm, findings_in_words
-from mambakernels.lab.overview import Entry, Overview
-from mambakernels.lab.views import Activity, Table
+from mambakernels.lab.overview import ListedEnvironment, Overview
+from mambakernels.lab.views import Activity, EnvironmentTable
 from mambakernels.numeric.rules import Finding
 from mambakernels.paths import DiskUsage, PathLike, Root
-from mambakernels.progress import Event, Lines, in_words
+from mambakernels.progress import Event, Lines, event_in_words
 from mambakernels.system.quantities import amount, duration_in_words, size
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class Panel:
 
     def __init__(self, root: Root, overview: Overview, *, given: PathLike | None = None) -> None:
         self.options: Mapping[str, Any] = {} if given is None else {"root": str(root.path)}
-        self.table = Table(empty=_EMPTY)
+        self.table = EnvironmentTable(empty=_EMPTY)
         self.activity = Activity(status=["Nothing is going on."])
         self.forms = (CreateForm(self), KernelsForm(self), FindingsForm(self), RemoveForm(self))
-        self.job: Job | None = None
+        self.job: BackgroundCall | None = None
         self._root = root
         self._overview = overview
         self._findings: Mapping[str, Sequence[Finding]] | None = None  # by the key of their environment
@@ -85,7 +86,7 @@ class Panel:
             self._log(f">>> {action.call}")
             self._say("working", f"{action.doing}…")
             self._new_line = Lines()
-            self.job = Job(action.call, progress=self._report, ended=lambda outcome: self._ended(action, outcome))
+            self.job = BackgroundCall(action.call, progress=self._report, ended=partial(self._ended, action))
             self._enable()
 
     def cancel(self) -> None:
@@ -118,7 +119,7 @@ class Panel:
     # ----------------------------------------------------------------------------------------------- what goes on
 
     def _report(self, event: Event) -> None:
-        text = in_words(event)
+        text = event_in_words(event)
         with self._lock:
             if line := self._new_line(event):
                 self._log(line)
@@ -129,7 +130,7 @@ class Panel:
             self.activity.status = [self.activity.status[0], text]
             self.activity.part = min(1.0, (event.done or 0) / event.total) if event.total else -1.0
 
-    def _ended(self, action: Action, outcome: Outcome) -> None:
+    def _ended(self, action: Action, outcome: CallOutcome) -> None:
         with self._lock:
             self.job = None
             took = f"({duration_in_words(outcome.seconds)})"
@@ -262,7 +263,7 @@ class Panel:
             self._enable()
             self.show_code()
 
-    def _row(self, key: str, entry: Entry) -> Iterator[tuple[str, str]]:
+    def _row(self, key: str, entry: ListedEnvironment) -> Iterator[tuple[str, str]]:
         names = ", ".join(kernel.name for kernel in entry.kernels)
         yield from {"key": key, "name": entry.name, "name_title": str(entry.prefix), "blas": entry.blas}.items()
         yield from {"kernels": names, "state": entry.state, "state_mood": _MOODS[entry.state]}.items()
@@ -280,14 +281,14 @@ class Panel:
             yield "findings_title", "\n".join(item.text for item in found)
             yield "findings_mood", _worst(found)
 
-    def _chosen(self) -> Entry | None:
+    def _chosen(self) -> ListedEnvironment | None:
         return self._overview.entries.get(self.table.selected)
 
-    def _usage(self, entry: Entry) -> DiskUsage | None:
+    def _usage(self, entry: ListedEnvironment) -> DiskUsage | None:
         return self._sizes.get(_identity(entry))
 
 
-def _identity(entry: Entry) -> tuple[str, str]:
+def _identity(entry: ListedEnvironment) -> tuple[str, str]:
     return str(entry.prefix), entry.environment.created if entry.environment else ""
 
 

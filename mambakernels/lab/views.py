@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 _STYLE = (_HERE / "panel.css").read_text(encoding="utf-8")
 
 
-class Table(anywidget.AnyWidget):
+class EnvironmentTable(anywidget.AnyWidget):
     """Environments, a row each; `selected` is the key of the chosen one. It sends `shown`, `hidden` and `look`.
 
     A change of `generation` makes the front end ask its server which kernels there are.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -91,9 +92,7 @@ def test_it_opens_the_start_page_and_ends_with_ctrl_c(tmp_path: Path) -> None:
         assert about["root_dir"] == str(folder)
         variables = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
         assert f"MAMBAKERNELS_ROOT={tmp_path / 'root'}".encode() in variables
-        request = urllib.request.Request(about["url"], headers={"Authorization": f"token {about['token']}"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert answer.url.endswith("/lab/tree/00_start_here.ipynb")
+        assert _opened(about).endswith("/lab/tree/00_start_here.ipynb")
         assert names(folder) - {".ipynb_checkpoints", ".jupyter_ystore.db"} == SHIPPED
         belonging = family(server.pid)
         server.send_signal(signal.SIGINT)
@@ -103,6 +102,20 @@ def test_it_opens_the_start_page_and_ends_with_ctrl_c(tmp_path: Path) -> None:
         server.kill()
         server.wait()
     assert f"The notebooks are in {folder}." in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def _opened(about: dict[str, str]) -> str:
+    """Return the address that its address leads to, once it answers: it writes about itself a moment before."""
+    request = urllib.request.Request(about["url"], headers={"Authorization": f"token {about['token']}"})
+    until = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return str(answer.url)
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def _announced(file: Path, server: subprocess.Popen[bytes]) -> dict[str, str]:

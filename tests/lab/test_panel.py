@@ -18,7 +18,7 @@ from mambakernels import errors
 from mambakernels.environments import staging
 from mambakernels.kernels import registration
 from mambakernels.lab import overview
-from mambakernels.lab.calls import Call, Job, Outcome, lines_about
+from mambakernels.lab.calls import BackgroundCall, Call, CallOutcome, lines_about
 from mambakernels.paths import Root
 from mambakernels.progress import Event, Progress
 from mambakernels.system import process
@@ -119,7 +119,7 @@ def test_each_page_shows_its_line_and_a_mistake_is_explained(root: Root) -> None
 
 def test_one_thing_at_a_time_and_it_can_be_stopped() -> None:
     events: list[Event] = []
-    ended: list[Outcome] = []
+    ended: list[CallOutcome] = []
     begun, over = threading.Event(), threading.Event()
 
     def work(_progress: Progress) -> None:
@@ -127,7 +127,7 @@ def test_one_thing_at_a_time_and_it_can_be_stopped() -> None:
         process.stream([sys.executable, "-c", "import time; time.sleep(600)"])
         raise AssertionError
 
-    job = Job(work, progress=events.append, ended=lambda outcome: (ended.append(outcome), over.set()))  # type: ignore[arg-type]
+    job = BackgroundCall(work, progress=events.append, ended=lambda outcome: (ended.append(outcome), over.set()))  # type: ignore[arg-type]
     assert begun.wait(60)
     job.stop()
     assert over.wait(60)
