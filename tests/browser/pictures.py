@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from browser import driving
 from PIL import Image
-from playwright.sync_api import Browser, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize
 
 if TYPE_CHECKING:
     from mambakernels.demo import Demo
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LAUNCHER = ViewportSize(width=1100, height=500)
 LAB = ViewportSize(width=1100, height=680)
+PANEL = ViewportSize(width=1100, height=790)
 SHOWN = "mkl"  # whose kernel the notebook runs on
 COLORS = 256
 
@@ -83,12 +84,32 @@ def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) ->
         notebook.cells.filter(has_text="GFLOP/s").evaluate("cell => cell.scrollIntoView()")
         page.mouse.move(0, 0)  # no row under it, that would be drawn in another colour
         save(page.screenshot(), images / "notebook.png")
+        _picture_panel(page, lab, images)
         with _moved(SHOWN):
             page.set_viewport_size(LAUNCHER)
             notebook = lab.new(page, titles[f"np-{SHOWN}"])
             notebook.write(notebook.cells.first, "import numpy as np")
             notebook.run_all()
             save(page.screenshot(), images / "moved.png")
+
+
+def _picture_panel(page: Page, lab: driving.Lab, images: Path) -> None:
+    """Picture the panel after it has registered a variant."""
+    page.set_viewport_size(PANEL)
+    notebook = lab.new(page, "Python 3 (ipykernel)")
+    notebook.write(notebook.cells.first, "import mambakernels\n\nmambakernels.lab.manager()")
+    notebook.run(notebook.cells.first)
+    panel = page.locator(".mbk")
+    panel.get_by_role("radio", name=f"np-{SHOWN}", exact=True).check()
+    panel.get_by_role("tab", name="Kernels").click()
+    panel.get_by_label("Variant", exact=True).fill("one")
+    panel.get_by_label("Threads", exact=True).select_option("1")
+    panel.get_by_role("button", name="Register", exact=True).click()
+    panel.get_by_text(f"Registered np-{SHOWN}-one").first.wait_for()
+    panel.get_by_role("cell", name="…", exact=True).first.wait_for(state="detached")  # sizes and findings are there
+    panel.evaluate("panel => panel.closest('.jp-CodeCell').scrollIntoView()")
+    page.mouse.move(0, 0)
+    save(page.screenshot(), images / "panel.png")
 
 
 @contextmanager
