@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import threading
 import time
@@ -14,6 +15,8 @@ import mambakernels
 from mambakernels import errors
 from mambakernels.progress import Progress
 from mambakernels.system import process
+
+_LEAVE_SECONDS = 3.0  # to delete what is half-made; Jupyter kills a kernel that takes longer
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class BackgroundCall:
         self._call, self._progress, self._ended = call, progress, ended
         self._group = process.Group()
         self._thread = threading.Thread(target=self._work, daemon=True)
+        atexit.register(self._leave)
         self._thread.start()
 
     def stop(self) -> None:
@@ -63,6 +67,11 @@ class BackgroundCall:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    def _leave(self) -> None:
+        """Stop the call at the end of this process, as when the notebook's kernel is restarted."""
+        self._group.stop()
+        self.wait(_LEAVE_SECONDS)
+
     def _work(self) -> None:
         begun = time.monotonic()
         outcome: dict[str, Any] = {}
@@ -73,6 +82,7 @@ class BackgroundCall:
             outcome["stopped"] = True
         except Exception as error:  # noqa: BLE001 (shown to the user)
             outcome["error"] = error
+        atexit.unregister(self._leave)
         self._ended(CallOutcome(time.monotonic() - begun, **outcome))
 
     def _report(self, event: Any) -> None:

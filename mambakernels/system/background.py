@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from mambakernels.progress import Event, Progress
+from mambakernels.system import process
 
 T = TypeVar("T")
+_CHECK_SECONDS = 0.5
 
 
 def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
@@ -33,7 +35,7 @@ def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Pr
         outcome = pool.submit(lambda: asyncio.run(main()))
         outcome.add_done_callback(lambda _: events.put(None))
         try:
-            for event in iter(events.get, None):
+            for event in _arriving(events):
                 progress(event)
         except BaseException:
             loop, task = begun.result()
@@ -41,6 +43,19 @@ def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Pr
                 loop.call_soon_threadsafe(task.cancel)
             raise
     return outcome.result()
+
+
+def _arriving(events: SimpleQueue[Event | None]) -> Iterator[Event]:
+    """Yield events until None arrives; Stopped if this thread is stopped meanwhile."""
+    while True:
+        process.check_stopped()
+        try:
+            event = events.get(timeout=_CHECK_SECONDS)
+        except Empty:
+            continue
+        if event is None:
+            return
+        yield event
 
 
 class LoopThread:

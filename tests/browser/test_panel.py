@@ -60,6 +60,14 @@ class Shown:
         self.fill(Name=name, Specs=specs, Channel=self.site.url("channel"))
         self.press("Create")
 
+    def walk_to(self, control: Locator) -> None:
+        """Press the tabulator until a control has the focus."""
+        for _ in range(12):
+            if control.evaluate("control => control === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        expect(control).to_be_focused()
+
     def picture(self, name: str) -> None:
         """Keep what is seen, in both themes."""
         for theme in ("Light", "Dark"):
@@ -78,10 +86,11 @@ def panel(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch, serve(folder / "channels") as site:
         patch.setenv("MAMBAKERNELS_ROOT", str(root.path))
         patch.setenv("JUPYTER_DATA_DIR", str(folder / "jupyter"))
-        (folder / "notebooks").mkdir()
+        mambakernels.lab.copy_notebooks(folder / "notebooks")
         with driving.jupyterlab(folder / "notebooks", state=tmp_path_factory.mktemp("lab")) as lab:
             page = browser.new_page(viewport={"width": 1280, "height": 720})
             page.set_default_timeout(MILLISECONDS)
+            expect.set_options(timeout=MILLISECONDS)
             errors: list[str] = []
             page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: errors.append(str(error)))
@@ -92,6 +101,7 @@ def panel(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield Shown(lab, page, root, site, folder, errors)
             page.screenshot(path=folder / "last.png")
             page.context.close()
+            expect.set_options(timeout=None)
 
 
 def test_an_environment_is_made_and_its_kernel_is_in_the_launcher(panel: Shown) -> None:
@@ -148,14 +158,10 @@ def test_a_variant_is_registered_with_the_keyboard_alone(panel: Shown) -> None:
     panel.page.keyboard.press("ArrowRight")
     panel.page.keyboard.press("Enter")
     variant = panel.page.get_by_label("Variant", exact=True)
-    for _ in range(10):
-        if variant.evaluate("field => field === document.activeElement"):
-            break
-        panel.page.keyboard.press("Tab")
+    expect(variant).to_be_visible()
+    panel.walk_to(variant)
     panel.page.keyboard.type("three")
-    for _ in range(3):
-        panel.page.keyboard.press("Tab")
-    expect(panel.page.get_by_role("button", name="Register", exact=True)).to_be_focused()
+    panel.walk_to(panel.page.get_by_role("button", name="Register", exact=True))
     panel.page.keyboard.press("Enter")
     expect(panel.status).to_contain_text("Registered first-three.")
 
@@ -185,6 +191,12 @@ def test_an_environment_is_removed_after_a_question(panel: Shown) -> None:
     expect(panel.rows).to_have_count(0)
     assert mambakernels.list(root=panel.root) == []
     assert mambakernels.kernels.list(root=panel.root) == []
+
+
+def test_the_start_page_opens_with_the_panel(panel: Shown) -> None:
+    notebook = panel.lab.open(panel.page, "00_start_here.ipynb")
+    notebook.run(notebook.cells.filter(has_text="mambakernels.lab import manager"))
+    expect(panel.page.locator(".mbk-table")).to_contain_text("0 environments, 0 kernels")
 
 
 def test_the_browser_has_nothing_to_complain_about(panel: Shown) -> None:

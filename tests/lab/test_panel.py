@@ -135,6 +135,23 @@ def test_one_thing_at_a_time_and_it_can_be_stopped() -> None:
     assert [outcome.stopped for outcome in ended] == [True]
 
 
+def test_what_goes_on_ends_with_the_process() -> None:
+    code = """
+import sys, threading
+from mambakernels.lab.calls import BackgroundCall
+from mambakernels.system import process
+child = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
+begun = threading.Event()
+work = lambda progress: process.stream(child, on_line=lambda line: (print(line, flush=True), begun.set()))
+BackgroundCall(work, progress=print, ended=lambda outcome: print("stopped:", outcome.stopped, flush=True))
+begun.wait()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    pid, said = ended.stdout.splitlines()
+    assert said == "stopped: True"
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_an_error_is_told_in_three_lines_and_a_fault_is_called_one() -> None:
     known = errors.EngineError("It failed.", where="/there", next_step="Do this.")
     assert lines_about(known) == ("It failed.", "/there", "Do this.")
