@@ -382,6 +382,7 @@ def _removal_in_html(entry: ListedEnvironment | None, own_size: int | None) -> s
     name, where = escape(entry.name), f"<code>{escape(os.fspath(entry.prefix))}</code>"
     if entry.environment is None:
         return f"<p>{name} is not under this root, and stays. Its kernels can be unregistered.<br>{where}</p>"
-    names = ", ".join(escape(kernel.name) for kernel in entry.kernels) or "no kernel"
+    names = ", ".join(escape(kernel.name) for kernel in entry.kernels)
+    kernels = f" and {'its kernels' if len(entry.kernels) > 1 else 'its kernel'} {names}" if names else ""
     freed = "" if own_size is None else f" This frees {size(own_size)}; packages stay in the cache."
-    return f"<p>Removes {name} with {names}.{freed}<br>{where}</p>"
+    return f"<p>Removes the environment {name}{kernels}.{freed}<br>{where}</p>"
