@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mambakernels.bench import comparing
+from mambakernels.bench.cases import Settings
 from mambakernels.bench.comparing import compare
 from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
@@ -18,9 +21,17 @@ pytestmark = pytest.mark.slow
 
 Install = Callable[..., Path]
 
+BUDGET = 120  # far more than needed: what ends these measurements is the number of rounds
+
 WITHOUT_NUMPY = "import sys; sys.modules['numpy'] = None\n"
 WRONG = "import numpy; right = numpy.matmul; numpy.matmul = lambda *given: right(*given) * 1.001\n"
 GONE = {"program": "/nowhere/bin/python", "prefix": "/nowhere"}
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a comparison end after a few rounds, however little of its budget is gone."""
+    monkeypatch.setattr(comparing, "Settings", partial(Settings, rounds=3, samples=1))
 
 
 def matrices(n: int) -> tuple[Any, Any]:
@@ -52,7 +63,7 @@ def test_a_function_is_measured_in_turns_and_checked_and_kernels_that_cannot_are
     install("r", language="R", argv=["/nowhere/R"])
     found = compare(
         product, kernels=["well", "wrong", "bare", "gone", "r"], setup=matrices, sizes=[16, 32], check=is_right,
-        flops=lambda n: 2 * n**3, threads=[1], budget=10, save=tmp_path / "saved.json",
+        flops=lambda n: 2 * n**3, threads=[1], budget=BUDGET, save=tmp_path / "saved.json",
     )  # fmt: skip
     assert set(found.frame["kernel"]) == {"well", "wrong"}
     assert set(found.frame["operation"]) == {"product", "sort"}
@@ -71,7 +82,7 @@ def test_a_function_is_measured_in_turns_and_checked_and_kernels_that_cannot_are
 def test_several_pieces_of_text_are_measured_under_their_names(install: Install) -> None:
     install("well")
     texts = {"one": "a + a", "two": "b = a * 2\nb + a"}
-    found = compare(texts, kernels="well", setup="import numpy as np\na = np.ones(9)", budget=3)
+    found = compare(texts, kernels="well", setup="import numpy as np\na = np.ones(9)", budget=BUDGET)
     assert set(found.frame["operation"]) == {"one", "two", "sort"}
     assert found.ok
 
@@ -86,4 +97,4 @@ def test_what_cannot_be_measured_is_said(install: Install) -> None:
     with pytest.raises(KernelError, match=r"No kernel can be measured. gone is left out"):
         compare(product, kernels=["gone"])
     with pytest.raises(KernelError, match=r"No kernel could run the code.*ModuleNotFoundError.*no_such_package"):
-        compare(needs_a_package, kernels="well", budget=2)
+        compare(needs_a_package, kernels="well", budget=BUDGET)
