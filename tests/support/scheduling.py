@@ -8,7 +8,7 @@ every module.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,9 +26,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not _is_slow(item):
             item.add_marker("quick")
     builder = next((_module(item) for item in items if "root" in _fixtures(item)), "")
-    items.sort(key=lambda item: _turn(item, builder))
+    with_channel = {_group(item) for item in items if "root" in _fixtures(item)}
+    items.sort(key=lambda item: _turn(item, builder, with_channel))
     if "groups" in (given := getattr(config, "workerinput", {})):
-        groups = {item.nodeid: _module(item) if _is_kept_together(item) else item.nodeid for item in items}
+        groups = {item.nodeid: _group(item) for item in items}
         Path(given["groups"], given["workerid"]).write_text(json.dumps(groups), encoding="utf-8")
 
 
@@ -69,14 +70,14 @@ class _Distributing:
         return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
-def _turn(item: pytest.Item, builder: str) -> int:
-    """Return 0 for the module that builds the channel, 1 for slow tests without it, 2 for those with it, 3 for others.
+def _turn(item: pytest.Item, builder: str, with_channel: Collection[str]) -> int:
+    """Return 0 for the module that builds the channel, 1 for slow groups without it, 2 for those with it, 3 for others.
 
     While one worker builds the channel, another has work that does not need it; quick tests even out the end.
     """
     if _module(item) == builder:
         return 0
-    if "root" in _fixtures(item):
+    if _group(item) in with_channel:
         return 2
     return 1 if _is_slow(item) else 3
 
@@ -84,6 +85,10 @@ def _turn(item: pytest.Item, builder: str) -> int:
 def _is_slow(item: pytest.Item) -> bool:
     marked = any(item.get_closest_marker(name) for name in ("slow", "browser"))
     return marked or not EXPENSIVE.isdisjoint(_fixtures(item))
+
+
+def _group(item: pytest.Item) -> str:
+    return _module(item) if _is_kept_together(item) else item.nodeid
 
 
 def _is_kept_together(item: pytest.Item) -> bool:
