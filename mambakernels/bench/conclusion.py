@@ -12,13 +12,14 @@ import pandas as pd
 from mambakernels.bench.agreement import ControlVerdict
 from mambakernels.bench.diagnosis import is_product
 from mambakernels.bench.measured import Measured, MeasuredKernel
+from mambakernels.kernels.blas import TITLES
 from mambakernels.numeric.formatting import three_digits
-from mambakernels.numeric.rules import Finding, older_instructions
+from mambakernels.numeric.rules import Finding, findings
 from mambakernels.numeric.threads import threads_in_words
 
 _EXPLAINED = 2  # kernels whose largest difference gets a sentence
 _ALL = {1: "the one operation", 2: "both operations"}
-_TITLES = {"blis": "BLIS", "openblas": "OpenBLAS", "mkl": "MKL", "accelerate": "Accelerate", "nvpl": "NVPL"}
+_PATH_RULES = ("generic-path", "older-path")
 
 
 @dataclass(frozen=True)
@@ -61,46 +62,40 @@ def listed(words: Sequence[str]) -> str:
 
 
 def _fastest(compared: pd.DataFrame, margin: float) -> Iterator[str]:
-    """Say which kernel is the fastest in which case, and where that is undecided."""
+    """Say which kernel is the fastest in which case, and between which ones that is undecided."""
     cases: dict[tuple[str, ...], list[str]] = {}
+    undecided: list[str] = []
     for name, rows in compared.groupby(case_names(compared), sort=False):
-        if len(rows) < 2:  # noqa: PLR2004 (nothing to compare)
-            continue
-        first = () if (rows["place"] == "undecided").any() else tuple(rows[rows["place"] != "slower"]["kernel"])
-        cases.setdefault(first, []).append(str(name))
-    total = sum(map(len, cases.values()))
-    if len(cases) == 1 and len(first := next(iter(cases))) == 1:
-        yield f"{first[0]} is the fastest in {_ALL.get(total, f'all {total} operations')}."
-        return
+        first = tuple(rows[rows["place"] != "slower"]["kernel"])
+        if (rows["place"] == "undecided").any():
+            undecided.append(f"{name} ({' or '.join(first)})")
+        elif len(rows) > 1:
+            cases.setdefault(first, []).append(str(name))
+    total = len(undecided) + sum(map(len, cases.values()))
     won = [
         f"{listed(first)}{f' (equal within {100 * margin:.3g}%)' * (len(first) > 1)} in {listed(names)}"
         for first, names in cases.items()
-        if first
     ]
-    if won:
+    if len(cases) == 1 and not undecided and len(first := next(iter(cases))) == 1:
+        yield f"{first[0]} is the fastest in {_ALL.get(total, f'all {total} operations')}."
+    elif won:
         yield f"Fastest: {'; '.join(won)}."
-    if () in cases:
-        yield f"Undecided: {listed(cases[()])}."
+    if undecided:
+        yield f"Undecided: {listed(undecided)}."
 
 
 def _average(compared: pd.DataFrame) -> Iterator[str]:
-    """Say how much longer the others take than the kernel that is best most often, on average."""
-    decided = compared[compared["place"] != "undecided"]
-    best = decided[decided["place"] == "best"]["kernel"]
-    if best.empty:
-        return
-    first = str(best.value_counts().index[0])
-    table = decided.assign(case=case_names(decided)).pivot_table(index="case", columns="kernel", values="ratio")
-    times = {str(kernel): _mean(table[kernel] / table[first]) for kernel in table if kernel != first}
-    known = sorted((ratio, kernel) for kernel, ratio in times.items() if math.isfinite(ratio))
-    if known and len(table) > 1:
-        each = listed([f"{kernel} {three_digits(ratio)}" for ratio, kernel in known])
-        yield f"On the geometric average, {first} takes 1, {each} times as long."
-
-
-def _mean(ratios: pd.Series[float]) -> float:
-    known = ratios.dropna()
-    return math.exp(known.map(math.log).mean()) if len(known) else math.nan
+    """Say how much longer the others take than the quickest on average, of those for which every case is decided."""
+    named = compared.assign(case=case_names(compared))
+    unsure = set(named[named["place"] == "undecided"]["kernel"])
+    table = named[~named["kernel"].isin(unsure)].pivot_table(index="case", columns="kernel", values="ratio").dropna()
+    means = {str(kernel): math.exp(ratios.map(math.log).mean()) for kernel, ratios in table.items()}
+    (first, least), *others = sorted(means.items(), key=lambda one: one[1]) or [("", 1.0)]
+    if others and len(table) > 1:
+        (second, mean), *rest = others
+        each = [f"{second} takes {three_digits(mean / least)}"]
+        each += [f"{kernel} {three_digits(mean / least)}" for kernel, mean in rest]
+        yield f"On the geometric average, {listed(each)} times as long as {first}."
 
 
 def _explained(compared: pd.DataFrame, measured: Measured) -> Iterator[str]:
@@ -129,12 +124,21 @@ def _reasons(slow: MeasuredKernel, fast: MeasuredKernel, *, product: bool) -> It
     if name == "netlib":
         yield "netlib's reference code is written for no particular processor"
     elif not product and _lapack(slow) == "netlib" != _lapack(fast):
-        yield f"{_TITLES.get(str(name), str(name))} comes with netlib's LAPACK"
+        yield f"{TITLES.get(str(name), str(name))} comes with netlib's LAPACK"
     if threads and others and threads < others:
         yield f"it works with {threads_in_words(threads)}, {fast.kernel} with {others}"
-    older = older_instructions(slow.probe) if slow.probe else None
-    if older and not (fast.probe and older_instructions(fast.probe)):
-        yield f"it runs code for {older[0]} ({slow.library['architecture']}) on a processor with {older[1]}"
+    ours, theirs = _code_path(slow), _code_path(fast)
+    yield from (text for rule, text in ours.items() if rule not in theirs)
+
+
+def _code_path(kernel: MeasuredKernel) -> dict[str, str]:
+    """Return what the rules find about the code path of a kernel, as clauses."""
+    found = findings(kernel.probe, asked=kernel.asked) if kernel.probe else ()
+    return {
+        one.rule: one.text.removesuffix(".").replace("It runs", "it runs", 1)
+        for one in found
+        if one.rule in _PATH_RULES
+    }
 
 
 def _lapack(kernel: MeasuredKernel) -> Any:

@@ -173,17 +173,6 @@ def other_library(made_for: str, runs: str, library: str | None) -> str:
     return f"It was made for {made_for}, and NumPy runs on {runs}: {library or 'from an unknown file'}."
 
 
-def older_instructions(probe: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the instructions that a BLAS' code path is made for and the newer ones that its processor has, if so."""
-    order = tuple(_INSTRUCTION_SETS)
-    instructions = _INSTRUCTIONS_OF_PATH.get(str(probe["blas"]["architecture"]).lower())
-    known = (name for name in probe["machine"]["instruction_sets"] if name in _INSTRUCTION_SETS)
-    newest = max(known, key=order.index, default=None)
-    if not (instructions and newest and order.index(instructions) < order.index(newest)):
-        return None
-    return _INSTRUCTION_SETS[instructions], _INSTRUCTION_SETS[newest]
-
-
 def _unknown(facts: Facts) -> Iterator[str]:
     if facts.blas["name"] == "unknown":
         yield f"NumPy's products are served by {facts.blas['library'] or 'something'}, which is not a BLAS known here."
@@ -292,8 +281,15 @@ def _generic_path(facts: Facts) -> Iterator[str]:
 
 
 def _older_path(facts: Facts) -> Iterator[str]:
-    if older := older_instructions(facts.probe):
-        yield f"It runs code made for {older[0]} ({facts.blas['architecture']}), and this machine has {older[1]}."
+    path, order = facts.blas["architecture"], tuple(_INSTRUCTION_SETS)
+    instructions = _INSTRUCTIONS_OF_PATH.get(str(path).lower())
+    known = (name for name in facts.machine["instruction_sets"] if name in _INSTRUCTION_SETS)
+    newest = max(known, key=order.index, default=None)
+    if instructions and newest and order.index(instructions) < order.index(newest):
+        yield (
+            f"It runs code made for {_INSTRUCTION_SETS[instructions]} ({path}), "
+            f"and this machine has {_INSTRUCTION_SETS[newest]}."
+        )
 
 
 def _forced_path(facts: Facts) -> Iterator[str]:
