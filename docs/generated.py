@@ -36,7 +36,7 @@ FUNCTIONS = {
     "runs": (
         "run", "plan", "read_matrix", "parameters", "record", "collect", "report", "report_notebook",
     ),
-    "measuring": ("bench", "compare", "measurements", "plot", "plots", "demo", "clean_demo"),
+    "measuring": ("bench", "compare", "measurements", "plot", "plots", "demo", "demo_belongings", "clean_demo"),
     "jupyterlab": ("session", "lab"),
     "origins": ("bootstrap", "channel"),
     "errors": ("errors",),

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from mambakernels.bench.comparison import bench as bench
     from mambakernels.bench.published import measurements as measurements
     from mambakernels.channels import channel as channel
-    from mambakernels.demo import clean_demo as clean_demo
     from mambakernels.demo import demo as demo
+    from mambakernels.demo.belongings import clean_demo as clean_demo
+    from mambakernels.demo.belongings import demo_belongings as demo_belongings
     from mambakernels.doctor.examination import doctor as doctor
     from mambakernels.environments import list as list  # noqa: A004
     from mambakernels.environments.cleanup import clean as clean
@@ -109,7 +110,8 @@ _HOMES = {
     "plot": "plots.plotting:plot",
     "plots": "plots",
     "demo": "demo:demo",
-    "clean_demo": "demo:clean_demo",
+    "clean_demo": "demo.belongings:clean_demo",
+    "demo_belongings": "demo.belongings:demo_belongings",
     # JupyterLab's side
     "lab": "lab",  # manager, start_jupyterlab, copy_notebooks
     "load_ipython_extension": "lab.magics:load_ipython_extension",  # %load_ext mambakernels

@@ -1,4 +1,4 @@
-"""The demo: from nothing to measured kernels, again for nothing, and gone without a trace."""
+"""The demo: from nothing to a comparison, again for nothing, and gone without a trace."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.blas import BLAS
+from support.shims import COMPILER, WRONG, Workshop
 
 import mambakernels
 from mambakernels import engines, errors, paths
-from mambakernels.demo import check_blas, default_parameters
+from mambakernels.cli.demo import lines
+from mambakernels.demo import belongings, default_parameters, results
 from mambakernels.environments import Environment
+from mambakernels.numeric import native
 from mambakernels.paths import Root
 
-TINY = {"sizes": [16, 48], "repeats": 3, "budget": 0.05}
+TINY = {"operations": ["gemm"], "sizes": [16], "repeats": 3, "budget": 0.05}
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -31,33 +34,38 @@ def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_whole_way(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> None:
-    output = tmp_path / "ergebnisse für alle"
-    first = mambakernels.demo(output=output, root=borrowed_root.path, channel="wheels", parameters=TINY)
+    output, root = tmp_path / "ergebnisse für alle", borrowed_root.path
+    first = mambakernels.demo(output=output, root=root, channel="wheels", parameters=TINY, budget=8)
     first.check()
+    frame = first.comparison.frame
     assert {environment.blas for environment in first.environments} == set(BLAS)
-    assert set(first.frame["kernel"]) == {f"np-{name}" for name in BLAS}
-    assert all(row.kernel == f"np-{row.blas}" for row in first.frame.itertuples())
-    assert first.frame["correct"].all()
+    assert set(frame["kernel"]) == {f"np-{name}" for name in BLAS}
+    assert all(row.kernel == f"np-{row.blas}" for row in frame.itertuples())
+    assert frame["correct"].all()
     assert {path.name for path in (jupyter / "kernels").iterdir()} == {f"np-{name}" for name in BLAS}
-    assert {path.name for path in output.iterdir()} == {
-        "results.csv",
-        "gflops.png",
-        "report.html",
-        "runs.csv",
-        "index.html",
-        "logs",
-        *(f"blas.np-{name}.ipynb" for name in BLAS),
-    }
-    kept = [*output.glob("*.ipynb"), output / "report.html", output / "gflops.png"]
+    written = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+    assert written == set(results.names(first.environments))
+    table = pd.read_csv(output / "results.csv")
+    assert set(table["kernel"]) == set(frame["kernel"])
+    assert set(table["operation"]) == set(frame["operation"])
+    kept = [*output.glob("*.ipynb"), output / "report.html", output / "gflops.png", output / "comparison.json"]
     stamps = {path: path.stat().st_mtime_ns for path in kept}
-    again = mambakernels.demo(output=output, root=borrowed_root.path, channel="wheels", parameters=TINY)
+    again = mambakernels.demo(output=output, root=root, channel="wheels", parameters=TINY, budget=8)
+    assert (first.measured_before, again.measured_before) == (False, True)
     assert {path: path.stat().st_mtime_ns for path in kept} == stamps
-    pd.testing.assert_frame_equal(again.frame, first.frame)
-    assert sorted(mambakernels.clean_demo(root=borrowed_root.path)) == sorted(f"np-{name}" for name in BLAS)
+    assert again.comparison.conclusion == first.comparison.conclusion
+    assert any("To measure again: mambakernels demo --again" in line for line in lines(again))
+    (output / "mine.txt").write_text("not the demo's")
+    changed = output / f"blas.np-{BLAS[0]}.ipynb"
+    changed.write_text(changed.read_text() + "\n")
+    found = mambakernels.demo_belongings(output=output, root=root)
+    assert set(found.kept) == {output / "mine.txt", changed}
+    assert mambakernels.clean_demo(output=output, root=root) == found
+    assert sorted(found.environments) == sorted(f"np-{name}" for name in BLAS)
+    assert set(output.iterdir()) == set(found.kept)
     assert list((jupyter / "kernels").iterdir()) == []
     assert list(borrowed_root.environments.iterdir()) == []
-    assert mambakernels.clean_demo(root=borrowed_root.path) == []
-    assert (output / "results.csv").exists()
+    assert mambakernels.clean_demo(output=output, root=root).environments == ()
 
 
 def test_a_micromamba_is_looked_for_in_the_given_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,51 +84,68 @@ def test_a_micromamba_is_looked_for_in_the_given_root(tmp_path: Path, monkeypatc
 
 def test_the_command_says_what_it_does(cli: Cli, borrowed_root: Root, jupyter: Path, tmp_path: Path) -> None:
     assert jupyter
-    words = [
-        "demo",
-        "--blas",
-        "openblas",
-        "--blas",
-        BLAS[-1],
-        "-c",
-        "wheels",
-        "--root",
-        borrowed_root.path,
-        "-o",
-        tmp_path / "out",
-    ]
-    answer = cli(*words, "-p", "sizes=[16]", "-p", "budget=0.05", MAMBA_EXE="", PATH="/usr/bin:/bin")
+    words = ["demo", "--blas", "openblas", "--blas", BLAS[-1], "-c", "wheels", "--root", borrowed_root.path]
+    words += ["-o", tmp_path / "out", "--budget", "8", "-p", "sizes=[16]", "-p", "budget=0.05"]
+    answer = cli(*words, MAMBA_EXE="", PATH="/usr/bin:/bin")
     assert answer.returncode == 0, answer.stderr
     assert re.search(r"^channel: wheels", answer.stderr, re.MULTILINE)
     assert re.search(r"^engine: embedded rattler", answer.stderr, re.MULTILINE)
-    assert "libscipy_openblas64_" in answer.stdout
-    assert re.search(r"gemm float64 +16 .*GFLOP/s", answer.stdout)
+    assert re.search(r"^note: measuring .* for at most 8 s", answer.stderr, re.MULTILINE)
+    assert re.search(r"^ +np-openblas +np-", answer.stdout, re.MULTILINE)
     assert "report.html" in answer.stdout
-    cleaned = cli("demo", "--clean", "--root", borrowed_root.path)
-    assert "Removed np-" in cleaned.stdout
+    shown = answer.stdout.splitlines()
+    assert len(shown) <= 40
+    assert max(map(len, shown)) <= 80
+    cleaned = cli("demo", "--clean", "--root", borrowed_root.path, "-o", tmp_path / "out")
+    assert "Removing np-" in cleaned.stdout
+    assert re.search(r"Removing \d+ files of the demo in ", cleaned.stdout)
+    assert not (tmp_path / "out").exists()
     assert "nothing to remove" in cli("demo", "--clean", "--root", borrowed_root.path).stdout
 
 
 def test_clean_leaves_what_the_demo_did_not_make(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> None:
     """An environment that was there before the demo, made from the same specs by hand, is used and stays."""
-    specs = ("python", "numpy", "libblas=*=*openblas", "threadpoolctl", "ipykernel")
-    mambakernels.create("np-openblas", specs, channel="wheels", engine="rattler", root=borrowed_root.path)
-    mambakernels.demo(
-        output=tmp_path / "out", blas=["openblas"], root=borrowed_root.path, channel="wheels", parameters=TINY
-    ).check()
-    assert mambakernels.clean_demo(root=borrowed_root.path) == []
+    mambakernels.create(
+        "np-openblas", belongings.specs("openblas"), channel="wheels", engine="rattler", root=borrowed_root.path
+    )
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "index.html").write_text("somebody else's, which the demo replaces")
+    (output / "logs").mkdir()
+    (output / "logs" / "other.log").touch()
+    result = mambakernels.demo(
+        output=output, blas=["openblas"], root=borrowed_root.path, channel="wheels", parameters=TINY, budget=4
+    )
+    result.check()
+    found = mambakernels.clean_demo(output=output, root=borrowed_root.path)
+    assert found.environments == ()
     assert (jupyter / "kernels" / "np-openblas").exists()
+    assert [path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()] == ["logs/other.log"]
 
 
-def test_a_kernel_on_the_wrong_library_is_caught(environments: dict[str, Environment]) -> None:
-    """np-mkl's measurements say it ran on MKL; an environment of another BLAS with its name is a mismatch."""
-    frame = pd.DataFrame({"kernel": ["np-mkl", "np-netlib"], "blas": ["mkl", "netlib"]})
-    made = [environments[name] for name in ("mkl", "netlib") if name in environments]
-    check_blas(frame, made)
-    with pytest.raises(errors.BlasMismatchError, match="np-mkl ran on openblas"):
-        check_blas(frame.assign(blas=["openblas", "netlib"]), made)
-    with pytest.raises(errors.BlasMismatchError, match="np-mkl ran on nothing"):
-        check_blas(frame[frame["kernel"] != "np-mkl"], made)
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc and libc6-dev")
+def test_a_broken_blas_is_in_the_first_lines(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> None:
+    """A shim makes one number of a product wrong by a billionth; the environment's activation preloads it."""
+    assert jupyter
+    root = borrowed_root.path
+    for name in ("openblas", "netlib"):
+        mambakernels.create(f"np-{name}", belongings.specs(name), channel="wheels", engine="rattler", root=root)
+    prefix = borrowed_root.environments / "np-openblas"
+    [library] = prefix.glob("lib/python*/site-packages/numpy.libs/libscipy_openblas64_*")
+    workshop = Workshop(tmp_path, native.Symbol("scipy_cblas_dgemm64_", str(library)), "int64_t")
+    variables = prefix / "etc" / "conda" / "env_vars.d"
+    variables.mkdir(parents=True)
+    (variables / "broken.json").write_text(json.dumps({"LD_PRELOAD": str(workshop.library("libwrong.so", WRONG))}))
+    result = mambakernels.demo(
+        output=tmp_path / "out", blas=["openblas", "netlib"], root=root, channel="wheels", parameters=TINY, budget=8
+    )
+    _, first, *rest = lines(result)
+    assert first.startswith("PROBLEM: ")
+    assert re.search(r"gemm \(float64, n=256\) is wrong in np-openblas", " ".join([first, *rest]))
+    assert any(re.match(r"gemm .* failed ", line) for line in rest)
+    assert not any("fastest" in line and "np-openblas" in line for line in rest)
+    with pytest.raises(errors.BlasMismatchError, match="is wrong in np-openblas"):
+        result.check()
 
 
 def test_a_run_that_fails_is_an_error_that_names_it(
@@ -129,17 +154,37 @@ def test_a_run_that_fails_is_an_error_that_names_it(
     assert environments
     failing = {**TINY, "operations": ["no-such-operation"]}
     result = mambakernels.demo(
-        output=tmp_path / "out", blas=["openblas"], root=root.path, channel="wheels", parameters=failing
+        output=tmp_path / "out", blas=["openblas"], root=root.path, channel="wheels", parameters=failing, budget=4
     )
+    assert "no-such-operation" in result.alarms[0]
     with pytest.raises(errors.RunError, match="np-openblas") as caught:
         result.check()
     assert "no-such-operation" in str(caught.value)
     assert (tmp_path / "out" / "report.html").exists()
 
 
-def test_the_default_parameters_are_the_notebooks_own(environments: dict[str, Environment]) -> None:
-    """The demo injects names that the notebook's parameters cell has."""
+def test_interrupted_while_it_measures_it_keeps_what_is_whole(
+    environments: dict[str, Environment], root: Root, tmp_path: Path
+) -> None:
     assert environments
+
+    def interrupt(event: mambakernels.progress.Event) -> None:
+        if event.detail.startswith("round 3"):
+            raise KeyboardInterrupt
+
+    output = tmp_path / "out"
+    how = {"blas": ["openblas"], "root": root.path, "channel": "wheels", "parameters": TINY, "output": output}
+    result = mambakernels.demo(**how, budget=30, progress=interrupt)
+    assert result.comparison.measured.interrupted
+    assert not result.files
+    assert "Measuring was interrupted, so no file has these figures." in list(lines(result))
+    assert not (output / "comparison.json").exists()
+    assert (output / "blas.np-openblas.ipynb").exists()
+    assert output / "blas.np-openblas.ipynb" in mambakernels.demo_belongings(output=output, root=root).files
+
+
+def test_the_default_parameters_are_the_notebooks_own() -> None:
+    """The demo injects names that the notebook's parameters cell has."""
     notebook = json.loads((paths.notebooks() / "blas.ipynb").read_text(encoding="utf-8"))
     cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", ()))
     assert all(re.search(rf"^{name} = ", "".join(cell["source"]), re.MULTILINE) for name in default_parameters())

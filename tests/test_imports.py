@@ -63,7 +63,7 @@ ONLY = {
     },
     "nbclient": {"runs"},
     "nbformat": {"runs"},
-    "pandas": {"runs/results.py", "runs/frame_files.py", "bench", "plots", "blas_report", "demo.py", "cli/tables.py"},
+    "pandas": {"runs/results.py", "runs/frame_files.py", "bench", "plots", "blas_report", "demo", "cli/tables.py"},
     "distributed": {"runs/workers.py", "runs/jobs.py"},
     "fsspec": {"runs/outputs.py"},
     "jinja2": {"blas_report"},

@@ -37,10 +37,10 @@ class Settings:
     """The settings of a comparison; without `threads`, each kernel runs as it is registered.
 
     `budget` is seconds for everything, or for all that follows the start of the kernels, and `rounds` the most rounds.
-    `codes` are the user's, which cases name as their operations: all of them are measured at least once.
-    A visit takes samples of at least `min_sample` seconds
-    for `visit_seconds`; of a long call it takes one, or up to `samples` if there is time. Samples are short because a
-    busy machine interrupts every long one.
+    `codes` are the user's, which cases name as their operations: all of them are measured at least once. Of other cases
+    the most expensive ones are left out if they do not fit, or with `in_order` the last ones. A visit takes samples of
+    at least `min_sample` seconds for `visit_seconds`; of a long call it takes one, or up to `samples` if there is time.
+    Samples are short because a busy machine interrupts every long one.
     """
 
     kernels: tuple[str, ...]
@@ -49,6 +49,7 @@ class Settings:
     budget: float = 60.0
     starting_counts: bool = True
     codes: tuple[UserCode, ...] = ()
+    in_order: bool = False
     seed: int = 0
     samples: int = 3
     min_sample: float = 0.0005

@@ -35,6 +35,16 @@ def known_seconds(pids: Iterable[int]) -> dict[int, float]:
     return {pid: seconds for pid, seconds in found.items() if seconds is not None}
 
 
+def share_in_use(seconds: float = 0.5) -> float | None:
+    """Return the share of this machine's processor time that all programs use meanwhile; None if nobody knows."""
+    import psutil
+
+    try:
+        return float(psutil.cpu_percent(interval=seconds)) / 100
+    except (OSError, RuntimeError):  # a sandbox hides /proc/stat
+        return None
+
+
 def share(before: Mapping[int, float], after: Mapping[int, float], elapsed: float) -> dict[int, float]:
     """Return how much of a core each process used in `elapsed` seconds."""
     return {pid: max(0.0, after[pid] - before[pid]) / elapsed for pid in before if pid in after}

@@ -201,7 +201,7 @@ class _Bench:
         await self._try_small_sizes()
         rounds, waiting = planning.wanted_rounds(self._settings), planning.stops(self._settings.cases)
         while waiting and self._alive and (self._all_once or self._left > 0 or not self._record.rows):
-            stop = min(waiting, key=lambda stop: (self._guess(stop), stop[0].size))
+            stop = self._next(waiting)
             waiting.remove(stop)
             seconds, first = self._guess(stop), all(known.control for known in self._planned)
             if not stop[0].control and not first and not self._all_once:
@@ -225,8 +225,14 @@ class _Bench:
             if case.size > planning.PILOT_SIZE and case.dtype != NO_DTYPE:
                 small = replace(case, size=planning.PILOT_SIZE)
                 for number, live in enumerate(self._alive):
-                    self._say(f"estimating {case.operation}: {live.name}", number, len(self._alive))
+                    self._report(Event("estimating", f"{case.operation}: {live.name}", number, len(self._alive)))
                     self._learn(live, await self._visit(live, (small,), samples=1))
+
+    def _next(self, waiting: Sequence[tuple[Case, ...]]) -> tuple[Case, ...]:
+        """Return the controls, then the cheapest, or the first one listed where that is the most important."""
+        if self._settings.in_order:
+            return next((stop for stop in waiting if stop[0].control), waiting[0])
+        return min(waiting, key=lambda stop: (self._guess(stop), stop[0].size))
 
     def _guess(self, stop: Sequence[Case]) -> float:
         """Guess the seconds that a visit takes, over all kernels."""
@@ -256,7 +262,8 @@ class _Bench:
         """Leave out what turned out to take too long, and divide the seconds left."""
         costs = planning.by_case(self._costs)
         more = max(1, planning.wanted_rounds(self._settings) - 1)
-        dropped = [] if self._all_once else planning.to_drop(costs, self._left / more)
+        in_order = self._settings.in_order
+        dropped = [] if self._all_once else planning.to_drop(costs, self._left / more, in_order=in_order)
         self._leave_out({case: costs[case] for case in dropped})
         self._planned = [case for case in self._planned if case not in dropped]
         alive = {live.key for live in self._alive}

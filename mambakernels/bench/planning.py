@@ -106,11 +106,12 @@ def by_case(costs: Costs) -> dict[Case, float]:
     return total
 
 
-def to_drop(costs: Mapping[Case, float], left: float) -> list[Case]:
-    """Return the most expensive cases without which the others fit; never controls, and never all others."""
+def to_drop(costs: Mapping[Case, float], left: float, *, in_order: bool = False) -> list[Case]:
+    """Return the most expensive cases, or the last ones, without which the others fit; never controls or all others."""
     dropped: list[Case] = []
     whole = sum(costs.values())
-    ordered = sorted((case for case in costs if not case.control), key=lambda case: -costs[case])
+    cases = [case for case in costs if not case.control]
+    ordered = cases[::-1] if in_order else sorted(cases, key=lambda case: -costs[case])
     for case in ordered[:-1]:
         if whole <= left:
             break

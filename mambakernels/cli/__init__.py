@@ -5,6 +5,7 @@ from mambakernels.cli import (  # noqa: F401 (each adds its commands)
     bench,
     bootstrap,
     channel,
+    demo,
     doctor,
     environments,
     kernels,

@@ -9,43 +9,21 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.shims import COMPILER, FORWARD, WRONG, Workshop
 
 from mambakernels.numeric import native, probing
 
-COMPILER = shutil.which("cc")
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: preloads a library"),
     pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc and libc6-dev"),
 ]
 
-FORWARD = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdint.h>
-#include <stdlib.h>
-typedef INTEGER integer;
-typedef void gemm_t(int, int, int, integer, integer, integer, double, const double *, integer, const double *, integer,
-                    double, double *, integer);
-static void *in_real(const char *name) {
-    return dlsym(dlopen(REAL, RTLD_NOW | RTLD_LOCAL), name);
-}
-static void forward(int layout, int ta, int tb, integer m, integer n, integer k, double alpha, const double *a,
-                    integer lda, const double *b, integer ldb, double beta, double *c, integer ldc) {
-    ((gemm_t *) in_real(GEMM))(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-#define GEMM_ARGUMENTS int layout, int ta, int tb, integer m, integer n, integer k, double alpha, const double *a, \\
-                       integer lda, const double *b, integer ldb, double beta, double *c, integer ldc
-#define PASSED layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
-"""
-WRONG = FORWARD + "void GEMM_NAME(GEMM_ARGUMENTS) { forward(PASSED); if (m > 1) c[n / 2] *= 1 + 1e-9; }"
 DEAF = (
     FORWARD
     + """
@@ -101,36 +79,11 @@ print(json.dumps({
 """
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """Compiles shims for the NumPy that is here, and runs a program with one of them."""
-
-    folder: Path
-    symbol: native.Symbol
-    integer: str
-
-    def library(self, name: str, source: str, **macros: str) -> Path:
-        text = {"REAL": self.symbol.file, "GEMM": self.symbol.name, "SET_THREADS": self._beside("set_num_threads")}
-        given = {name: json.dumps(value) for name, value in text.items()}
-        given |= {"INTEGER": self.integer, "GEMM_NAME": self.symbol.name} | macros
-        code, file = self.folder / f"{name}.c", self.folder / name
-        code.write_text(source)
-        flags = [f"-D{macro}={value}" for macro, value in given.items()]
-        subprocess.run([str(COMPILER), "-shared", "-fPIC", "-O1", "-o", file, code, *flags, "-ldl"], check=True)
-        return file
-
-    def run(self, shim: Path | None) -> dict[str, Any]:
-        settings = {"OPENBLAS_NUM_THREADS": "1"} | ({"LD_PRELOAD": str(shim)} if shim else {})
-        ran = subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=os.environ | settings, capture_output=True, check=True
-        )
-        told: dict[str, Any] = json.loads(ran.stdout)
-        return told
-
-    def _beside(self, function: str) -> str:
-        """Spell a function of OpenBLAS as this build of it does: scipy_cblas_dgemm64_, scipy_openblas_…64_."""
-        before, _, after = self.symbol.name.partition("cblas_dgemm")
-        return f"{before}openblas_{function}{after}"
+def run(shim: Path | None) -> dict[str, Any]:
+    settings = {"OPENBLAS_NUM_THREADS": "1"} | ({"LD_PRELOAD": str(shim)} if shim else {})
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], env=os.environ | settings, capture_output=True, check=True)
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +96,13 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 def test_wrong_products_are_caught_by_the_residual_and_only_in_products(workshop: Workshop) -> None:
-    told = workshop.run(workshop.library("libwrong.so", WRONG))
+    told = run(workshop.library("libwrong.so", WRONG))
     assert told["correct"] is False
     assert told["others correct"] is True
 
 
 def test_a_library_that_uses_more_threads_than_asked_for_is_caught_by_what_it_says(workshop: Workshop) -> None:
-    told = workshop.run(workshop.library("libopenblas_deaf.so", DEAF, SAYS="2"))
+    told = run(workshop.library("libopenblas_deaf.so", DEAF, SAYS="2"))
     assert (told["blas"], told["threads"]) == ("openblas", 2)
     assert "threads" in told["findings"]
     assert told["correct"] is True
@@ -157,7 +110,7 @@ def test_a_library_that_uses_more_threads_than_asked_for_is_caught_by_what_it_sa
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads need two cores")
 def test_one_that_also_lies_about_it_is_caught_at_work(workshop: Workshop) -> None:
-    told = workshop.run(workshop.library("libopenblas_liar.so", DEAF, SAYS="1"))
+    told = run(workshop.library("libopenblas_liar.so", DEAF, SAYS="1"))
     assert "threads" not in told["findings"]
     assert told["at work"] == "openblas says it uses 1 thread, but 2 work."
     assert told["correct"] is True
@@ -165,7 +118,7 @@ def test_one_that_also_lies_about_it_is_caught_at_work(workshop: Workshop) -> No
 
 def test_one_that_loads_another_library_is_caught_by_the_probe(workshop: Workshop) -> None:
     other = workshop.library("libother.so", OTHER)
-    told = workshop.run(workshop.library("libloader.so", LOADER, OTHER_LIBRARY=json.dumps(str(other))))
+    told = run(workshop.library("libloader.so", LOADER, OTHER_LIBRARY=json.dumps(str(other))))
     assert (told["blas"], Path(told["library"]).name) == ("unknown", "libloader.so")
     assert {"unknown-library", "mixed-libraries"} <= set(told["findings"])
     assert told["correct"] is True  # its products are right: no residual could have told
@@ -173,13 +126,13 @@ def test_one_that_loads_another_library_is_caught_by_the_probe(workshop: Worksho
 
 def test_one_that_takes_the_name_of_another_is_an_impostor(workshop: Workshop) -> None:
     other = workshop.library("libother.so", OTHER)
-    told = workshop.run(workshop.library("libmkl_rt.so.2", LOADER, OTHER_LIBRARY=json.dumps(str(other))))
+    told = run(workshop.library("libmkl_rt.so.2", LOADER, OTHER_LIBRARY=json.dumps(str(other))))
     assert told["blas"] == "mkl"
     assert {"impostor", "mixed-libraries"} <= set(told["findings"])
 
 
 def test_without_a_shim_there_is_nothing_to_catch(workshop: Workshop) -> None:
-    told = workshop.run(None)
+    told = run(None)
     assert told["correct"] is told["others correct"] is True
     assert told["findings"] == []
     assert told["at work"] is None
