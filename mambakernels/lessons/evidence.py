@@ -80,7 +80,7 @@ def reason(otherwise: str, *, gap: float) -> str:
     seen = f"other programs disturbed {share:.0%} of the samples, and a control took up to {apart:.2f} times its least"
     if share > BUSY or STEADY < apart >= gap:
         return f"The machine was busy: {seen}. Run it again when less is going on."
-    busy = "The machine was busy, but not so busy"
+    busy = "The machine was busy, but that does not explain it"
     not_it = busy if apart > STEADY else "The machine is not the reason"
     return f"{not_it}: {seen}. {otherwise}".rstrip()
 
