@@ -6,8 +6,8 @@ its kernel, with this module, and sends a request; the answer is the last line. 
 
 from __future__ import annotations
 
+import _thread
 import json
-import os
 import signal
 import sys
 import threading
@@ -50,7 +50,7 @@ def _end_with_input(lines: TextIO = sys.stdin) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:  # Windows
-        os.kill(os.getpid(), signal.SIGINT)
+        _thread.interrupt_main()
 
 
 def _comparison(request: Json, progress: Progress) -> Json:

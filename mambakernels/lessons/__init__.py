@@ -8,9 +8,9 @@ count first.
 
 from mambakernels.lessons.charts import Chart, bars, lines
 from mambakernels.lessons.compared import Compared
-from mambakernels.lessons.evidence import race, seconds
+from mambakernels.lessons.evidence import race, seconds_of
 from mambakernels.lessons.expecting import LESSON_MIME_TYPE, Expectations, Shape, expect
-from mambakernels.lessons.functions import ElsewhereError, compare, elsewhere, on_kernels
+from mambakernels.lessons.functions import ElsewhereError, compare, in_fresh_process, on_kernels
 
 __all__ = [
     "LESSON_MIME_TYPE",
@@ -21,10 +21,10 @@ __all__ = [
     "Shape",
     "bars",
     "compare",
-    "elsewhere",
     "expect",
+    "in_fresh_process",
     "lines",
     "on_kernels",
     "race",
-    "seconds",
+    "seconds_of",
 ]

@@ -31,7 +31,7 @@ class Evidence:
 EVIDENCE: deque[Evidence] = deque(maxlen=_LATEST)
 
 
-def seconds(call: Callable[..., object], *arguments: Any, budget: float = 0.3) -> float:
+def seconds_of(call: Callable[..., object], *arguments: Any, budget: float = 0.3) -> float:
     """Return the seconds of a call, measured for about `budget` seconds, after a first one that does not count.
 
     What other programs add to it is left out as far as the system counts it. A control is measured next to it.

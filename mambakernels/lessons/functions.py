@@ -113,7 +113,7 @@ def on_kernels(
     return values
 
 
-def elsewhere(
+def in_fresh_process(
     function: Function,
     *arguments: Any,
     variables: Mapping[str, str] = {},
@@ -127,7 +127,7 @@ def elsewhere(
     """
     code = UserCode.of_function(function.__name__, function)
     settings = ", ".join(f"{name}={value}" for name, value in variables.items())
-    where = f"{function.__name__}, called elsewhere{f' with {settings}' * bool(settings)},"
+    where = f"{function.__name__}, called in a fresh process{f' with {settings}' * bool(settings)},"
     request = {"source": code.source, "function": code.function, "arguments": arguments}
     try:
         ended = subprocess.run(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mambakernels.lessons import Shape, expect, race, seconds
+from mambakernels.lessons import Shape, expect, race, seconds_of
 from mambakernels.lessons.evidence import EVIDENCE, Evidence
 
 SMALL = "`size` is too small."
@@ -51,7 +51,7 @@ def test_a_busy_machine_is_no_reason_for_what_does_not_depend_on_time() -> None:
 
 
 def test_each_measurement_has_a_control_next_to_it() -> None:
-    taken = seconds(np.sort, np.ones(100), budget=0.01)
+    taken = seconds_of(np.sort, np.ones(100), budget=0.01)
     raced = race({"one": lambda: np.sort(np.ones(10)), "two": lambda: None}, budget=0.01)
     assert taken > 0
     assert raced["one"] > raced["two"] > 0

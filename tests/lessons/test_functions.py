@@ -17,8 +17,8 @@ from nbclient import NotebookClient
 from support.running_kernels import exists
 
 from mambakernels.environments import Environment
-from mambakernels.lessons import ElsewhereError, compare, elsewhere, on_kernels
-from mambakernels.lessons.evidence import EVIDENCE, seconds
+from mambakernels.lessons import ElsewhereError, compare, in_fresh_process, on_kernels
+from mambakernels.lessons.evidence import EVIDENCE, seconds_of
 from mambakernels.numeric.threads import THREAD_VARIABLES
 from mambakernels.numeric.user_code import NotPortableError
 
@@ -61,46 +61,46 @@ def dies() -> None:
 
 
 def measures() -> float:
-    return seconds(np.sort, np.ones(9), budget=0.01)
+    return seconds_of(np.sort, np.ones(9), budget=0.01)
 
 
 def test_a_function_runs_in_a_fresh_process_of_the_same_python() -> None:
-    executable, pid, again = elsewhere(process)
+    executable, pid, again = in_fresh_process(process)
     assert executable == sys.executable
     assert pid != os.getpid()
     assert again is False
 
 
 def test_its_variables_are_set_before_anything_loads() -> None:
-    found = elsewhere(variables, variables={"OPENBLAS_CORETYPE": "Haswell"}, threads=3)
+    found = in_fresh_process(variables, variables={"OPENBLAS_CORETYPE": "Haswell"}, threads=3)
     assert (found["OPENBLAS_CORETYPE"], found["OMP_NUM_THREADS"]) == ("Haswell", "3")
 
 
 def test_numbers_of_numpy_and_what_is_printed_come_through_unharmed() -> None:
-    assert elsewhere(arrays) == {"a": [0, 1, 2], "b": 1.5, "c": "ü"}
+    assert in_fresh_process(arrays) == {"a": [0, 1, 2], "b": 1.5, "c": "ü"}
 
 
 def test_what_a_measurement_elsewhere_shows_of_the_machine_is_evidence_here() -> None:
     EVIDENCE.clear()
-    assert elsewhere(measures) > 0
+    assert in_fresh_process(measures) > 0
     assert len(EVIDENCE[-1].controls) == 2
 
 
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (fails, r"(?s)fails, called elsewhere with X=1,.*1 / 0.*ZeroDivisionError"),
+        (fails, r"(?s)fails, called in a fresh process with X=1,.*1 / 0.*ZeroDivisionError"),
         (illegal, r"SIGILL .this processor cannot run that code path"),
     ],
 )
 def test_an_error_elsewhere_comes_with_its_traceback(function: Any, words: str) -> None:
     with pytest.raises(ElsewhereError, match=words):
-        elsewhere(function, variables={"X": "1"})
+        in_fresh_process(function, variables={"X": "1"})
 
 
 def test_it_waits_no_longer_than_its_limit() -> None:
     with pytest.raises(ElsewhereError, match=r"took longer than 0.5 seconds"):
-        elsewhere(hangs, limit=0.5)
+        in_fresh_process(hangs, limit=0.5)
 
 
 def test_a_kernel_that_is_not_there_is_named_with_those_that_are(environments: dict[str, Environment]) -> None:
@@ -155,7 +155,7 @@ def inside(environments: dict[str, Environment]) -> Any:
         f"print(on_kernels(prefix, kernels=[{own!r}, {other!r}]))",
         (
             f"found = compare(total, setup=ones, sizes=[9], kernels=[{own!r}, {other!r}], threads=1, budget=3)\n"
-            "print([sorted(found.seconds()), found.blas, found.correct, sorted(found.control())])"
+            "print([sorted(found.seconds_of()), found.blas, found.correct, sorted(found.control())])"
         ),
         (
             "threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
