@@ -154,7 +154,7 @@ def inside(environments: dict[str, Environment]) -> Any:
         ),
         f"print(on_kernels(prefix, kernels=[{own!r}, {other!r}]))",
         (
-            f"found = compare(total, setup=ones, sizes=[9], kernels=[{own!r}, {other!r}], threads=1, budget=3)\n"
+            f"found = compare(total, setup=ones, sizes=[9], kernels=[{own!r}, {other!r}], threads=1, budget=1)\n"
             "print([sorted(found.seconds_of()), found.blas, found.correct, sorted(found.control())])"
         ),
         (

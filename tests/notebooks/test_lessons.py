@@ -33,20 +33,20 @@ START = FOLDER / "00_start_here.ipynb"
 SECONDS = 120  # that one cell may take; it takes a few at most
 
 SMALLEST: Mapping[str, Mapping[str, Any]] = {
-    "00_start_here": {"size": 60, "budget": 3},
-    "01_the_blas_matters": {"size": 100, "python_size": 20, "each": 0.05, "budget": 3},
+    "00_start_here": {"size": 60, "budget": 1},
+    "01_the_blas_matters": {"size": 100, "python_size": 20, "each": 0.05, "budget": 1},
     "02_code_paths": {"size": 60, "numbers": 10_000, "rounds": 1, "each": 0.05},
-    "03_roofline": {"numbers": 100_000, "size": 200, "columns": [1, 8], "rounds": 1, "each": 0.05, "budget": 3},
-    "04_size": {"sizes": [1, 4, 16, 64], "many": 50, "each": 0.05, "budget": 4},
-    "05_dtype": {"size": 40, "each": 0.05, "budget": 3},
+    "03_roofline": {"numbers": 100_000, "size": 200, "columns": [1, 8], "rounds": 1, "each": 0.05, "budget": 1},
+    "04_size": {"sizes": [1, 4, 16, 64], "many": 50, "each": 0.05, "budget": 1},
+    "05_dtype": {"size": 40, "each": 0.05, "budget": 1},
     "06_layout": {"size": 60, "numbers": 20_000, "each": 0.05},
-    "07_algebra_beats_blas": {"size": 100, "sizes": [50, 100], "each": 0.05, "budget": 3},
+    "07_algebra_beats_blas": {"size": 100, "sizes": [50, 100], "each": 0.05, "budget": 1},
     "08_hidden_dispatch": {"size": 100, "small": 20, "each": 0.05},
-    "09_lapack_is_not_blas": {"own_size": 100, "width": 16, "sizes": [50], "svd_size": 50, "each": 0.05, "budget": 3},
+    "09_lapack_is_not_blas": {"own_size": 100, "width": 16, "sizes": [50], "svd_size": 50, "each": 0.05, "budget": 1},
     "10_accuracy": {},  # a million numbers are few, and with fewer the errors are others
     "11_reproducibility": {"sizes": [50, 100], "size": 120, "repeats": 3, "steps": 10},
-    "12_threads": {"size": 100, "sizes": [32, 64], "counts": [1, 2], "each": 0.05, "budget": 3},
-    "13_denormals": {"size": 60, "each": 0.05, "budget": 3},
+    "12_threads": {"size": 100, "sizes": [32, 64], "counts": [1, 2], "each": 0.05, "budget": 1},
+    "13_denormals": {"size": 60, "each": 0.05, "budget": 1},
 }
 """Parameters with which each lesson takes seconds. Those not given stay as they are."""
 
