@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,13 @@ INTERFACES = ("libblas", "libcblas", "liblapack")
 WHEEL_LIBRARY = "libscipy_openblas64_*.so*"
 _CBLAS_NAME = re.compile(r"scipy_(cblas_\w+?)64_")
 _LAPACK_NAME = re.compile(r"scipy_(\w+?)_64_")
+
+
+Processor = Literal["x86-64", "64-bit ARM"]
+_MACHINES: Mapping[Processor, frozenset[str]] = {
+    "x86-64": frozenset({"x86_64", "amd64"}),
+    "64-bit ARM": frozenset({"aarch64", "arm64"}),
+}
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,9 @@ class Provider:
 class BlasLibrary:
     """A BLAS that NumPy can run on.
 
-    `needed` are the libraries that NumPy's modules load in place of the wheel's (empty: they keep it). `cblas` and
-    `lapack` are the symbols of the routine `{}` in these libraries, for 64-bit integers.
+    `providers` are its libraries; those of Debian may need `RUNTIMES` as well. It exists for one `processor` only, if
+    one is named. `needed` are the libraries that NumPy's modules load in place of the wheel's (empty: they keep it).
+    `cblas` and `lapack` are the symbols of the routine `{}` in these libraries, for 64-bit integers.
     """
 
     name: str
@@ -51,6 +59,7 @@ class BlasLibrary:
     cblas: str = "{}"
     lapack: str = "{}_"
     build_number: int = 0
+    processor: Processor | None = None
 
     def symbol(self, wheel_symbol: str) -> str | None:
         """Return this library's name of a symbol that NumPy's wheel imports; None if it is not a BLAS symbol."""
@@ -62,6 +71,7 @@ class BlasLibrary:
 
 
 _INTEL = "LicenseRef-Intel-Simplified-Software-License"
+_NVIDIA = "LicenseRef-Nvidia-NVPL-License"
 _GCC = "GPL-3.0-only WITH GCC-exception-3.1"
 
 INTEL_OPENMP = Provider("intel-openmp", "wheel", "intel-openmp", ("libiomp5.so",), _INTEL)
@@ -84,9 +94,13 @@ MKL = Provider(
     _INTEL,
     depends=("intel-openmp",),
 )
-GFORTRAN = Provider("libgfortran5", "deb", "libgfortran5", ("libgfortran.so.5",), _GCC, depends=("libquadmath",))
-QUADMATH = Provider("libquadmath", "deb", "libquadmath0", ("libquadmath.so.0",), "LGPL-2.1-or-later")
 GOMP = Provider("libgomp", "deb", "libgomp1", ("libgomp.so.1",), _GCC)
+RUNTIMES: tuple[Provider, ...] = (
+    GOMP,
+    Provider("libgfortran5", "deb", "libgfortran5", ("libgfortran.so.5",), _GCC),
+    Provider("libquadmath", "deb", "libquadmath0", ("libquadmath.so.0",), "LGPL-2.1-or-later"),
+)
+"""Libraries of compilers: each of Debian's packages names those that it needs, which depends on the machine."""
 NETLIB_BLAS = Provider("blas-netlib", "deb", "libblas64-3", ("libblas64.so.3",), "BSD-3-Clause-Open-MPI")
 NETLIB_LAPACK = Provider(
     "lapack-netlib",
@@ -94,9 +108,9 @@ NETLIB_LAPACK = Provider(
     "liblapack64-3",
     ("liblapack64.so.3",),
     "BSD-3-Clause-Open-MPI",
-    depends=("libgfortran5", "blas-netlib"),
+    depends=("blas-netlib",),
 )
-BLIS = Provider("blis", "deb", "libblis64-4-openmp", ("libblis64.so.4",), "BSD-3-Clause", depends=("libgomp",))
+BLIS = Provider("blis", "deb", "libblis64-4-openmp", ("libblis64.so.4",), "BSD-3-Clause")
 # conda-forge pairs BLIS with netlib's LAPACK as well; here it must call BLIS for its products, not netlib's BLAS.
 BLIS_LAPACK = Provider(
     "lapack-netlib-blis",
@@ -104,24 +118,52 @@ BLIS_LAPACK = Provider(
     "liblapack64-3",
     ("liblapack64.so.3",),
     "BSD-3-Clause-Open-MPI",
-    depends=("libgfortran5", "blis"),
+    depends=("blis",),
     replace_needed={"libblas64.so.3": "libblis64.so.4"},
+)
+NVPL_BLAS = Provider(
+    "nvpl-blas",
+    "wheel",
+    "nvpl-blas",
+    ("libnvpl_blas_core.so.0", "libnvpl_blas_ilp64_gomp.so.0"),
+    _NVIDIA,
+    depends=("libgomp",),  # it looks for that when it starts threads
+)
+NVPL_LAPACK = Provider(
+    "nvpl-lapack",
+    "wheel",
+    "nvpl-lapack",
+    ("libnvpl_lapack_core.so.0", "libnvpl_lapack_ilp64_gomp.so.0"),
+    _NVIDIA,
+    depends=("nvpl-blas",),
 )
 
 TABLE: tuple[BlasLibrary, ...] = (
     # The highest build number wins if no spec names a BLAS: OpenBLAS, as on conda-forge for Linux.
     BlasLibrary("openblas", "OpenBLAS", build_number=100),
-    BlasLibrary("mkl", "Intel MKL", (INTEL_OPENMP, MKL), ("libmkl_rt.so.*",), cblas="{}_64", lapack="{}_64_"),
-    BlasLibrary("blis", "BLIS", (GOMP, QUADMATH, GFORTRAN, BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
     BlasLibrary(
-        "netlib",
-        "netlib (reference)",
-        (QUADMATH, GFORTRAN, NETLIB_BLAS, NETLIB_LAPACK),
-        ("libblas64.so.3", "liblapack64.so.3"),
+        "mkl",
+        "Intel MKL",
+        (INTEL_OPENMP, MKL),
+        ("libmkl_rt.so.*",),
+        cblas="{}_64",
+        lapack="{}_64_",
+        processor="x86-64",
+    ),
+    BlasLibrary("blis", "BLIS", (BLIS, BLIS_LAPACK), ("libblis64.so.4", "liblapack64.so.3")),
+    BlasLibrary("netlib", "netlib (reference)", (NETLIB_BLAS, NETLIB_LAPACK), ("libblas64.so.3", "liblapack64.so.3")),
+    BlasLibrary(
+        "nvpl",
+        "NVIDIA NVPL",
+        (GOMP, NVPL_BLAS, NVPL_LAPACK),
+        ("libnvpl_blas_ilp64_gomp.so.0", "libnvpl_lapack_ilp64_gomp.so.0"),
+        cblas="{}_64",
+        lapack="{}_64_",
+        processor="64-bit ARM",
     ),
 )
 BY_NAME = {blas.name: blas for blas in TABLE}
-PROVIDERS = {provider.name: provider for blas in TABLE for provider in blas.providers}
+PROVIDERS = {provider.name: provider for blas in TABLE for provider in (*blas.providers, *RUNTIMES)}
 
 # The builds of libblas on conda-forge by subdir (looked up 2026-11).
 CONDA_FORGE: Mapping[str, tuple[str, ...]] = {
@@ -136,13 +178,23 @@ CONDA_FORGE: Mapping[str, tuple[str, ...]] = {
 def why_not(blas: BlasLibrary) -> str | None:
     """Return why a BLAS is not available on this machine; None if no reason is known."""
     sources = {provider.source for provider in blas.providers}
-    if "wheel" in sources and platform.machine().lower() not in {"x86_64", "amd64"}:
-        return f"{blas.title} exists for x86-64 only"
+    if not is_made_for_here(blas):
+        return f"{blas.title} exists for {blas.processor} only"
     if sources and sys.platform != "linux":
         return f"{blas.title} can be used by NumPy on Linux only for now"
     if "deb" in sources and not (process.which("apt-get") and process.which("dpkg-deb")):
         return f"{blas.title} comes from Debian's packages, and this machine has no apt-get"
     return None
+
+
+def is_made_for_here(blas: BlasLibrary) -> bool:
+    """Whether a BLAS exists for this machine's processor."""
+    return blas.processor is None or platform.machine().lower() in _MACHINES[blas.processor]
+
+
+def runtimes(packages: Collection[str]) -> tuple[Provider, ...]:
+    """Return the providers of `RUNTIMES` among these packages of Debian."""
+    return tuple(provider for provider in RUNTIMES if provider.distribution in packages)
 
 
 def available() -> tuple[BlasLibrary, ...]:

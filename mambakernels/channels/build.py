@@ -149,10 +149,9 @@ def _wheels_track(
 
 def _blas_track(build: Build, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Return the BLAS libraries that are packed now, and the reasons why others are not."""
-    unpacked, missing = _download_providers(build, wanted)
-    ready = [name for name in wanted if name not in missing]
-    _finish(build, _stage_providers(build, [blas_libraries.BY_NAME[name] for name in ready], unpacked))
-    return ready, missing
+    found, missing = _download_providers(build, wanted)
+    _finish(build, _stage_providers(build, found))
+    return list(found), missing
 
 
 def _requirements(known: State, request: WheelsRequest, *, update: bool, insist: bool) -> list[str]:
@@ -192,18 +191,34 @@ def _versions(known: State) -> Iterator[tuple[str, str]]:
             yield wheel_name(name), version
 
 
-def _download_providers(build: Build, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Fetch the distributions of each BLAS; return those, and for each unavailable BLAS the reason."""
+_Fetched = dict[Provider, Path]
+
+
+def _download_providers(build: Build, names: Iterable[str]) -> tuple[dict[str, _Fetched], dict[str, str]]:
+    """Fetch what each BLAS needs; return the folders by provider, and for each unavailable BLAS the reason."""
+    found: dict[str, _Fetched] = {}
     missing: dict[str, str] = {}
-    unpacked: dict[str, Path] = {}
-    for blas in (blas_libraries.BY_NAME[name] for name in names):
+    folders: dict[str, Path] = {}
+    for name in names:
         try:
-            for provider in blas.providers:
-                if provider.distribution not in unpacked:
-                    unpacked[provider.distribution] = _fetch(build, provider)
+            found[name] = dict(_fetch_all(build, blas_libraries.BY_NAME[name].providers, folders))
         except errors.ChannelError as error:
-            missing[blas.name] = error.what.rstrip(".")
-    return unpacked, missing
+            missing[name] = error.what.rstrip(".")
+    return found, missing
+
+
+def _fetch_all(
+    build: Build, providers: Iterable[Provider], folders: dict[str, Path]
+) -> Iterator[tuple[Provider, Path]]:
+    """Fetch providers, each with the dependencies that its package names on this machine, and these as well."""
+    for provider in providers:
+        if provider.distribution not in folders:
+            folders[provider.distribution] = _fetch(build, provider)
+        folder = folders[provider.distribution]
+        named = downloads.debian_dependencies(folder) if provider.source == "deb" else ()
+        needed = blas_libraries.runtimes(named)
+        yield replace(provider, depends=(*provider.depends, *(each.name for each in needed))), folder
+        yield from _fetch_all(build, needed, folders)
 
 
 def _fetch(build: Build, provider: Provider) -> Path:
@@ -214,7 +229,7 @@ def _fetch(build: Build, provider: Provider) -> Path:
     (archive,) = downloads.wheels(
         [provider.distribution], folder / "archives", options=["--no-deps"], progress=build.progress
     )
-    wanted = ("*.dist-info/LICENSE*", *(f"*/{pattern}" for pattern in provider.libraries))
+    wanted = ("*.dist-info/*LICENSE*", *(f"*/{pattern}" for pattern in provider.libraries))
     with zipfile.ZipFile(archive) as content:
         names = content.namelist()
         content.extractall(
@@ -255,17 +270,17 @@ def _licences(build: Build, item: wheel.Wheel) -> tuple[Path, ...]:
     return wheel.licence_files(item, build.scratch / "licences" / item.path.stem)
 
 
-def _stage_providers(build: Build, ready: Sequence[BlasLibrary], unpacked: Mapping[str, Path]) -> list[Staged]:
+def _stage_providers(build: Build, found: Mapping[str, _Fetched]) -> list[Staged]:
     """Stage each library's package, and for each BLAS the three interface packages that match specs name."""
-    providers = {provider: unpacked[provider.distribution] for blas in ready for provider in blas.providers}
+    providers = {provider: folder for fetched in found.values() for provider, folder in fetched.items()}
     libraries = [
         package for provider, folder in providers.items() for package in _stage_provider(build, provider, folder)
     ]
     interfaces = [
         package
-        for blas in ready
+        for blas in found
         for name in blas_libraries.INTERFACES
-        for package in build.add(_interface_recipe(blas, name), "", lambda _files: None)
+        for package in build.add(_interface_recipe(blas_libraries.BY_NAME[blas], name), "", lambda _files: None)
     ]
     return libraries + interfaces
 
@@ -274,7 +289,7 @@ def _stage_provider(build: Build, provider: Provider, unpacked: Path) -> list[St
     (archive,) = (unpacked / "archives").iterdir()
     is_wheel = provider.source == "wheel"
     version = wheel.Wheel(archive).version if is_wheel else downloads.debian_version(unpacked)
-    texts = [*unpacked.glob("files/**/*.dist-info/LICENSE*"), *unpacked.glob("files/usr/share/doc/*/copyright")]
+    texts = [*unpacked.glob("files/**/*.dist-info/**/LICENSE*"), *unpacked.glob("files/usr/share/doc/*/copyright")]
     recipe = Recipe(
         name=provider.name,
         version=version,

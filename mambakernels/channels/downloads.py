@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ _CORE = re.compile(
 )
 _NOTHING = re.compile(r"No matching distribution found for (?P<what>[^\n]+)")
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_NAME = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)")  # in a list such as `libc6 (>= 2.29), this | that`
 _FILE = re.compile(r"(?:Downloading|Using cached) (\S+)")
 _ANOTHER_SOURCE = (
     "Check the name and version; if they are right, name another channel (--channel) or package index (PIP_INDEX_URL)."
@@ -51,6 +53,7 @@ def wheels(requirements: Sequence[str], folder: Path, *, options: Sequence[str] 
 def debian_package(name: str, folder: Path, *, progress: Progress) -> Path:
     """Download a Debian package with apt-get, without root, unpack it into `folder`, and return that."""
     progress(Event("download", name))
+    shutil.rmtree(folder, ignore_errors=True)  # another BLAS may have tried before
     archives = folder / "archives"
     archives.mkdir(parents=True)
     fetched = process.stream(["apt-get", "download", "-qq", name], cwd=archives, own_session=False)
@@ -69,10 +72,18 @@ def debian_package(name: str, folder: Path, *, progress: Progress) -> Path:
 
 def debian_version(folder: Path) -> str:
     """Return the upstream version of the package that `debian_package` left in `folder`, such as `0.9.0`."""
-    archive = next((folder / "archives").glob("*.deb"))
-    shown = process.stream(["dpkg-deb", "-f", archive, "Version"], own_session=False)
-    upstream = shown.text.strip().rpartition(":")[2].partition("-")[0]
+    upstream = _debian_field(folder, "Version").rpartition(":")[2].partition("-")[0]
     return re.sub(r"[^0-9A-Za-z.]", ".", upstream)
+
+
+def debian_dependencies(folder: Path) -> frozenset[str]:
+    """Return the names of all packages that the one in `folder` depends on, alternatives included."""
+    return frozenset(_NAME.findall(_debian_field(folder, "Depends")))
+
+
+def _debian_field(folder: Path, name: str) -> str:
+    archive = next((folder / "archives").glob("*.deb"))
+    return process.stream(["dpkg-deb", "-f", archive, name], own_session=False).text.strip()
 
 
 class _PipLines:
