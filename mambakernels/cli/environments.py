@@ -23,6 +23,7 @@ from mambakernels.cli.app import (
     plain,
     print_json,
 )
+from mambakernels.paths import same_place
 from mambakernels.system.quantities import amount, size
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def create(
     else:
         packages = amount(len(made.packages), "package")
         typer.echo(f"{made.name}: {packages} with {made.engine}, ready in {clock}\n{made.prefix}")
+        _show_next_step(made, root)
 
 
 def _check_words(name: str | None, specs: list[str], *, complete: bool) -> None:
@@ -193,10 +195,18 @@ def verify(
 
 
 @app.command()
-def clean(*, dry_run: DryRun = False, root: RootOption = None, quiet: Quiet = False) -> None:
+def clean(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the wheels channel and micromamba: leave nothing but environments.")
+    ] = False,
+    dry_run: DryRun = False,
+    root: RootOption = None,
+    quiet: Quiet = False,
+) -> None:
     """Delete the package cache and leftovers. Environments keep working."""
     with bars.progress(quiet=quiet) as progress:
-        found = mambakernels.clean(dry_run=dry_run, root=root, progress=progress)
+        found = mambakernels.clean(everything=everything, dry_run=dry_run, root=root, progress=progress)
     for item in found:
         typer.echo(f"{size(item.size):>8}  {item.path}")
     total = size(sum(item.size for item in found))
@@ -222,6 +232,18 @@ def info(
         typer.echo(f"{key.replace('_', ' ') + ':':18}{_shown(value)}")
     if packages:
         tables.print_table(_PACKAGE, [[item[key] for key in ("name", "version", "build")] for item in packages])
+
+
+def _show_next_step(made: Environment, root: Path | None) -> None:
+    """Name the kernels of an environment that was just made, and how to use one."""
+    specs = [spec for spec in mambakernels.kernels.list(root=root) if same_place(spec.prefix, made.prefix)]
+    if not specs:
+        typer.echo(f"To use it in notebooks: mambakernels register {made.place.argument}")
+        return
+    for spec in specs:
+        typer.echo(f"Kernel: {spec.name} ({spec.display_name})")
+    typer.echo(f"Run a notebook on it: mambakernels run NOTEBOOK.ipynb -k {specs[0].name}")
+    typer.echo(f"Or choose {specs[0].display_name} in JupyterLab: jupyter lab")
 
 
 def _show_made(made: Environment) -> None:

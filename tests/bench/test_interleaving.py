@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -196,6 +197,26 @@ def test_interrupted_before_anything_was_measured_it_is_just_interrupted(install
     large = all_cases(["gemm"], [200], ["float64"])
     with pytest.raises(KeyboardInterrupt):
         measure_interleaved(settings("one", cases=large), progress=interrupt)
+
+
+def test_interrupted_while_kernels_start_no_process_is_left(install: Install, tmp_path: Path) -> None:
+    """The interruption comes when the first kernel's process runs, and the second's is about to."""
+    started = tmp_path / "started"
+    for name in ("one", "two"):
+        install(name, site=f"import os\nwith open({str(started)!r}, 'a') as file: print(os.getpid(), file=file)\n")
+
+    def interrupt(event: Event) -> None:
+        if event.step == "starting":
+            end = time.monotonic() + 60
+            while not (started.exists() and started.read_text()) and time.monotonic() < end:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_interleaved(settings("one", "two"), progress=interrupt)
+    pids = [int(word) for word in started.read_text().split()]
+    assert pids
+    assert not any(exists(pid) for pid in pids)
 
 
 def test_what_does_not_fit_is_left_out_with_a_line_before_the_rounds_begin(install: Install) -> None:

@@ -92,6 +92,23 @@ def test_environments_keep_working_without_the_cache(world: World) -> None:
     assert mambakernels.clean(root=world.root) == []
 
 
+def test_everything_but_environments_can_be_cleaned_away(world: World, cli: Cli) -> None:
+    world.create()
+    for name in ("channels/wheels-3.11/noarch/x.conda", "bin/micromamba", "bin/micromamba.json", "demo.json"):
+        (world.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (world.root / name).write_text("x")
+    shown = cli("clean", "--all", "--dry-run", "--root", world.root).stdout
+    assert "channels" in shown
+    assert "would be freed" in shown
+    assert (world.root / "bin" / "micromamba").exists()
+    assert cli("clean", "--all", "--root", world.root).stdout.splitlines()[-1].startswith("Freed ")
+    assert {path.name for path in world.root.iterdir()} == {"envs", "locks", "jupyter-folders", "demo.json"}
+    assert world.python("one", "import grown; print(grown.VERSION)") == "1.0"
+    mambakernels.remove("one", root=world.root)
+    mambakernels.clean(root=world.root, everything=True)
+    assert not world.root.exists()
+
+
 def test_what_killed_processes_left_is_cleaned_away(world: World) -> None:
     world.create()
     folders = [world.root / "envs" / f".{name}.0123abcd" for name in ("one", "gone")]
