@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _WIDTH = 79
 _CELL = 17  # a rate, and its ratio or "undecided"
 _RATE = 5
+_MOST_ALARMS = 4
 _INTERRUPTED = 130
 _AGAIN = "To measure again: mambakernels demo --again"
 
@@ -75,8 +76,10 @@ def lines(result: Demo) -> Iterator[str]:
     comparison = result.comparison
     conclusion, measured = comparison.conclusion, comparison.measured
     yield ""
-    for text in result.alarms:
+    for text in result.alarms[:_MOST_ALARMS]:
         yield from _wrapped(f"PROBLEM: {text}")
+    if more := len(result.alarms[_MOST_ALARMS:]):
+        yield f"… and {amount(more, 'more problem')}; report.html has all of them."
     if not conclusion.trusted:
         yield from _wrapped("\n".join(conclusion.sentences))
         yield _AGAIN

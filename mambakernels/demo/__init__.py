@@ -54,10 +54,10 @@ class Demo:
                 where=str(failed[0].path),
                 next_step="Open that notebook: the last cell with output is the one that failed.",
             )
-        if self.comparison.gates:
+        if gates := self.comparison.gates:
+            more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
             raise errors.BlasMismatchError(
-                "The BLAS of a kernel is broken, or not the one of its environment: "
-                + " ".join(gate.text for gate in self.comparison.gates),
+                f"The BLAS of a kernel is broken, or not the one of its environment: {gates[-1].text}{more}",
                 next_step="Make the demo's environments again: mambakernels demo --clean && mambakernels demo",
             )
 
