@@ -47,6 +47,8 @@ function render({ model, el }) {
   }
   cancel.addEventListener("click", () => model.send({ kind: "cancel" }));
   copy.addEventListener("click", async () => {
+    getSelection().selectAllChildren(code);
+    if (!navigator.clipboard) return; // over plain HTTP: what is selected can be copied with the keyboard
     await navigator.clipboard.writeText(model.get("code"));
     copy.textContent = "Copied";
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);

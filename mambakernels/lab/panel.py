@@ -50,6 +50,7 @@ class Panel:
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._views = 0
+        self._watching = False
         self._drawn = 0.0
         self._new_line = Lines()
         self._pages = ipywidgets.Tab(
@@ -182,12 +183,13 @@ class Panel:
             self.look_again()
         with self._lock:
             self._views += {"shown": 1, "hidden": -1}.get(content.get("kind", ""), 0)
-            if self._views == 1 and content["kind"] == "shown":
-                threading.Thread(target=self._watch, daemon=True).start()
+            if self._views > 0 and not self._watching:
+                self._watching = True
+                threading.Thread(target=self._watch, name="mambakernels.lab", daemon=True).start()
         self._wake.set()
 
     def _watch(self) -> None:
-        while self._views > 0:
+        while self._is_watched():
             try:
                 self._follow()
                 self._complete()
@@ -195,6 +197,11 @@ class Panel:
                 self.table.news = " ".join(lines_about(error))
             self._wake.wait(_LOOK_SECONDS)
             self._wake.clear()
+
+    def _is_watched(self) -> bool:
+        with self._lock:
+            self._watching = self._views > 0
+            return self._watching
 
     def _follow(self) -> None:
         """Look again if something has changed, and say what."""

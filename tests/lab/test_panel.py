@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.running_kernels import make_environment
+from support.running_kernels import make_environment, seconds_until
 
 import mambakernels
 from mambakernels import errors
@@ -91,6 +91,23 @@ def test_a_call_is_the_line_that_it_shows(root: Root) -> None:
     [spec] = eval(str(call), {"mambakernels": mambakernels})
     assert call(lambda _event: None) == [spec]
     assert (spec.name, spec.variables) == ("two-it-s", {"A": "1"})
+
+
+def test_it_watches_as_long_as_it_is_shown(root: Root) -> None:
+    def watchers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "mambakernels.lab"]
+
+    panel = mambakernels.lab.manager(root.path).panel
+    assert panel is not None
+    assert watchers() == []
+    for kind in ("shown", "shown", "hidden", "hidden", "shown"):
+        panel.table._handle_custom_msg({"kind": kind}, [])
+    seconds_until(lambda: all(row["findings"] != "…" != row["size"] for row in panel.table.rows), at_most=100)
+    assert len(watchers()) == 1
+    add(root, "late")
+    seconds_until(lambda: "late was added" in panel.table.news, at_most=100)
+    panel.table._handle_custom_msg({"kind": "hidden"}, [])
+    seconds_until(lambda: watchers() == [], at_most=100)
 
 
 def test_each_page_shows_its_line_and_a_mistake_is_explained(root: Root) -> None:
