@@ -34,8 +34,7 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
         file = folder / "driver.bat"
         file.write_bytes(driver(scripts, folder).encode("utf-8"))
         try:
-            # /d: nothing from the registry
-            process.read_output([_cmd(), "/d", "/c", file], env=environ, timeout=timeout)
+            process.read_output([file], env=environ, timeout=timeout)
         except process.TimeoutExpired:
             raise _failure(scripts, folder, f"did not finish within {timeout:g} seconds") from None
         if (folder / "missing").exists():

@@ -27,6 +27,7 @@ from mambakernels.runs.outputs import Place
 from mambakernels.runs.provision import KernelOrigin, provide
 from mambakernels.runs.records import Failure, Identity, Run
 from mambakernels.runs.tasks import Limits, Task
+from mambakernels.system import background
 from mambakernels.system.scratch import scratch_folder
 
 _WATCH_SECONDS = 1.0
@@ -139,7 +140,7 @@ def _until_stopped(work: Coroutine[Any, Any, Run]) -> Run:
             watching.cancel()
 
     try:
-        return asyncio.run(main())
+        return background.run(main())
     finally:
         if stopping:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,18 @@ from mambakernels.system import process
 
 T = TypeVar("T")
 _CHECK_SECONDS = 0.5
+
+
+# What zmq waits with; Windows' default loop lacks it, so that zmq starts a thread for each and warns.
+_loop_factory = asyncio.SelectorEventLoop if sys.platform == "win32" else asyncio.new_event_loop
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that talks to kernels to its end, as `asyncio.run` does."""
+    if sys.platform != "win32" or sys.version_info < (3, 11):
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=_loop_factory) as runner:
+        return runner.run(work)
 
 
 def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Progress) -> T:
@@ -32,7 +45,7 @@ def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Pr
         return await task
 
     with ThreadPoolExecutor(1, "mambakernels") as pool:
-        outcome = pool.submit(lambda: asyncio.run(main()))
+        outcome = pool.submit(lambda: run(main()))
         outcome.add_done_callback(lambda _: events.put(None))
         try:
             for event in _arriving(events):
@@ -62,7 +75,7 @@ class LoopThread:
     """An event loop in a thread of its own, for what goes on between calls; `close` ends it."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _loop_factory()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mambakernels", daemon=True)
         self._thread.start()
 

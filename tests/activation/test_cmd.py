@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,32 +34,19 @@ def test_variables_are_read_as_cmd_writes_them(tmp_path: Path) -> None:
     assert cmd.read_variables(file) == {"PATH": "C:\\a;C:\\b", "GRÖSSE": "a=b ü"}
 
 
-# As much of cmd.exe as the driver needs: `set` writes the variables, `call` runs a batch file of `set` lines.
-CMD = f"""#!{sys.executable}
-import os, re, sys
-for line in open(sys.argv[-1], encoding="utf-8").read().splitlines():
-    script, target = re.fullmatch(r'@(?:call "(.*?)" |"cmd.exe" /d /u /c set )>"(.*?)".*|@.*', line).groups()
-    if script:
-        os.environ.update(row.removeprefix("set ").split("=", 1) for row in open(script).read().splitlines())
-    elif target:
-        text = "".join(f"{{name}}={{value}}\\r\\n" for name, value in os.environ.items())
-        open(target, "w", encoding="utf-16-le", newline="").write(text)
-"""
-
-
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A prefix on what capture takes for Windows; PATH leads to a stand-in for cmd.exe."""
+    """A prefix on what capture takes for Windows."""
     monkeypatch.setattr(capture, "_platform", lambda: capture._PLATFORMS["nt"])
     monkeypatch.setenv("PATH", f"{tmp_path / 'system'}{os.pathsep}{os.environ['PATH']}")
-    add_program(tmp_path / "system" / "cmd.exe", CMD)
+    (tmp_path / "system").mkdir()
     (tmp_path / "envs" / "x" / "etc" / "conda" / "activate.d").mkdir(parents=True)
     return tmp_path / "envs" / "x"
 
 
-def add_program(path: Path, text: str = "") -> Path:
+def add_program(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text("")
     path.chmod(0o755)
     return path
 
@@ -74,16 +60,3 @@ def test_programs_are_found_in_condas_order(windows: Path, tmp_path: Path) -> No
     for program in programs:
         assert shutil.which("tool", path=path) == str(program)
         program.unlink()
-
-
-def test_batch_files_are_called_and_what_they_set_is_captured(windows: Path) -> None:
-    settings = windows / "etc" / "conda" / "activate.d"
-    (settings / "a.bat").write_text("set GRÖSSE=a=b ü\n")
-    (settings / "b.bat").write_text("set SECOND=2\n")
-    (settings / "c.sh").write_text("set WRONG=shell\n")
-    captured = capture.capture(windows)
-    assert {name: value for name, value in captured.set.items() if "CONDA" not in name} == {
-        "GRÖSSE": "a=b ü",
-        "SECOND": "2",
-    }
-    assert captured.path_prepend[0] == str(windows)

@@ -87,6 +87,15 @@ def run_in(client: BlockingKernelClient, code: str) -> str:
     return "".join(said)
 
 
+def below(pid: int) -> list[int]:
+    """Return the processes that descend from one. psutil's own way relies on start times, which Wine lacks."""
+    parents = {process.pid: process.ppid() for process in psutil.process_iter()}
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one and child not in found]
+    return found[1:]
+
+
 def gone(pids: Iterable[int]) -> bool:
     """Whether all these processes end within the patience of these tests."""
     end = time.monotonic() + _PATIENCE
