@@ -28,7 +28,7 @@ from mambakernels.paths import Root, same_place
 from mambakernels.system.files import remove_tree
 from mambakernels.system.locks import locked, nobody_using_packages
 
-_SHARING_VIOLATION = 32  # of Windows' errors
+_SHARED, _OPEN_EXISTING, _SHARING_VIOLATION = 7, 3, 32  # of Windows' CreateFile
 # Files that the engines and mambakernels itself leave in a prefix.
 _OURS = frozenset({MANIFEST, "CACHEDIR.TAG", ".mambarc", "conda-meta/history"})
 _RECORD = Path(__file__).parents[1] / "record.py"
@@ -65,10 +65,14 @@ def check_unused(place: Location) -> None:
 
 def _is_running(program: Path) -> bool:
     """Whether Windows forbids to write to a program because a process runs it."""
+    assert sys.platform == "win32"
+    import _winapi
+
     try:
-        program.open("r+b").close()
+        # not open(), whose error does not say why
+        _winapi.CloseHandle(_winapi.CreateFile(str(program), _winapi.GENERIC_WRITE, _SHARED, 0, _OPEN_EXISTING, 0, 0))
     except OSError as error:
-        return getattr(error, "winerror", None) == _SHARING_VIOLATION
+        return bool(getattr(error, "winerror", 0) == _SHARING_VIOLATION)
     return False
 
 

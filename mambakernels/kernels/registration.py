@@ -123,7 +123,8 @@ def register_kernels(
     Raises `KernelError` (no kernel in the environment, a name that is taken), `ActivationError` and
     `InvalidRequestError` before anything is written, and `StorageError`.
     """
-    options = KernelOptions(name, display_name, variant, dict(env or {}), threads, declared_in)
+    chosen_env = {name.upper() if os.name == "nt" else name: value for name, value in (env or {}).items()}
+    options = KernelOptions(name, display_name, variant, chosen_env, threads, declared_in)
     extra = _checked_variables(options.variables)
     naming.check_title(display_name or "")
     packaged = read_packaged(environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ else:
     from mambakernels.environments import Environment, get
     from mambakernels.paths import Root
 
+    # As Jupyter's servers do; with the default one, the tests' own clients of kernels warn.
+    asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     Cli = Callable[..., subprocess.CompletedProcess[bytes]]
 
     @pytest.fixture(scope="session", name="place")

@@ -20,7 +20,7 @@ from mambakernels.activation import capture
 from mambakernels.errors import ActivationError
 
 SCRIPTS = {
-    "10-first.bat": "@set FIRST=%FROM_STATE%\r\n@set "from_profile=%USERPROFILE%\\x"\r\n@echo noise\r\n",
+    "10-first.bat": '@set FIRST=%FROM_STATE%\r\n@set "from_profile=%USERPROFILE%\\x"\r\n@echo noise\r\n',
     "20-second.bat": '@set "Path=%CONDA_PREFIX%\\extra;%Path%;C:\\after"\r\n@set "SIGNS=a$b;c&d (e)"\r\n@exit /b 3\r\n',
     "30-last.bat": "@if defined FIRST (set LAST=%FIRST%) else exit 1\r\n",
 }

@@ -84,7 +84,8 @@ def _is_start(error: Exception, module: str) -> bool:
 
 def _become_stand_in(words: list[str]) -> None:
     # The cause may be a json.py in the notebook's folder: from here on use the standard library only.
-    sys.path[:] = [path for path in sys.path if path.startswith(os.path.dirname(os.__file__))]  # noqa: PTH120
+    home = sys.base_prefix if os.name == "nt" else os.path.dirname(os.__file__)  # noqa: PTH120 (Windows has DLLs, too)
+    sys.path[:] = [path for path in sys.path if path.startswith(home)]
     import json
     import subprocess
     import traceback
