@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 
@@ -51,6 +50,8 @@ def test_a_terminal_shows_a_moving_line_and_keeps_the_decisions() -> None:
         "from mambakernels.cli import bars; from mambakernels.progress import Event\n"
         f"with bars.progress() as show:\n    for event in {EVENTS!r}: show(event)\n"
     )
+    import pty  # Windows has none
+
     master, slave = pty.openpty()
     child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env={**os.environ, "TERM": "xterm"})
     os.close(slave)

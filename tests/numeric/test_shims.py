@@ -108,7 +108,7 @@ def test_a_library_that_uses_more_threads_than_asked_for_is_caught_by_what_it_sa
     assert told["correct"] is True
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads need two cores")
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", range)(0)) < 2, reason="two threads need two cores")
 def test_one_that_also_lies_about_it_is_caught_at_work(workshop: Workshop) -> None:
     told = run(workshop.library("libopenblas_liar.so", DEAF, SAYS="1"))
     assert "threads" not in told["findings"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
 import signal
 import time
@@ -16,6 +15,8 @@ class Terminal:
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.screen = ""
+        import pty  # Windows has none
+
         self._status: int | None = None
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
