@@ -65,14 +65,15 @@ def check_unused(place: Location) -> None:
 
 def _is_running(program: Path) -> bool:
     """Whether Windows forbids to write to a program because a process runs it."""
-    assert sys.platform == "win32"
-    import _winapi
+    if sys.platform == "win32":
+        import _winapi
 
-    try:
-        # not open(), whose error does not say why
-        _winapi.CloseHandle(_winapi.CreateFile(str(program), _winapi.GENERIC_WRITE, _SHARED, 0, _OPEN_EXISTING, 0, 0))
-    except OSError as error:
-        return bool(getattr(error, "winerror", 0) == _SHARING_VIOLATION)
+        try:
+            # not open(), whose error does not say why
+            handle = _winapi.CreateFile(str(program), _winapi.GENERIC_WRITE, _SHARED, 0, _OPEN_EXISTING, 0, 0)
+        except OSError as error:
+            return error.winerror == _SHARING_VIOLATION
+        _winapi.CloseHandle(handle)
     return False
 
 
