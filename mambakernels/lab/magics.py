@@ -1,7 +1,8 @@
-"""`%%kernels` and `%kernels`: a cell on many kernels, which stay alive until the notebook's own kernel ends."""
+"""`%%kernels`, `%kernels` and `%%bench`: a cell on many kernels, which live until the notebook's own kernel ends."""
 
 from __future__ import annotations
 
+import ast
 import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,9 @@ from fnmatch import fnmatchcase
 from html import escape
 from typing import Any, NoReturn
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 
-from mambakernels.errors import InvalidRequestError, MambakernelsError
+from mambakernels.errors import InvalidRequestError, MambakernelsError, RunError
 from mambakernels.lab.live_columns import LiveColumns
 from mambakernels.numeric.formatting import html_table, text_table
 from mambakernels.runs.kernelspecs import known_kernels
@@ -68,6 +69,39 @@ class KernelMagics(Magics):
         with _plain_errors():
             return self._line(line) if cell is None else self._cell(line, cell)
 
+    @cell_magic
+    def bench(self, line: str, cell: str) -> None:
+        """Measure the last statement of a cell on kernels, in turns; what comes before it is the setup.
+
+        ::
+
+            %%bench np-mkl np-openblas     names, patterns or all; none: those of the last %%kernels
+              --threads 1,2                each kernel with each number of threads
+              --budget 20                  seconds of measuring
+            import numpy as np
+            a = np.ones((500, 500))
+            a @ a
+
+        The kernels are others than those of %%kernels, so that nothing else is in them. The others are compared with
+        the first. `mambakernels.compare` does the same from Python.
+        """
+        from mambakernels.bench.comparing import compare  # slow to import, as is pandas
+        from mambakernels.lab.bench_display import BenchDisplay
+
+        with _plain_errors():
+            options = _parsed(_bench_parser(), line)
+            setup, code = _divided(cell)
+            display = BenchDisplay(self.shell)
+            found = compare(
+                code,
+                setup=setup,
+                kernels=options.kernels or list(dict.fromkeys(name.partition(" (")[0] for name in self._last)),
+                threads=options.threads or (),
+                budget=read_duration(options.budget),
+                progress=display.report,
+            )
+            display.finish(found)
+
     def _cell(self, line: str, cell: str) -> None:
         options = _parsed(_cell_parser(), line)
         names = self._named(options.kernels, options.threads)
@@ -77,7 +111,9 @@ class KernelMagics(Magics):
             results = self.session.run(cell, kernels=names, serial=options.serial, timeout=timeout, show=columns.show)
         finally:
             columns.finish()
-        results.check()
+        if results.failed:
+            failed = ", ".join(one.kernel for one in results.failed)
+            raise RunError(f"{len(results.failed)} of {len(results)} kernels failed: {failed}.")
 
     def _line(self, line: str) -> Any:
         options = _parsed(_line_parser(), line)
@@ -163,6 +199,29 @@ def _line_parser() -> _Parser:
     parser.add_argument("--push", nargs="+", metavar="NAME")
     parser.add_argument("--pull", metavar="NAME")
     return parser
+
+
+def _bench_parser() -> _Parser:
+    parser = _Parser("%%bench", add_help=False)
+    parser.add_argument("kernels", nargs="*")
+    parser.add_argument("--threads")
+    parser.add_argument("--budget", default="20")
+    return parser
+
+
+def _divided(cell: str) -> tuple[str | None, str]:
+    """Return the statements before the last one of a cell, and the last one."""
+    try:
+        statements = ast.parse(cell).body
+    except SyntaxError as error:
+        raise InvalidRequestError(
+            f"Line {error.lineno} is not Python: {error.msg}.", next_step="%%bench measures Python, without magics."
+        ) from error
+    if not statements:
+        raise InvalidRequestError("There is nothing to measure.", next_step="Write a statement below %%bench.")
+    lines = cell.splitlines(keepends=True)
+    begin = statements[-1].lineno - 1
+    return "".join(lines[:begin]) if len(statements) > 1 else None, "".join(lines[begin:]).strip()
 
 
 def _parsed(parser: _Parser, line: str) -> Namespace:

@@ -29,7 +29,7 @@ def _span(text: str, bold: bool, color: str) -> str:  # noqa: FBT001 (a state, u
     if not text or not (bold or color):
         return escape(text)
     style = ("font-weight:bold;" if bold else "") + (
-        f"color:{color};color:color-mix(in srgb,{color} 70%,{_TEXT})" if color else ""
+        f"color:{color};color:color-mix(in srgb,{color} 55%,{_TEXT})" if color else ""
     )
     return f'<span style="{style}">{escape(text)}</span>'
 

@@ -11,7 +11,7 @@ from typing import Any
 from mambakernels.sessions.ansi import as_html
 from mambakernels.sessions.shown import Json, Printed, excerpt, text_of
 
-FIRST, LAST = 40, 60
+FIRST, LAST = 25, 35
 """The lines of a long text that are shown, from its beginning and its end."""
 
 MUTED = "color:var(--jp-ui-font-color2, GrayText);"
@@ -84,7 +84,7 @@ _SHOWN_AS: Mapping[str, Callable[[str, str, str], str]] = {
 
 def block(html: str, style: str = "", *, wraps: bool = False) -> str:
     """Return preformatted text that scrolls sideways in its column, by keyboard too."""
-    wrapping = "white-space:pre-wrap;overflow-wrap:anywhere;" if wraps else ""
+    wrapping = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;" if wraps else ""
     return f'<pre tabindex="0" style="{_SCROLLS}{_FONT}{wrapping}{style}">{html}</pre>'
 
 

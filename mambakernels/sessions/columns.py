@@ -124,24 +124,32 @@ def _plain_part(shown: Shown, results: Results, same: Mapping[str, str]) -> str:
 
 
 def _timing(shown: Shown, results: Results) -> str:
-    """Return in words how far a kernel is, or how long it took, and how much longer than the fastest."""
+    """Return in words how far a kernel is, or how long it took and how many times as long as the fastest."""
     if shown.seconds is None:
         return "failed" if shown.error else shown.state
     took = _seconds_in_words(shown.seconds)
     if shown.error is not None:
         return f"failed after {took}"
-    least, ended = results.fastest, [one for one in results.values() if one.seconds is not None]
-    if least is None or len(ended) < 2 or max(one.seconds or 0 for one in ended) < _RATIO_SECONDS:  # noqa: PLR2004
+    least = _comparable(results)
+    if least is None:
         return took
-    return f"{took}, fastest" if shown.seconds == least else f"{took}, {shown.seconds / least:.2f} times the fastest"
+    return f"{took}, fastest" if shown.seconds == least else f"{took}, {shown.seconds / least:.2f}x"
+
+
+def _comparable(results: Results) -> float | None:
+    """Return the least of several times; None if they are so short that their ratios are chance."""
+    times = [one.seconds for one in results.values() if one.seconds is not None and one.error is None]
+    return results.fastest if len(times) > 1 and max(times) >= _RATIO_SECONDS else None
 
 
 def _caption(results: Results) -> str:
     """Return what a reader must know to compare the times; an empty text if nothing."""
-    times = [one.seconds for one in results.values() if one.seconds is not None and one.error is None]
-    if results.serial or len(times) < 2 or max(times) < _RATIO_SECONDS:  # noqa: PLR2004
+    if _comparable(results) is None:
         return ""
-    return "They ran at the same time and shared the processors. With --serial, one runs while the others idle."
+    ratios = "Ratios are to the fastest."
+    if results.serial:
+        return f"{ratios} One ran while the others were idle."
+    return f"{ratios} All ran at the same time and shared the processors; with --serial, one runs at a time."
 
 
 def _seconds_in_words(seconds: float) -> str:

@@ -112,7 +112,8 @@ class KernelSession:
         self._members: dict[str, Member] = {}
         self._loop: LoopThread | None = None
         self._guardian: asyncio.subprocess.Process | None = None
-        self._mark = uuid.uuid4().hex
+        self.mark = uuid.uuid4().hex
+        """Its own name, in the variables of its kernels and in the names of its files."""
         self._using = threading.Lock()
         self._interrupted = False
 
@@ -230,7 +231,7 @@ class KernelSession:
         """
         members = self._chosen(kernels)
         self._follow(lambda tell: self._start(members, tell))
-        with packed(values, self._mark) as path:
+        with packed(values, self.mark) as path:
             failed = self._ask({member: unpacking(path) for member in members})
         _require(f"could not take {_listed(values)}", failed, members)
 
@@ -243,7 +244,7 @@ class KernelSession:
         members, values = self._chosen(kernels), {}
         self._follow(lambda tell: self._start(members, tell))
         with ExitStack() as stack:
-            paths = {member: stack.enter_context(awaited(self._mark)) for member in members}
+            paths = {member: stack.enter_context(awaited(self.mark)) for member in members}
             failed = self._ask({member: packing(name, paths[member]) for member in members})
             for member in [member for member in members if member.name not in failed]:
                 try:
@@ -286,12 +287,12 @@ class KernelSession:
             self._interrupted = False
             news = News(self._progress, show)
             outcome = self._running().begin(work(news.tell))
-            outcome.add_done_callback(lambda _: news.end())
+            outcome.add_done_callback(lambda _: news.wake())
             try:
-                news.relay()
+                news.relay(outcome.done)
             except KeyboardInterrupt:
                 self.interrupt()
-                news.relay()
+                news.relay(outcome.done)
                 raise
             outcome.result()
         finally:
@@ -323,7 +324,7 @@ class KernelSession:
         return [self._members[name] for name in names]
 
     def _marked(self, kernel: Kernel) -> Kernel:
-        return with_variables(kernel, {**kernel.spec.env, _VARIABLE: self._mark})
+        return with_variables(kernel, {**kernel.spec.env, _VARIABLE: self.mark})
 
     async def _start(self, members: Iterable[Member], tell: Tell) -> None:
         """Start those that do not run."""
@@ -346,8 +347,8 @@ class KernelSession:
         """Start the process that ends the kernels if this one is killed; on Windows, ipykernel does that itself."""
         if sys.platform == "win32" or (self._guardian is not None and self._guardian.returncode is None):
             return
-        words = [sys.executable, "-I", "-S", guardian.__file__, f"{_VARIABLE}={self._mark}", str(os.getpid())]
-        words += [str(Path(folder, pattern(self._mark))) for folder in folders()]
+        words = [sys.executable, "-I", "-S", guardian.__file__, f"{_VARIABLE}={self.mark}", str(os.getpid())]
+        words += [str(Path(folder, pattern(self.mark))) for folder in folders()]
         self._guardian = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,

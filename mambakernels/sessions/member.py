@@ -172,8 +172,12 @@ class Member:
             await asyncio.gather(*readers, return_exceptions=True)
 
     async def _read(self, channel: Any) -> None:
-        while True:
-            message = await channel.get_msg(timeout=None)
+        while True:  # less work than the channel's own `get_msg`, which polls first
+            _, parts = channel.session.feed_identities(await channel.socket.recv_multipart())
+            try:
+                message = channel.session.deserialize(parts)
+            except ValueError:  # not signed, or not a message
+                continue
             self._numbers.saw(message)
             request = self._requests.get(message["parent_header"].get("msg_id"))
             if request is not None:
@@ -187,9 +191,9 @@ class Member:
         elif kind == "execute_reply":
             request.reply = content
         elif kind == "status" and content["execution_state"] == "busy":
-            request.begun = message["header"]["date"]
+            request.begun = _date(message)
         elif kind == "status" and content["execution_state"] == "idle":
-            request.ended = message["header"]["date"]
+            request.ended = _date(message)
         if request.reply is not None and request.ended is not None:
             request.done.set()
             if request is self._current and self.state == "busy":  # also of a cell that was given up
@@ -219,6 +223,12 @@ class Member:
     def _forget(self, *, keep: str) -> None:
         """Forget all requests but one: its threads may still print."""
         self._requests = {key: request for key, request in self._requests.items() if key == keep}
+
+
+def _date(message: Json) -> dt.datetime:
+    """Return when a message was sent; ipyparallel keeps jupyter_client from reading it."""
+    date = message["header"]["date"]
+    return date if isinstance(date, dt.datetime) else dt.datetime.fromisoformat(date.replace("Z", "+00:00"))
 
 
 def _raised(request: _Request) -> Failure | None:

@@ -13,7 +13,8 @@ Tell = Callable[[Event | None], None]
 
 _QUIET_SECONDS = 0.15  # before the first call of `show`: most cells have ended by then
 _PAUSE_SECONDS = 0.1
-_END = object()
+_WAKE_SECONDS = 0.25  # Ctrl-C just before a wait does not end it, nor one on Windows at all
+_WAKE = object()
 
 
 class News:
@@ -26,28 +27,27 @@ class News:
         self._progress = progress
         self._show = show
         self._queue: SimpleQueue[object] = SimpleQueue()
-        self._ended = False
 
     def tell(self, event: Event | None) -> None:
         """Take note of news; called on the loop."""
         if event is not None or self._queue.empty():  # one that waits will see everything
             self._queue.put(event)
 
-    def end(self) -> None:
-        """Take note that there will be no more."""
-        self._queue.put(_END)
+    def wake(self) -> None:
+        """Wake the thread that waits, as it may have ended."""
+        self._queue.put(_WAKE)
 
-    def relay(self) -> None:
-        """Show the news in this thread until they end."""
+    def relay(self, ended: Callable[[], bool]) -> None:
+        """Show the news in this thread until it has ended."""
         due = time.monotonic() + _QUIET_SECONDS
-        while not self._ended:
-            wanted = self._wait(None)
-            while not self._ended and (left := due - time.monotonic()) > 0:
+        while not ended():
+            wanted = self._wait(_WAKE_SECONDS)
+            while not ended() and (left := due - time.monotonic()) > 0:
                 wanted |= self._wait(left)
-            if wanted and not self._ended:
+            if wanted and not ended():
                 due = time.monotonic() + max(_PAUSE_SECONDS, self._show() or 0.0)
 
-    def _wait(self, timeout: float | None) -> bool:
+    def _wait(self, timeout: float) -> bool:
         """Wait for one piece of news, and return whether there is something to show."""
         try:
             news = self._queue.get(timeout=timeout)
@@ -55,5 +55,4 @@ class News:
             return False
         if isinstance(news, Event):
             self._progress(news)
-        self._ended = news is _END
         return news is None

@@ -33,7 +33,7 @@ def _key(shown: Shown) -> tuple[str, ...]:
     error = shown.error
     assert error is not None
     line = _CELL_LINE.search(error.traceback)
-    text = _ADDRESS.sub("", error.evalue).replace(shown.kernel, "")
+    text = re.sub(rf"\b{re.escape(shown.kernel)}\b", "", _ADDRESS.sub("", error.evalue))
     return error.ename, text, line[1] if line else ""
 
 

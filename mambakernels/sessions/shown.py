@@ -51,9 +51,12 @@ class Printed:
         text, keep = drawn("".join(self._parts)), _MOST_CHARACTERS // 4
         if len(text) > 2 * keep:
             if not self._head:
-                self._head, text = text[:keep], text[keep:]
-            self.left_out += text.count("\n", 0, len(text) - keep)
-            text = text[-keep:]
+                end = text.rfind("\n", 0, keep)
+                end = keep if end < 0 else end
+                self._head, text = text[:end], text[end:].removeprefix("\n")
+            start = text.find("\n", len(text) - keep) + 1 or len(text) - keep
+            self.left_out += text.count("\n", 0, start)
+            text = text[start:]
         self._parts, self._size = [text], len(text)
 
 

@@ -86,6 +86,14 @@ class Lab:
     url: str
     token: str
 
+    def set_settings(self, page: Page, plugin: str, values: dict[str, Any]) -> None:
+        """Set a plug-in's settings, for pages that are opened from now on."""
+        address = f"{self.url}lab/api/settings/{plugin}"
+        answer = page.request.put(
+            address, data={"raw": json.dumps(values)}, headers={"Authorization": f"token {self.token}"}
+        )
+        assert answer.ok, answer.text()
+
     def launcher(self, page: Page) -> Locator:
         """Open JupyterLab as for the first time; return the launcher's cards for new notebooks."""
         page.goto(f"{self.url}lab?token={self.token}&reset")
