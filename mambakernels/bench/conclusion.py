@@ -12,6 +12,7 @@ import pandas as pd
 from mambakernels.bench.agreement import ControlVerdict
 from mambakernels.bench.diagnosis import is_product
 from mambakernels.bench.measured import Measured, MeasuredKernel
+from mambakernels.bench.ranking import resolved
 from mambakernels.kernels.blas import TITLES
 from mambakernels.numeric.formatting import three_digits
 from mambakernels.numeric.rules import Finding, findings
@@ -42,7 +43,7 @@ def conclude(
     alarms = tuple(gate.text for gate in gates)
     if controls.verdict == "differ":
         return Conclusion(trusted=False, alarms=alarms, sentences=(controls.text,))
-    compared = ranked[ranked["place"].isin(["best", "equal", "slower", "undecided"])]
+    compared = resolved(ranked[ranked["place"].isin(["best", "equal", "slower", "undecided"])])
     sentences = [*_fastest(compared, margin), *_average(compared), *_explained(compared, measured)]
     return Conclusion(trusted=True, alarms=alarms, sentences=(*sentences, *_trust(compared, controls)))
 

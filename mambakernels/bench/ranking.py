@@ -56,6 +56,16 @@ def ranking(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def resolved(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the cases that had rounds enough for an interval; if none had, all of them.
+
+    A case that turns out to be too long after the first round has only that one.
+    """
+    known = ranked["low"].notna() & (ranked["place"] != "best")
+    enough = known.groupby([ranked["asked"].fillna(0), *(ranked[column] for column in KEY)]).transform("any")
+    return ranked[enough] if enough.any() else ranked
+
+
 def _placed(
     group: pd.DataFrame, ratios: Mapping[tuple[str, str], _Ratio], failed: Collection[str]
 ) -> Iterator[dict[str, Any]]:

@@ -106,7 +106,9 @@ def lines(result: Demo) -> Iterator[str]:
 
 def _table(comparison: Comparison) -> Iterator[str]:
     """Yield the operations, with a column per kernel: GFLOP/s, and the ratio to the best or why there is none."""
-    ranked = comparison.ranking
+    from mambakernels.bench.ranking import resolved
+
+    ranked = resolved(comparison.ranking)
     shown = ranked[ranked["gflops"].notna() & ~ranked["place"].isin(["disturbed"])]
     kernels = list(dict.fromkeys(shown["kernel"]))
     if not kernels:
@@ -187,11 +189,10 @@ def _saying_what_is_there(output: Path, root: Path | None) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         found = mambakernels.demo_belongings(output=output, root=root)
         made = [item.name for item in mambakernels.list(root=root) if item.name in found.environments]
-        notebooks = sum(file.suffix == ".ipynb" for file in found.files)
-        there = (
-            f"{', '.join(made) or 'no environment'}, and {amount(notebooks, 'executed notebook')} in {_short(output)}"
-        )
-        typer.echo(f"There is {there}. The same command goes on from there; --clean removes it.", err=True)
+        count = sum(file.suffix == ".ipynb" for file in found.files)
+        there = [*made, *([f"{amount(count, 'executed notebook')} in {_short(output)}"] if count else [])]
+        typer.echo(f"So far there is: {', '.join(there) or 'nothing'}.", err=True)
+        typer.echo("The same command goes on from there; mambakernels demo --clean removes it.", err=True)
         raise
 
 

@@ -9,6 +9,7 @@ import pytest
 from support.measurements import FFT, GEMM, SVD, kernel, measured, visits
 
 from mambakernels.bench.comparison import Comparison, evaluate
+from mambakernels.bench.ranking import resolved
 
 ROUNDS = 20
 AVX2 = {"architecture": "Haswell", "name": "blis"}
@@ -126,3 +127,13 @@ def test_programs_get_the_conclusion_and_the_ranking() -> None:
     content = compared(("np-a", [0.02]), ("np-b", [0.01])).as_dict()
     assert content["conclusion"]["trusted"] is True
     assert [row["place"] for row in content["ranking"]] == ["slower", "best"]
+
+
+def test_a_case_of_one_round_is_no_result_where_others_had_enough() -> None:
+    one, other = kernel("np-a", None), kernel("np-b", None)
+    rows = [*visits(one, GEMM, [0.02] * ROUNDS), *visits(other, GEMM, [0.01] * ROUNDS)]
+    rows += [*visits(one, SVD, [0.02]), *visits(other, SVD, [0.01])]
+    found = evaluate(measured([one, other], rows))
+    assert set(resolved(found.ranking)["operation"]) == {"gemm"}
+    assert found.conclusion.sentences[0] == "np-b is the fastest in the one operation."
+    assert len(resolved(found.ranking[found.ranking["operation"] == "svd"])) == 2
