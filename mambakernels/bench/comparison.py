@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mambakernels.bench.agreement import ControlVerdict, check_pairs
 from mambakernels.bench.conclusion import Conclusion, conclude
 from mambakernels.bench.diagnosis import diagnose
 from mambakernels.bench.gates import gates
-from mambakernels.bench.interleaving import measure_interleaved
+from mambakernels.bench.interleaving import Partial, ignore, measure_interleaved
 from mambakernels.bench.measured import COMPARISONS, Measured, MeasuredKernel
 from mambakernels.bench.pairs import MARGIN, pairs
 from mambakernels.bench.ranking import ranking
@@ -27,6 +28,8 @@ from mambakernels.numeric.rules import Finding
 from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system.locks import measuring
+
+_PATIENCE_SECONDS = 3600.0  # of a budget that someone would wait for
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,37 @@ class Comparison:
         more = float((waiting["needed"].astype(float) / waiting["rounds"]).max())
         return self.measured.seconds * max(1.0, more)
 
+    @property
+    def sentences(self) -> list[str]:
+        """What is to be said of it besides its figures: rounds, doubts, reasons, and gates that were not passed."""
+        measured, regression = self.measured, self.regression
+        said = [
+            *measured.notes,
+            f"{measured.rounds} round{'s' * (measured.rounds != 1)} in {measured.seconds:.0f} seconds.",
+            estimate_in_words(self.frame),
+            *self._undecided_in_words(),
+            *([self.controls.text] if len(self.pairs) else []),
+            *(
+                []
+                if regression is None
+                else [regression.text, *(f"Not the same: {text}." for text in regression.differences)]
+            ),
+            *(item.text for item in self.diagnosis),
+            *(f"FAILED ({gate.rule}): {gate.text}" for gate in self.gates),
+            *([] if self.saved is None else [f"Saved: {self.saved}"]),
+        ]
+        return list(dict.fromkeys(said))
+
+    def _undecided_in_words(self) -> list[str]:
+        """Return what would decide the pairs that are undecided."""
+        count, seconds = len(self.undecided), self.budget_to_decide
+        if not count:
+            return []
+        what = "1 comparison is undecided" if count == 1 else f"{count} comparisons are undecided"
+        if seconds is None or seconds > _PATIENCE_SECONDS:
+            return [f"{what}: a quieter machine would decide, or one thread."]
+        return [f"{what}: about --budget {math.ceil(seconds / 10) * 10} would decide, or a quieter machine."]
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it but the raw samples, as JSON values."""
         regression = self.regression
@@ -116,6 +150,7 @@ def bench(
     force: bool = False,
     margin: float = MARGIN,
     progress: Progress = silent,
+    partial: Partial = ignore,
 ) -> Comparison:
     """Measure operations on kernels, in turns and in rounds, and say what differs.
 
@@ -143,6 +178,9 @@ def bench(
         lies between 1 / (1 + margin) and 1 + margin.
     progress
         Called in this thread.
+    partial
+        Called in another thread with the measurements so far, of which `evaluate` makes a comparison: after rounds, and
+        in the first one after cases, for a tenth of the time. Nothing is measured meanwhile.
 
     Raises
     ------
@@ -169,7 +207,7 @@ def bench(
             check_comparable(started, then.kernels, force=force)
 
     with measuring(Root.find(None), progress=progress):
-        measured = measure_interleaved(settings, accept=accept, progress=progress)
+        measured = measure_interleaved(settings, accept=accept, progress=progress, partial=partial)
     saved = None if save is None else measured.save(save)
     return evaluate(measured, against=then, force=force, margin=margin, saved=saved)
 

@@ -37,25 +37,33 @@ _STOPPING_SECONDS = 1.0  # of the budget
 _GRACE_SECONDS = 0.5
 _PATIENCE_SECONDS = 1.0  # for other kernels' threads to stop spinning
 _CANARY_REPEATS = 6
+_PARTIAL_SHARE = 0.1  # of the time, for what gets partial results
 
 
 Accept = Callable[[Sequence[MeasuredKernel]], object]
+Partial = Callable[[Measured], object]
+
+
+def ignore(_: object) -> None:
+    """Ignore it."""
 
 
 def measure_interleaved(
-    settings: Settings, *, accept: Accept = lambda _: None, progress: Progress = silent
+    settings: Settings, *, accept: Accept = ignore, progress: Progress = silent, partial: Partial = ignore
 ) -> Measured:
     """Measure the cases on the kernels in rounds, within the budget; all kernels have ended when it returns.
 
-    `accept` is called with the facts of all kernels before anything is measured, and may raise. Interrupted (Ctrl-C),
-    it returns the rows measured so far, if any, marked `interrupted`. Cases that do not fit are left out, with a note.
+    `accept` is called with the facts of all kernels before anything is measured, and may raise. `partial` is called, in
+    another thread, with what has been measured so far, while nothing is measured. Interrupted (Ctrl-C, or its
+    `process.Group` is stopped), it returns the rows measured so far, if any, marked `interrupted`. Cases that do not
+    fit are left out, with a note.
     Raises NotFoundError, KernelError if no kernel starts, InvalidRequestError if not even one round of one case fits.
     """
     kernels = find_kernels(settings.kernels)
     settings = replace(settings, kernels=tuple(kernel.name for kernel in kernels))
     record = _Record(settings)
     try:
-        in_a_thread(lambda report: _Bench(settings, record, report).run(kernels, accept), progress)
+        in_a_thread(lambda report: _Bench(settings, record, report, partial).run(kernels, accept), progress)
     except (KeyboardInterrupt, SystemExit):  # our command line turns Ctrl-C into the latter
         if not record.rows:
             raise
@@ -127,10 +135,12 @@ class _VisitResult:
 class _Bench:
     """One comparison while it runs."""
 
-    def __init__(self, settings: Settings, record: _Record, report: Progress) -> None:
+    def __init__(self, settings: Settings, record: _Record, report: Progress, partial: Partial) -> None:
         self._settings = settings
         self._record = record
         self._report = report
+        self._partial = partial
+        self._next_partial = 0.0
         self._random = random.Random(settings.seed)  # noqa: S311 (an order, no secret)
         self._kernels: list[LiveKernel] = []
         self._loops: dict[tuple[Key, Case], int] = {}
@@ -170,6 +180,7 @@ class _Bench:
 
     @asynccontextmanager
     async def _started(self, folder: Path) -> AsyncIterator[None]:
+        cancelled = False
         try:
             for live in self._kernels:
                 self._report(Event("starting", live.name))
@@ -185,10 +196,13 @@ class _Bench:
                 self._record.begin = time.monotonic()
             self._check_alive()
             yield
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
         finally:
             for live in self._kernels:
                 self._record.note(live)
-            await asyncio.gather(*(live.stop() for live in self._kernels))
+            await asyncio.gather(*(live.stop(now=cancelled) for live in self._kernels))
 
     def _check_alive(self) -> None:
         if not self._alive:
@@ -214,6 +228,7 @@ class _Bench:
             self._planned += stop
             for live in [live for count in self._counts for live in self._in_random_order(count)]:
                 await self._measure_stop(live, stop, number=0, rounds=1, samples=1)
+            self._hand_over()
         if not self._record.rows:
             self._check_alive()
             raise planning.too_long(self._planned[-1], self._settings.budget, settings=self._settings, left=self._left)
@@ -284,6 +299,7 @@ class _Bench:
             await self._run_canary()
             expected = min(self._settings.rounds, max(schedule.rounds, number) + 1)
             await self._round(number, expected, schedule.samples)
+            self._hand_over()
             took = (took + time.monotonic() - begin) / 2  # follows a slower machine, but not one slow round
         await self._run_canary()
 
@@ -370,6 +386,14 @@ class _Bench:
             answer = await live.ask("canary", _CANARY_REPEATS, timeout=_STARTUP_SECONDS)
             if answer is not None:
                 self._record.canary.append(answer["seconds"])
+
+    def _hand_over(self) -> None:
+        """Pass on what was measured so far, unless that took too much of the time already."""
+        begin = self._record.elapsed
+        if self._record.rows and begin >= self._next_partial:
+            self._partial(self._record.result())
+            took = self._record.elapsed - begin
+            self._next_partial = begin + took / _PARTIAL_SHARE
 
     def _say(self, what: str, done: float, total: float) -> None:
         self._report(Event("measuring", what, done=done, total=total))

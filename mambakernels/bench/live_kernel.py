@@ -89,8 +89,10 @@ class LiveKernel:
         answers = [bundle[MIME_TYPE] for bundle in bundles if MIME_TYPE in bundle]
         return dict(answers[-1])
 
-    async def stop(self) -> None:
-        """End the process."""
+    async def stop(self, *, now: bool) -> None:
+        """End the process; `now`: without waiting until it has answered and its exit handlers have run."""
+        if now:
+            await self._fail(session.RunStoppedError(Failure("Cancelled", "The comparison was cancelled.")))
         await self._stack.aclose()
 
     async def _fail(self, stopped: session.RunStoppedError) -> None:

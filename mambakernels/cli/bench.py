@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
 
 _INTERRUPTED = 130
-_PATIENCE_SECONDS = 3600.0
 
 
 @app.command()
@@ -145,7 +143,7 @@ def _show(found: Comparison) -> None:
         )
     if content["regression"]:
         _show_regression(content["regression"]["rows"])
-    for sentence in _sentences(found):
+    for sentence in found.sentences:
         typer.echo(sentence)
 
 
@@ -157,39 +155,6 @@ def _show_regression(rows: Sequence[Mapping[str, Any]]) -> None:
             for row in rows
         ],
     )
-
-
-def _sentences(found: Comparison) -> list[str]:
-    from mambakernels.bench.summaries import estimate_in_words
-
-    measured = found.measured
-    regression = found.regression
-    return [
-        *measured.notes,
-        f"{measured.rounds} round{'s' * (measured.rounds != 1)} in {measured.seconds:.0f} seconds.",
-        estimate_in_words(found.frame),
-        *_undecided(found),
-        *([found.controls.text] if len(found.pairs) else []),
-        *(
-            []
-            if regression is None
-            else [regression.text, *(f"Not the same: {text}." for text in regression.differences)]
-        ),
-        *(item.text for item in found.diagnosis),
-        *(f"FAILED ({gate.rule}): {gate.text}" for gate in found.gates),
-        *([] if found.saved is None else [f"Saved: {found.saved}"]),
-    ]
-
-
-def _undecided(found: Comparison) -> list[str]:
-    """Return what would decide the pairs that are undecided."""
-    count, seconds = len(found.undecided), found.budget_to_decide
-    if not count:
-        return []
-    what = "1 comparison is undecided" if count == 1 else f"{count} comparisons are undecided"
-    if seconds is None or seconds > _PATIENCE_SECONDS:
-        return [f"{what}: a quieter machine would decide, or one thread."]
-    return [f"{what}: about --budget {math.ceil(seconds / 10) * 10} would decide, or a quieter machine."]
 
 
 def _case(row: Mapping[str, Any]) -> tuple[str, str, str]:

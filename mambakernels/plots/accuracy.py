@@ -14,7 +14,19 @@ from matplotlib.transforms import ScaledTranslation
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
 from mambakernels.plots.captions import caption
-from mambakernels.plots.frames import Name, groups, largest_common, nothing, per_panel, points, rated, usual_threads
+from mambakernels.plots.frames import (
+    Name,
+    as_dicts,
+    groups,
+    largest_common,
+    nothing,
+    per_panel,
+    points,
+    rate_in_words,
+    rated,
+    usual_threads,
+)
+from mambakernels.plots.hover import hint
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import DASHES, PALETTES, Palette, Theme, cross_out, dress, entitle, reach, remark
 
@@ -72,11 +84,17 @@ def draw(axis: Axes, rows: pd.DataFrame, known: Mapping[Name, Appearance], palet
 
 
 def _mark(axis: Axes, rows: pd.DataFrame, one: Appearance, palette: Palette, *, floor: float) -> None:
-    point = points(rows, "kernel").iloc[0]
+    (point,) = as_dicts(points(rows, "kernel"))
     height = min(max(_worst(rows), floor * 1.6), _CEILING)
     bars = reach(point["rate"], point["low"], point["high"])
     strokes = one.strokes(palette) | {"linestyle": ""}
     axis.errorbar(point["rate"], height, xerr=bars, elinewidth=1, label=one.label, zorder=3, clip_on=False, **strokes)
+    hint(
+        axis,
+        point["rate"],
+        height,
+        f"{one.label}, {rows['dtype'].iloc[0]}: residual {_worst(rows):.1e}, {rate_in_words(point)}",
+    )
     if not point["correct"]:
         cross_out(axis, palette, point["rate"], height)
 

@@ -95,6 +95,12 @@ def points(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
     return pd.DataFrame([dict(zip(by, key, strict=True)) | _point(group) for key, group in keys])
 
 
+def rate_in_words(point: Mapping[str, Any]) -> str:
+    """Return what one of `points` says, such as `38.2 GFLOP/s (quartiles 37.9 to 38.4)`."""
+    wrong = "" if point["correct"] else "; the result is wrong"
+    return f"{point['rate']:.3g} GFLOP/s (quartiles {point['low']:.3g} to {point['high']:.3g}){wrong}"
+
+
 def usual_threads(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the number of threads that most kernels ran with (the smallest such), and the unknown."""
     counts = rows.groupby("threads", sort=True)["kernel"].nunique()

@@ -23,18 +23,19 @@ from mambakernels.plots.rates import gflops_by_size
 from mambakernels.plots.ratios import paired_ratios
 from mambakernels.plots.roof import roofline
 from mambakernels.plots.scaling import thread_scaling
+from mambakernels.plots.sheets import SheetName
 from mambakernels.plots.style import Theme
 from mambakernels.system.files import write_atomically
 
 FigureFormat = Literal["png", "pdf", "svg"]
-FIGURES: Mapping[str, Callable[[pd.DataFrame, Theme], Figure]] = {
-    "gflops": lambda frame, theme: gflops_by_size(frame, theme=theme),
-    "ratios": lambda frame, theme: paired_ratios(_pairs(frame), frame, theme=theme),
-    "threads": lambda frame, theme: thread_scaling(frame, theme=theme),
-    "roofline": lambda frame, theme: roofline(frame, theme=theme),
-    "accuracy": lambda frame, theme: accuracy_against_speed(frame, theme=theme),
-    "paths": lambda frame, theme: code_paths(frame, theme=theme),
-    "summary": lambda frame, theme: summary_page(frame, pairs(frame) if _in_rounds(frame) else None, theme=theme),
+FIGURES: Mapping[str, Callable[[pd.DataFrame, Theme, SheetName], Figure]] = {
+    "gflops": lambda frame, theme, sheet: gflops_by_size(frame, theme=theme, sheet=sheet),
+    "ratios": lambda frame, theme, sheet: paired_ratios(_pairs(frame), frame, theme=theme, sheet=sheet),
+    "threads": lambda frame, theme, sheet: thread_scaling(frame, theme=theme, sheet=sheet),
+    "roofline": lambda frame, theme, sheet: roofline(frame, theme=theme, sheet=sheet),
+    "accuracy": lambda frame, theme, sheet: accuracy_against_speed(frame, theme=theme, sheet=sheet),
+    "paths": lambda frame, theme, sheet: code_paths(frame, theme=theme, sheet=sheet),
+    "summary": lambda frame, theme, _: summary_page(frame, pairs(frame) if _in_rounds(frame) else None, theme=theme),
 }
 _COLORS = 256
 
@@ -71,7 +72,7 @@ def plot(
     errors: dict[str, InvalidRequestError] = {}
     for name in figures or FIGURES:
         try:
-            figure = FIGURES[name](frame, theme)
+            figure = FIGURES[name](frame, theme, "wide")
         except InvalidRequestError as error:
             if figures:
                 raise

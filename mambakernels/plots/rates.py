@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
 from mambakernels.plots.captions import caption
-from mambakernels.plots.frames import Limit, Name, groups, highest, per_panel, points, rated
+from mambakernels.plots.frames import Limit, Name, as_dicts, groups, highest, per_panel, points, rate_in_words, rated
 from mambakernels.plots.frames import peak as peak_of
+from mambakernels.plots.hover import hint
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import (
     PALETTES,
@@ -88,6 +89,8 @@ def _curve(axis: Axes, curve: pd.DataFrame, one: Appearance, palette: Palette) -
     color = palette.color(one.mark)
     axis.fill_between(curve["size"], curve["low"], curve["high"], color=color, alpha=0.18, linewidth=0)
     axis.plot(curve["size"], curve["rate"], label=one.label, zorder=3, **one.strokes(palette))
+    for point in as_dicts(curve):
+        _hint(axis, point["size"], point, one)
     wrong = curve[~curve["correct"]]
     cross_out(axis, palette, wrong["size"], wrong["rate"])
 
@@ -97,8 +100,13 @@ def _point(axis: Axes, place: int, point: pd.Series[Any], one: Appearance, palet
     bars = reach(point["rate"], point["low"], point["high"])
     strokes = one.strokes(palette) | {"linestyle": ""}
     axis.errorbar(place, point["rate"], yerr=bars, elinewidth=1, label=one.label, zorder=3, **strokes)
+    _hint(axis, place, {str(name): value for name, value in point.items()}, one)
     if not point["correct"]:
         cross_out(axis, palette, place, point["rate"])
+
+
+def _hint(axis: Axes, place: float, point: Mapping[str, Any], one: Appearance) -> None:
+    hint(axis, place, point["rate"], f"{one.label}, n = {point['size']}: {rate_in_words(point)}")
 
 
 def _end(axis: Axes, best: float, top: Limit | None, palette: Palette) -> None:

@@ -16,6 +16,7 @@ from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances, shortened
 from mambakernels.plots.captions import caption, in_threads
 from mambakernels.plots.frames import as_dicts, checked, nothing, per_panel
+from mambakernels.plots.hover import hint
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import PALETTES, SMALL, TINY, Palette, Theme, dress, entitle, label_plainly, reach
 
@@ -101,6 +102,7 @@ def drawable(pairs: pd.DataFrame, frame: pd.DataFrame | None) -> pd.DataFrame:
     if rows.empty:
         raise nothing("no two kernels were compared", "Compare at least two kernels.")
     cases = [f"n = {size}" for size in rows["size"]]
+    rows = rows.assign(text=rows["text"] if "text" in rows.columns else rows["verdict"])
     return rows.assign(margin=rows["margin"] if "margin" in rows.columns else 0.0, case=cases).sort_values(
         "size", kind="stable"
     )
@@ -156,6 +158,7 @@ def _bar(axis: Axes, row: Mapping[str, Any], place: float, one: Appearance, pale
     if not how.filled and _cut(row["ratio"]) == row["ratio"]:
         axis.plot(1 + length, place, marker="o", markersize=4, markerfacecolor=palette.paper, markeredgecolor=color,
                   markeredgewidth=1.2, zorder=6)  # fmt: skip
+    hint(axis, 1 + length, place, f"{one.label}, {row['case']}: {row['ratio']:.3f} times the time; {row['text']}")
     outward = row["ratio"] >= 1
     axis.annotate(
         f"{how.sign}{row['ratio']:.2f}", (end, place), xytext=(5 if outward else -5, 0),

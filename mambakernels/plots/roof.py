@@ -24,10 +24,12 @@ from mambakernels.plots.frames import (
     nothing,
     per_panel,
     points,
+    rate_in_words,
     rated,
     usual_threads,
 )
 from mambakernels.plots.frames import peak as peak_of
+from mambakernels.plots.hover import hint
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import (
     PALETTES,
@@ -172,6 +174,8 @@ def draw(
             f"_{number}" if (shown["kernel"].iloc[:number] == point["kernel"]).any() else known[point["kernel"]].label
         )
         axis.plot(point["place"], point["rate"], zorder=3, label=label, **known[point["kernel"]].strokes(palette))
+        what = f"{known[point['kernel']].label}, {point['operation']}, n = {point['size']}: {rate_in_words(point)}"
+        hint(axis, point["place"], point["rate"], f"{what}, {point['intensity']:.3g} flop/byte")
         if not point["correct"]:
             cross_out(axis, palette, point["place"], point["rate"])
     _name(axis, shown, palette, inches, roof)

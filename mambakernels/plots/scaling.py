@@ -23,6 +23,7 @@ from mambakernels.plots.frames import (
     per_panel,
     raw_samples,
 )
+from mambakernels.plots.hover import hint
 from mambakernels.plots.sheets import SheetName, Surroundings
 from mambakernels.plots.style import PALETTES, Palette, Theme, dress, entitle, label_plainly, shade_beyond
 
@@ -95,6 +96,9 @@ def _curves(
         scale = 100 / np.array(ideal) if per_thread else 1.0
         middle, low, high = (curve[name].to_numpy() * scale for name in ("speedup", "low", "high"))
         bars = [np.maximum(middle - low, 0), np.maximum(high - middle, 0)]
+        what = "{:.0f} % of the ideal ({:.0f} to {:.0f})" if per_thread else "{:.2f} times as fast ({:.2f} to {:.2f})"
+        for count, *figures in zip(curve["threads"], middle, low, high, strict=True):
+            hint(axis, count, figures[0], f"{known[kernel].label}, {in_threads(count)}: {what.format(*figures)}")
         axis.errorbar(curve["threads"], middle, yerr=bars, label=known[kernel].label, capsize=2, zorder=3, elinewidth=1,
                       **known[kernel].strokes(palette))  # fmt: skip
 

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mambakernels.plots.style import LABEL, TINY, Palette
 
-SheetName = Literal["wide", "narrow"]
+SheetName = Literal["wide", "narrow", "screen"]
 
 PANEL_INCHES = (3.5, 2.75)
 _PAD_INCHES = 0.09
@@ -34,7 +34,11 @@ class Sheet:
     letters: int
 
 
-SHEETS: Mapping[SheetName, Sheet] = {"wide": Sheet(3, 7.0, 120), "narrow": Sheet(1, 4.2, 68)}
+SHEETS: Mapping[SheetName, Sheet] = {
+    "wide": Sheet(3, 7.0, 120),
+    "narrow": Sheet(1, 4.2, 68),
+    "screen": Sheet(2, 7.0, 120),  # larger letters next to JupyterLab's side bar
+}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from mambakernels.progress import Event, Progress
 from mambakernels.system import process
 
 T = TypeVar("T")
-_CHECK_SECONDS = 0.5
+_ENDED, _STOP = Event("ended"), Event("stop")
 
 
 # What zmq waits with; Windows' default loop lacks it, so that zmq starts a thread for each and warns.
@@ -34,41 +34,46 @@ def in_a_thread(work: Callable[[Progress], Coroutine[Any, Any, T]], progress: Pr
     """Run a coroutine on a loop in another thread (a notebook's thread has a loop already).
 
     Its events go to `progress` in this thread; an exception here, Ctrl-C included, cancels it and waits
-    until it has cleaned up.
+    until it has cleaned up. So does `stop` of this thread's `process.Group`, which raises `process.Stopped` here.
     """
-    events: SimpleQueue[Event | None] = SimpleQueue()
+    events: SimpleQueue[Event] = SimpleQueue()
     begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Future[T]]] = Future()
+    outcome: Future[T] = Future()
 
     async def main() -> T:
         task = asyncio.ensure_future(work(events.put))
         begun.set_result((asyncio.get_running_loop(), task))
         return await task
 
-    with ThreadPoolExecutor(1, "mambakernels") as pool:
-        outcome = pool.submit(lambda: run(main()))
-        outcome.add_done_callback(lambda _: events.put(None))
+    def work_there() -> None:
         try:
-            for event in _arriving(events):
-                progress(event)
+            outcome.set_result(run(main()))
+        except BaseException as error:  # noqa: BLE001 (raised in the thread that waits)
+            outcome.set_exception(error)
+        events.put(_ENDED)
+
+    # A daemon: the interpreter's exit would wait for others before it calls exit handlers, which may stop this one.
+    thread = threading.Thread(target=work_there, name="mambakernels", daemon=True)
+    thread.start()
+    with process.on_stop(lambda: events.put(_STOP)):
+        try:
+            _pass_on(events, progress)
         except BaseException:
             loop, task = begun.result()
             with contextlib.suppress(RuntimeError):  # it has just ended, and closed its loop
                 loop.call_soon_threadsafe(task.cancel)
             raise
+        finally:
+            thread.join()
     return outcome.result()
 
 
-def _arriving(events: SimpleQueue[Event | None]) -> Iterator[Event]:
-    """Yield events until None arrives; Stopped if this thread is stopped meanwhile."""
-    while True:
-        process.check_stopped()
-        try:
-            event = events.get(timeout=_CHECK_SECONDS)
-        except Empty:
-            continue
-        if event is None:
-            return
-        yield event
+def _pass_on(events: SimpleQueue[Event], progress: Progress) -> None:
+    """Call `progress` with each event until the last; Stopped once the thread's group was stopped."""
+    while (event := events.get()) is not _ENDED:
+        if event is _STOP:
+            raise process.Stopped
+        progress(event)
 
 
 class LoopThread:

@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,16 +48,17 @@ class Stopped(SystemExit):
 
 
 class Group:
-    """The children of several threads, so that the main thread, which alone gets Ctrl-C, can stop them."""
+    """The work of several threads, so that another one can stop it: the main thread, which alone gets Ctrl-C."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[subprocess.Popen[Any], bool] = {}
+        self._calls: list[Callable[[], object]] = []
         self._stopped = False
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Add the children that this thread starts in the meantime to the group."""
+        """Add the children and the coroutines that this thread starts in the meantime to the group."""
         token = _GROUP.set(self)
         try:
             yield
@@ -65,10 +66,12 @@ class Group:
             _GROUP.reset(token)
 
     def stop(self) -> None:
-        """Stop all children; from now on, starting or awaiting one raises Stopped in the threads that joined."""
+        """Stop all of it; from now on, starting or awaiting something raises Stopped in the threads that joined."""
         with self._lock:
             self._stopped = True
-            running = dict(self._running)
+            running, calls = dict(self._running), list(self._calls)
+        for call in calls:
+            call()
         for child, own_session in running.items():
             _terminate(child, own_session=own_session)
         for child, own_session in running.items():
@@ -95,6 +98,20 @@ class Group:
         if stopped:
             raise Stopped
 
+    @contextmanager
+    def calling(self, call: Callable[[], object]) -> Iterator[None]:
+        """Call a function, in whatever thread, if the group is stopped before the block ends."""
+        with self._lock:
+            self._calls.append(call)
+            stopped = self._stopped
+        try:
+            if stopped:
+                call()
+            yield
+        finally:
+            with self._lock:
+                self._calls.remove(call)
+
 
 _GROUP: ContextVar[Group | None] = ContextVar("group", default=None)
 
@@ -103,6 +120,14 @@ def check_stopped() -> None:
     """Raise Stopped if this thread has joined a group, and that was stopped; to be called while waiting."""
     if (group := _GROUP.get()) is not None:
         group.check()
+
+
+@contextmanager
+def on_stop(call: Callable[[], object]) -> Iterator[None]:
+    """Call a function, in whatever thread, if this thread's group is stopped before the block ends."""
+    group = _GROUP.get()
+    with nullcontext() if group is None else group.calling(call):
+        yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,7 @@ from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 from mambakernels.progress import Event
+from mambakernels.system import process
 
 pytestmark = pytest.mark.slow
 
@@ -184,6 +186,25 @@ def test_interrupted_it_gives_what_was_measured_and_leaves_nothing_running(insta
     found = measure_interleaved(settings("one", rounds=50), progress=interrupt)
     assert found.interrupted
     assert 1 <= found.rounds <= 3
+    assert not any(exists(pid) for pid in pids(found))
+
+
+def test_another_thread_stops_it_and_what_came_until_then_was_handed_over(install: Install) -> None:
+    install("one")
+    install("two")
+    group, parts = process.Group(), []
+
+    def arrive(measured: Measured) -> None:
+        parts.append(measured)
+        if measured.rounds == 2:
+            threading.Thread(target=group.stop).start()
+
+    with group.joined():
+        found = measure_interleaved(settings("one", "two", rounds=10_000), partial=arrive)
+    assert found.interrupted
+    assert 2 <= found.rounds < 10_000
+    assert [len(part.frame) for part in parts] == sorted({len(part.frame) for part in parts})
+    assert evaluate(parts[-1]).frame["kernel"].nunique() == 2
     assert not any(exists(pid) for pid in pids(found))
 
 
