@@ -84,6 +84,11 @@ class Root:
         return self.path / "jupyter-folders"
 
     @property
+    def explored(self) -> Path:
+        """The last measurement of each notebook's explorer."""
+        return self.path / "explored"
+
+    @property
     def trash(self) -> Path:
         """Removed folders, until their files are deleted."""
         return self.path / ".trash"

@@ -63,7 +63,16 @@ ONLY = {
     },
     "nbclient": {"runs"},
     "nbformat": {"runs"},
-    "pandas": {"runs/results.py", "runs/frame_files.py", "bench", "plots", "blas_report", "demo", "cli/tables.py"},
+    "pandas": {
+        "runs/results.py",
+        "runs/frame_files.py",
+        "bench",
+        "plots",
+        "blas_report",
+        "demo",
+        "cli/tables.py",
+        "lab/shown_comparison.py",
+    },
     "distributed": {"runs/workers.py", "runs/jobs.py"},
     "fsspec": {"runs/outputs.py"},
     "jinja2": {"blas_report"},
@@ -84,7 +93,7 @@ ROOMS = {
     "bootstrap": ("install", "check", "remove"),
     "channel": ("build", "list", "clean"),
     "kernels": ("register", "list", "unregister", "prune"),
-    "lab": ("copy_notebooks", "manager", "start_jupyterlab"),
+    "lab": ("copy_notebooks", "explorer", "manager", "start_jupyterlab"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -89,7 +89,7 @@ class LiveKernel:
         answers = [bundle[MIME_TYPE] for bundle in bundles if MIME_TYPE in bundle]
         return dict(answers[-1])
 
-    async def stop(self, *, now: bool) -> None:
+    async def stop(self, *, now: bool = False) -> None:
         """End the process; `now`: without waiting until it has answered and its exit handlers have run."""
         if now:
             await self._fail(session.RunStoppedError(Failure("Cancelled", "The comparison was cancelled.")))

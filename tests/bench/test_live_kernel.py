@@ -91,7 +91,7 @@ def test_a_kernel_that_failed_is_asked_no_more(install: Install, tmp_path: Path)
         await live.boot(60)
         first = await live.ask("no_such_function", timeout=60)
         second = await live.ask("canary", 1, timeout=60)
-        await live.stop(now=False)
+        await live.stop()
         return first, second, live
 
     first, second, live = asyncio.run(use())
