@@ -36,7 +36,7 @@ def side_by_side(measured: Measured) -> pd.DataFrame:
     frame = measured.frame
     peaks = {(kernel.kernel, kernel.asked): _peak(kernel.machine) for kernel in measured.kernels}
     rows = [_row(group, visits, peaks) for group, visits in frame.groupby(_GROUP, sort=False, dropna=False)]
-    table = pd.DataFrame(rows, columns=[*_GROUP, *_COLUMNS])
+    table = pd.DataFrame(rows, columns=[*_GROUP, *_COLUMNS]).astype({"control": bool})  # also without any row
     rated = table["gflops"].where(~table["control"] & (table["estimator"] != DISTURBED))
     table["of_best"] = rated / rated.groupby([table["asked"].fillna(0), table["dtype"]]).transform("max")
     first = table.groupby(["asked", *KEY], sort=False, dropna=False)["fingerprint"].transform("first")

@@ -27,6 +27,7 @@ ELSEWHERE = {
 # What only the command line has: renderings and progress, questions, and choices between functions.
 RENDERING = {"as_json", "quiet", "help"}
 ONLY_HERE = {
+    "bench": {"code", "setup"},  # `compare`
     "bootstrap": {"check", "remove"},  # functions themselves
     "measurements": {"output"},
     "create": {"dry_run"},  # `solve`
