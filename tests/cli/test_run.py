@@ -20,6 +20,8 @@ from mambakernels.cli import live
 from mambakernels.progress import Event
 from mambakernels.runs.records import read_run
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 

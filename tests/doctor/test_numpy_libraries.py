@@ -14,6 +14,8 @@ from support.world import World
 from mambakernels import kernels
 from mambakernels.doctor import Finding
 
+pytestmark = pytest.mark.slow  # together: environments are made for each test
+
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: other systems' libraries are not read")
 
 

@@ -16,6 +16,8 @@ from mambakernels.environments import MANIFEST
 from mambakernels.errors import KernelError, NotFoundError
 from mambakernels.kernels import registration
 
+pytestmark = pytest.mark.slow  # together: environments are made for each test
+
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_that_is_well_is_not_found_fault_with(

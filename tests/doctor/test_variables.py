@@ -12,6 +12,8 @@ from mambakernels import kernels
 from mambakernels.kernels import registration
 from mambakernels.kernels.blas import Processors
 
+pytestmark = pytest.mark.slow  # together: environments are made for each test
+
 TIGHT = Processors(cores=8, quota=2.0)
 
 

@@ -19,6 +19,8 @@ from mambakernels import errors, kernels
 from mambakernels.activation import capture
 from mambakernels.kernels import registered
 
+pytestmark = pytest.mark.slow  # together: environments are made for each test
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -175,7 +177,6 @@ def test_a_creation_that_fails_leaves_nothing(world: World) -> None:
     assert kernels.list() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_change_changes_nothing(world: World, number: int) -> None:
     world.create()
@@ -284,7 +285,6 @@ def test_uninstall_of_a_kernel_takes_no_other_with_it(world: World) -> None:
     assert set(names(change.removed)) == {"grown"}
 
 
-@pytest.mark.slow
 def test_the_command_line_says_what_changed(world: World, cli: Cli) -> None:
     here = ("--engine", world.engine, "--root", world.root, "-q")
     made = cli("create", "one", "python", "grown", "-c", world.url, *here)

@@ -21,6 +21,8 @@ from support.world import World
 import mambakernels
 from mambakernels import errors, kernels
 
+pytestmark = pytest.mark.slow  # together: environments are made for each test
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 others = pytest.mark.parametrize("other", ENGINES)
 

@@ -52,7 +52,7 @@ CASES = [(name, dtype) for name in available_operations() for dtype in OPERATION
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 96])
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_what_this_numpy_computes_is_right(name: str, dtype: str, n: int) -> None:
-    for seed in range(3):
+    for seed in range(3 if n < 96 else 1):
         given = _given(name, dtype, n, seed)
         assert OPERATIONS[name].check(given, OPERATIONS[name].call(*given)) <= OPERATIONS[name].allowed(n, dtype)
 
