@@ -45,7 +45,7 @@ def test_each_kernel_keeps_what_a_cell_defines_and_shows_its_own(pair: KernelSes
     ],
 )
 def test_a_kernel_fails_alone_and_goes_on(pair: KernelSession, code: str, kind: str) -> None:
-    results = pair.run(code, timeout=2 if kind == "TimeoutError" else 60)
+    results = pair.run(code, timeout=5 if kind == "TimeoutError" else 120)
     assert [shown.kernel for shown in results.failed] == ["one"]
     assert results["one"].error
     assert results["one"].error.ename == kind
@@ -58,7 +58,7 @@ def test_a_kernel_fails_alone_and_goes_on(pair: KernelSession, code: str, kind: 
 
 def test_a_kernel_that_hangs_is_given_up_and_restarts(pair: KernelSession) -> None:
     hang = ONE + "import signal, time\nif one: signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
-    first = pair.run(hang, timeout=1)
+    first = pair.run(hang, timeout=5)
     assert first["one"].error
     assert first["one"].error.ename == "KernelHangs"
     second = pair.run("1 + 1")
@@ -74,7 +74,7 @@ def test_an_interrupt_reaches_all_kernels(pair: KernelSession) -> None:
     seen: list[Results] = []
 
     def interrupt() -> None:
-        if both.wait(60):
+        if both.wait(300):
             os.kill(os.getpid(), signal.SIGINT)
 
     def show(results: Results) -> None:
