@@ -21,6 +21,8 @@ from plots.drawn import compared, crossed, cut_off, measured, outside, overlappi
 from mambakernels import plots
 from mambakernels.errors import InvalidRequestError
 
+pytestmark = pytest.mark.slow
+
 PATHS = {f"np-{name.lower()}": name for name in ("Prescott", "Nehalem", "Haswell", "SkylakeX")}
 LIBRARY = {"blas": "openblas", "blas_version": "0.3.31"}
 LONG = [f"np-openblas-for-the-second-semester-with-{name}-and-more" for name in ("intel", "amd", "arm")]

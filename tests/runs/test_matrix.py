@@ -17,6 +17,8 @@ from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.records import read_record
 from mambakernels.runs.tasks import Limits, Task
 
+pytestmark = pytest.mark.slow
+
 
 def tasks(output: Path, notebooks: Any, **options: Any) -> list[Task]:
     matrix = Matrix([notebooks], options.pop("kernels", ["one"]), **options)

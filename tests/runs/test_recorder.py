@@ -20,6 +20,8 @@ from mambakernels.runs.execute import run
 from mambakernels.runs.notebooks import heading_above
 from mambakernels.runs.records import read_run
 
+pytestmark = pytest.mark.slow
+
 Outputs = Callable[..., list[list[Any]]]
 
 
@@ -51,7 +53,6 @@ def test_outputs_stay_in_the_order_in_which_they_came(outputs: Outputs) -> None:
     assert second == ["0\n", "0\n", "1\n", "1\n"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.exhaustive)])  # zmq queues 1,000
 @pytest.mark.parametrize("cell", ["display(n)", "print(n, flush=True)"])
 def test_none_of_many_outputs_is_lost_in_silence(cell: str, count: int, install: Any, write: Any, output: Path) -> None:

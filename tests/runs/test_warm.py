@@ -28,6 +28,8 @@ linux = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kernels are fo
 SEEN = """
 import asyncio, gc, json, locale, logging, os, re, resource, signal, sys, tempfile, threading, warnings
 from IPython.display import display
+
+pytestmark = pytest.mark.slow
 shell = get_ipython()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 plain = lambda thing: re.sub(r" at 0x\\w+|mk-[\\w/]+(?=/kernel)", "", str(thing))
@@ -249,7 +251,6 @@ def test_a_forked_kernel_that_takes_too_long_is_stopped(install: Any, write: Any
 
 
 @linux
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.exhaustive)])  # zmq queues 1,000
 def test_a_forked_kernel_loses_none_of_many_outputs(count: int, install: Any, write: Any, output: Path) -> None:
     install("here")

@@ -16,6 +16,8 @@ from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError,
 from mambakernels.sessions.kernel_session import KernelSession
 from mambakernels.sessions.shown import Results
 
+pytestmark = pytest.mark.slow
+
 Install = Callable[..., Path]
 
 # What a cell begins with that does something in the kernel `one` only.
@@ -145,7 +147,6 @@ def test_what_does_not_exist_or_start_is_said(install: Install) -> None:
     assert [shown.kernel for shown in results.failed] == ["broken"]
 
 
-@pytest.mark.slow
 def test_a_cell_runs_in_r_too(install: Install, irkernel: list[str]) -> None:
     install("r", argv=irkernel, language="R")
     install("one")
