@@ -56,3 +56,7 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
     made = {(DOCS / "reference" / "commands.md").resolve()}
     paths = [(page.parent / target).resolve() for target in targets]
     assert [path for path in paths if not path.exists() and path not in made] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_text(encoding="utf-8").splitlines()) <= 120

@@ -12,7 +12,7 @@ TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
 PAGES = [TOP / "README.md", *sorted(DOCS.rglob("*.md"))]
 _BLOCK = re.compile(
-    r"(?:^[ ]*<!-- not run: (?P<reason>.+?) -->\n)?"
+    r"(?:^[ ]*<!-- not run: (?P<reason>.+?) -->\n)?(?:^<!-- test command -->\n)?"
     r'^(?P<indent>[ ]*)```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<code>.*?)^(?P=indent)```$',
     re.MULTILINE | re.DOTALL,
 )

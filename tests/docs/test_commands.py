@@ -1,4 +1,4 @@
-"""Every command line in the README is one that the command line takes: the command and its options exist."""
+"""Every command on the pages, run there or only named, is one that there is, with options that it has."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import typer.main
+from support.pages import PAGES, TOP, blocks
 
 from mambakernels.cli import app
 from mambakernels.system import yaml
 
 WORKFLOW = Path(__file__).parents[2] / "docs" / "github-workflow.yml"
-TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-# `mambakernels`, a command, and the rest up to a comment, the end of a quotation or the next command.
-_LINE = re.compile(r"(?:^ {4}|&& |;  |`|\.venv/bin/)mambakernels ([a-z-]+(?:'[^'\n]*'|[^`#\n;'])*)", re.MULTILINE)
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+_NAMED = re.compile(r"`(mambakernels [a-z][^`]*)`")
 _TABLE = re.compile(r"^\| `(?:create|install|run|shell) [^|]*\| (.*) \|$", re.MULTILINE)
 _OPTION = re.compile(r"\[?(--?[a-z][a-z0-9-]*)\]?")
 # Typer's commands are click's or, in later versions, its own copies of them.
@@ -25,8 +25,28 @@ COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[
 
 
 def command_lines() -> list[str]:
+    """Return the words after `mambakernels` of each command in a block of bash, in a table or in a sentence."""
     in_table = [quoted for cell in _TABLE.findall(TEXT) for quoted in re.findall(r"`([a-z-]{3,} [^`]*)`", cell)]
-    return sorted({*(line.split(" && ")[0].strip() for line in _LINE.findall(TEXT)), *in_table})
+    lines = [
+        line for page in PAGES for block in blocks(page) if block.language == "bash" for line in block.code.splitlines()
+    ]
+    said = [shlex.join(words) for line in [*lines, *_NAMED.findall(TEXT)] for words in commands_in(line)]
+    return sorted({*said, *in_table})
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    """Yield the commands of a line, each as words without `mambakernels`."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split = True
+    found: list[list[str]] = [[]]
+    for word in lexer:
+        if set(word) <= set(";&|"):
+            found.append([])
+        else:
+            found[-1].append(word)
+    for words in found:
+        if words and Path(words[0]).name == "mambakernels" and not words[1].startswith("-"):
+            yield words[1:]
 
 
 def given_options(words: list[str]) -> Iterator[str]:
@@ -49,7 +69,7 @@ def options_of(command: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("line", [*command_lines(), *commands_of_the_workflow()])
-def test_a_command_line_of_the_readme_is_one(line: str) -> None:
+def test_a_command_line_of_the_pages_is_one(line: str) -> None:
     words = shlex.split(line)
     command = COMMANDS[words.pop(0)]
     if words and words[0] in getattr(command, "commands", ()):
@@ -57,8 +77,11 @@ def test_a_command_line_of_the_readme_is_one(line: str) -> None:
     assert set(given_options(words)) <= options_of(command)
 
 
-def test_options_that_the_readme_mentions_are_some_commands() -> None:
-    known = {option for command in COMMANDS.values() for option in options_of(command)}
+def test_options_that_the_pages_mention_are_some_commands() -> None:
+    group: Any = typer.main.get_command(app)
+    known = {option for command in (group, *COMMANDS.values()) for option in options_of(command)}
+    for other in ("lab/magics.py", "pytest_plugin.py"):  # those of magics, and of pytest
+        known.update(re.findall(r'"(--[a-z-]+)"', (TOP / "mambakernels" / other).read_text(encoding="utf-8")))
     mentioned = set(re.findall(r"`(--[a-z][a-z0-9-]*)", TEXT))
     assert len(mentioned) > 10
     assert mentioned <= known
