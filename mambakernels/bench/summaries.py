@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -110,20 +110,6 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     return _ordered(table, frame)
 
 
-def wide(frame: pd.DataFrame, value: Literal["ratio", "seconds", "gflops"] = "ratio") -> pd.DataFrame:
-    """Return one row per operation, dtype and size and one column per kernel, filled with `value` of `summary`.
-
-    A kernel that ran with several numbers of threads has a column for each, such as `np-mkl, 2 threads`.
-    """
-    table = summary(frame)
-    label = _labels(table)
-    pivoted = table.assign(label=label).pivot_table(
-        index=list(KEY), columns="label", values=value, sort=False, dropna=False, observed=True
-    )
-    present = list(dict.fromkeys(zip(*(table[column] for column in KEY), strict=True)))
-    return pivoted.reindex(index=present, columns=list(dict.fromkeys(label))).rename_axis(columns=None).reset_index()
-
-
 def libraries(frame: pd.DataFrame) -> pd.DataFrame:
     """Return what really ran, one row per kernel: BLAS, version, code path, threads, file, LAPACK, NumPy, Python.
 
@@ -151,11 +137,6 @@ def _summed(key: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
 
 def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     yield from frame.groupby(keys, sort=False, dropna=False)
-
-
-def _labels(table: pd.DataFrame) -> pd.Series[str]:
-    several = table.groupby("kernel")["threads"].transform("nunique") > 1
-    return table["kernel"].where(~several, table["kernel"] + ", " + table["threads"].astype("string") + " threads")
 
 
 def _ordered(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mambakernels.bench.agreement import controls_of
+from mambakernels.bench.comparison import Comparison
 from mambakernels.bench.summaries import estimate_in_words
 from mambakernels.blas_report import tables
+from mambakernels.paths import PathLike, absolute
 from mambakernels.runs.records import Run
 from mambakernels.system.files import write_atomically
 
@@ -23,11 +23,9 @@ _FACTS = {
     "cpu": "Processor",
     "cores": "Cores",
     "system": "System",
-    "host": "Host",
     "numpy": "NumPy",
     "python": "Python",
     "threads": "Threads",
-    "notebook": "Notebook",
 }
 _NARROW = "(max-width: 600px)"
 _DARK = "(prefers-color-scheme: dark)"
@@ -40,21 +38,19 @@ _PICTURES: Mapping[str, tuple[Theme, SheetName]] = {
 }
 
 
-def write_blas_report(
-    frame: DataFrame, runs: Sequence[Run], path: str | os.PathLike[str], *, conclusion: Sequence[str] = ()
-) -> Path:
-    """Write a self-contained HTML report on the measurements and the runs they come from; return its path.
+def write_blas_report(found: Comparison | None, runs: Sequence[Run], path: PathLike) -> Path:
+    """Write a self-contained HTML report on a comparison, and runs of notebooks on its kernels; return its path.
 
-    It begins with the sentences of `conclusion`. The page loads nothing from the network; its links to the executed
-    notebooks are relative to its own folder. Raises `StorageError` if the file cannot be written; a failed write leaves
-    no partial file.
+    It begins with what went wrong and with the conclusion. The page loads nothing from the network; its links to the
+    executed notebooks are relative to its own folder. Raises `StorageError` if the file cannot be written; a failed
+    write leaves no partial file.
     """
-    file = Path(path).expanduser().absolute()
-    write_atomically(file, render(frame, runs, folder=file.parent, conclusion=conclusion))
+    file = absolute(path)
+    write_atomically(file, render(found, runs, folder=file.parent))
     return file
 
 
-def render(frame: DataFrame, runs: Sequence[Run], *, folder: Path, conclusion: Sequence[str] = ()) -> str:
+def render(found: Comparison | None, runs: Sequence[Run], *, folder: Path) -> str:
     """Return the report as HTML, with links relative to `folder`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -68,29 +64,26 @@ def render(frame: DataFrame, runs: Sequence[Run], *, folder: Path, conclusion: S
     page = environment.get_template("page.html.j2")
     return page.render(
         title="BLAS libraries compared",
-        conclusion=conclusion,
-        measured=_measured(frame) if len(frame) else None,
+        measured=None if found is None else _measured(found),
         failed=[run for run in runs if run.error],
         runs=tables.of_runs(runs, folder),
     )
 
 
-def _measured(frame: DataFrame) -> dict[str, Any]:
+def _measured(found: Comparison) -> dict[str, Any]:
     """Return what the page shows of the measurements."""
-    controls = controls_of(frame)
-    ranked = controls.verdict != "differ"
-    known = {column: label for column, label in _FACTS.items() if column in frame}
-    facts = {label: ", ".join(map(str, frame[column].dropna().unique())) for column, label in known.items()}
+    frame = found.frame
+    facts = {label: ", ".join(map(str, frame[column].dropna().unique())) for column, label in _FACTS.items()}
     return {
+        "conclusion": found.conclusion,
         "estimate": estimate_in_words(frame),
-        "warning": "" if ranked else controls.text,
-        "controls": controls.text,
-        "compared": tables.of_rates(frame[~frame["control"]], ranked=ranked),
+        "notes": [item.text for item in found.diagnosis],
+        "compared": tables.of_rates(found),
         "pictures": _pictures(frame[frame["gflops"].notna()]),
-        "control_rates": tables.of_rates(frame[frame["control"]], ranked=False),
+        "controls": tables.of_controls(found),
         "kernels": tables.of_kernels(frame),
         "machine": {label: value for label, value in facts.items() if value},
-        "figures": tables.of_figures(frame, ranked=ranked),
+        "figures": tables.of_figures(found),
     }
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from mambakernels.bench.summaries import libraries, summary, wide
+from mambakernels.bench.comparison import Comparison
+from mambakernels.bench.summaries import KEY, libraries
 from mambakernels.numeric.formatting import seconds, three_digits
 from mambakernels.runs.records import Run
 from mambakernels.runs.report import link
 
 _MISSING = "-"
+_KEYS = ["asked", *KEY]
 
 
 @dataclass(frozen=True)
@@ -78,25 +80,28 @@ def of_kernels(frame: DataFrame) -> Table:
     return Table("The library that each kernel ran", columns, _rows(libraries(frame)))
 
 
-def of_rates(frame: DataFrame, *, ranked: bool) -> Table:
-    """Return the operations with a column per kernel: GFLOP/s, and if `ranked` the ratio to the fastest."""
-    rates, ratios, times = (wide(frame, value) for value in ("gflops", "ratio", "seconds"))
-    kernels = [str(name) for name in rates.columns[len(_CASE) :]]
-    meaning = "GFLOP/s (the time, where operations are not counted)" + (
-        ", then the time relative to the fastest kernel with a right result, which has 1.00" if ranked else ""
+def of_rates(found: Comparison) -> Table:
+    """Return the operations with a column per kernel: GFLOP/s, and its place among the others if they can be ranked."""
+    meaning = "GFLOP/s, or the time where operations are not counted"
+    if found.conclusion.trusted:
+        meaning += "; in brackets, the time relative to the best kernel's, or why it is not compared"
+    return _side_by_side("Operations by kernel", found.ranking, meaning, _place)
+
+
+def of_controls(found: Comparison) -> Table:
+    """Return the controls with a column per kernel: the time."""
+    controls = found.table[found.table["control"]]
+    meaning = "the time, which should be the same in all kernels"
+    return _side_by_side(
+        "Controls by kernel", controls, meaning, lambda row: Cell(seconds(row["seconds"]), row["seconds"])
     )
-    joined = [
-        {**rate, "ratio": ratio, "time": time}
-        for rate, ratio, time in zip(*map(_rows, (rates, ratios, times)), strict=True)
-    ]
-    columns = [Column(name, meaning, _rate(name, ranked=ranked), is_number=True) for name in kernels]
-    return Table("Operations by kernel", (*_CASE, *columns), joined)
 
 
-def of_figures(frame: DataFrame, *, ranked: bool) -> Table:
+def of_figures(found: Comparison) -> Table:
     """Return a row per kernel and operation."""
+    ratio = _number("ratio", "Ratio", "time relative to the best kernel's", three_digits)
     columns = (
-        *_CASE,
+        *_case(found.table),
         _text("kernel", "Kernel", "name of the kernel"),
         _number("threads", "Threads", "that the library uses"),
         _number("seconds", "Time", "per call: the estimate of how long it takes while nothing else runs", seconds),
@@ -108,10 +113,13 @@ def of_figures(frame: DataFrame, *, ranked: bool) -> Table:
             is_number=True,
         ),
         _number("gflops", "GFLOP/s", "10⁹ floating-point operations per second", three_digits),
-        *([_number("ratio", "Ratio", "time relative to the fastest kernel", "{:.2f}".format)] if ranked else []),
+        *((ratio,) if found.conclusion.trusted else ()),
+        _number("residual", "Residual", "how wrong the result is, relative to its operands", "{:.1e}".format),
         Column("Result", "whether it is as accurate as it must be", _result),
     )
-    return Table("Each kernel and operation", columns, _rows(summary(frame)))
+    places = found.ranking[[*_KEYS, "kernel", "ratio"]]
+    rows = found.table.merge(places, on=[*_KEYS, "kernel"], how="left")
+    return Table("Each kernel and operation", columns, _rows(rows))
 
 
 def of_runs(runs: Sequence[Run], folder: Path) -> Table:
@@ -149,24 +157,40 @@ def _number(name: str, title: str, meaning: str, form: Callable[[float], str] = 
     return Column(title, meaning, cell, is_number=True)
 
 
-_CASE = (
-    _text("operation", "Operation", "what was timed; `mambakernels.numeric.operations` has its definition"),
-    _text("dtype", "dtype", "type of the numbers"),
-    _number("size", "n", "matrices are n by n, vectors have n² numbers"),
-)
+def _case(table: DataFrame) -> tuple[Column, ...]:
+    """Return the columns of what was measured; threads only if several numbers were asked for."""
+    asked = _number("asked", "Threads asked for", "how many threads the kernels were started with")
+    return (
+        _text("operation", "Operation", "what was timed, as mambakernels.numeric.operations defines it"),
+        _text("dtype", "dtype", "type of the numbers"),
+        _number("size", "n", "matrices are n by n, vectors have n² numbers"),
+        *((asked,) if len(set(table["asked"].dropna())) > 1 else ()),
+    )
 
 
-def _rate(kernel: str, *, ranked: bool) -> Callable[[Row], Cell]:
-    def cell(row: Row) -> Cell:
-        rate, ratio, time = row[kernel], row["ratio"][kernel], row["time"][kernel]
-        if time is None:
-            return Cell(_MISSING)
-        text = seconds(time) if rate is None else three_digits(rate)
-        if not ranked or ratio is None:
-            return Cell(text, rate)
-        return Cell(f"{text} ({ratio:.2f})", rate, "best" if ratio == 1 else "")
+def _side_by_side(about: str, table: DataFrame, meaning: str, cell: Callable[[Row], Cell]) -> Table:
+    """Return a row per case and a column per kernel."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in _rows(table):
+        case = {name: row[name] for name in _KEYS}
+        rows.setdefault(tuple(case.values()), {**case, "kernels": {}})["kernels"][row["kernel"]] = row
 
-    return cell
+    def of(kernel: str) -> Callable[[Row], Cell]:
+        return lambda row: cell(row["kernels"][kernel]) if kernel in row["kernels"] else Cell(_MISSING)
+
+    kernels = [Column(name, meaning, of(name), is_number=True) for name in dict.fromkeys(map(str, table["kernel"]))]
+    return Table(about, (*_case(table), *kernels), list(rows.values()))
+
+
+def _place(row: Row) -> Cell:
+    """Return a row of the ranking as a cell."""
+    rate, place = row["gflops"], row["place"]
+    text = seconds(row["seconds"]) if rate is None else three_digits(rate)
+    if place == "untrusted":
+        return Cell(text, rate)
+    known = place in {"best", "equal", "slower"}
+    looks = {"best": "best", "failed": "bad"}
+    return Cell(f"{text} ({three_digits(row['ratio']) if known else place})", rate, looks.get(place, ""))
 
 
 def _counted(disturbed: int | None, samples: int) -> Cell:

@@ -40,7 +40,8 @@ def _choose(asked: Sequence[str], from_wheels: bool) -> tuple[list[str], dict[st
         raise errors.InvalidRequestError(
             f"No BLAS called {', '.join(unknown)} is available here.", next_step=f"Available: {', '.join(known)}."
         )
-    wanted = list(asked) or known
+    made_for_here = [blas.name for blas in blas_libraries.TABLE if blas_libraries.is_made_for_here(blas)]
+    wanted = list(asked) or (made_for_here if from_wheels else known)
     reasons = {name: blas_libraries.why_not(blas_libraries.BY_NAME[name]) for name in wanted} if from_wheels else {}
     missing = {name: reason for name, reason in reasons.items() if reason}
     return [name for name in wanted if name not in missing], missing

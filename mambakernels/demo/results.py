@@ -87,8 +87,7 @@ def write(comparison: Comparison, runs: Sequence[Run], folder: Path, *, changed:
     write_atomically(paths["results"], table(comparison).to_csv(index=False))
     if "plot" in paths:
         write_atomically(paths["plot"], plots.png(plots.gflops_by_size(comparison.frame)))
-    sentences = (*comparison.conclusion.alarms, *comparison.conclusion.sentences)
-    html.write_blas_report(comparison.frame, runs, paths["report"], conclusion=sentences)
+    html.write_blas_report(comparison, runs, paths["report"])
     return paths
 
 

@@ -59,7 +59,7 @@ def tables_html(found: Comparison) -> str:
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in _said(found))
     header, rows = _verdicts(found)
     verdicts = html_table(header, rows, caption="Verdicts") if rows else ""
-    figures = of_figures(found.frame, ranked=_is_ranked(found))
+    figures = of_figures(found)
     header, rows = _plain(figures)
     return f'<ul class="mk-said">{said}</ul>{verdicts}{html_table(header, rows, caption=figures.about)}'
 
@@ -76,9 +76,7 @@ def as_output(found: Comparison) -> dict[str, str]:
     measured = found.measured
     when = date_in_words(measured.started)
     title = f"Measured {when} on {measured.host}. Run this cell to explore it, or to measure again."
-    tables = [
-        text_table(*part) for part in (_verdicts(found), _plain(of_figures(found.frame, ranked=_is_ranked(found))))
-    ]
+    tables = [text_table(*part) for part in (_verdicts(found), _plain(of_figures(found)))]
     return {
         "text/plain": "\n\n".join([title, *tables, "\n".join(_said(found))]),
         "text/html": "".join(

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import pytest
+from support.measurements import FFT, GEMM, kernel, measured, visits
 
-from mambakernels.bench.published import measurements
+from mambakernels.bench.cases import Case
+from mambakernels.bench.comparison import Comparison, evaluate
 from mambakernels.blas_report.html import render, write_blas_report
 from mambakernels.errors import StorageError
 from mambakernels.runs.records import Failure, Run
 
-DATA = Path(__file__).parents[1] / "data" / "measured"
 FAILURE = Failure(
     "ValueError", "a <b> & c", cell=3, source="raise <this>", traceback="Trace <back>", stderr="OMP: <error>"
 )
@@ -47,9 +49,28 @@ class Page(HTMLParser):
         self.text += data
 
 
-@pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
-    return measurements(DATA)
+NETLIB = {"library": {"name": "netlib", "version": None, "architecture": None}}
+
+
+def comparison(*, controls: float = 0.001, wrong: bool = False, **changed: Any) -> Comparison:
+    """Return a comparison of two kernels at three sizes; the control takes the second one so many seconds."""
+    one, other = kernel("np-openblas", machine={"cpu": "A <Processor>"}), kernel("np-<bad>", **NETLIB)
+    rows = []
+    for size, took in ((64, 0.001), (512, 0.002), (1024, 0.004)):
+        case = Case("gemm", "float64", size)
+        right = {"residual": 1.0} if wrong and size == 64 else {}
+        rows += [
+            *visits(one, case, [took] * 12, **changed),
+            *visits(other, case, [1.5 * took] * 12, **right, **changed),
+        ]
+    rows += [*visits(one, FFT, [0.001] * 12), *visits(other, FFT, [controls] * 12)]
+    return evaluate(measured([one, other], rows))
+
+
+def unrated(**how: Any) -> Comparison:
+    """Return one without rates, for which no picture is drawn."""
+    found = comparison(**how)
+    return replace(found, measured=replace(found.measured, frame=found.frame.assign(gflops=float("nan"))))
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +89,18 @@ def runs(folder: Path) -> list[Run]:
 
 
 @pytest.fixture(scope="module")
-def report(frame: pd.DataFrame, runs: list[Run], folder: Path) -> Path:
+def report(runs: list[Run], folder: Path) -> Path:
     """The whole report, written once: its pictures take seconds."""
-    return write_blas_report(frame, runs, folder / "mit Ümlaut & space" / "report.html")
+    return write_blas_report(comparison(), runs, folder / "mit Ümlaut & space" / "report.html")
 
 
 def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
     html = report.read_text(encoding="utf-8")
     page = Page(html)
     for fact in (
-        "A <Processor>", "Linux 6", "2.4.0", "2026.2", "avx512", "/envs/x/lib/libmkl.so", "The controls agree", "1.25",
-        "wrong", "2.00 ms", "16.8", "cell 3: ValueError: a <b> & c", "raise <this>", "Trace <back>", "OMP: <error>",
-        "np-<bad>",
+        "A <Processor>", "Linux 6", "2.4.0", "0.3.30", "SkylakeX", "/env/lib/libopenblas.so", "The controls", "right",
+        "2.00 ms", "134 (1.00)", "89.5 (1.50)", "2026-01-02 03:04:05", "cell 3: ValueError: a <b> & c", "raise <this>",
+        "Trace <back>", "OMP: <error>", "np-<bad>",
     ):  # fmt: skip
         assert fact in page.text, fact
     assert page.links == ["blas.np-mkl.ipynb", "blas.np-%3Cbad%3E.ipynb"]
@@ -90,35 +111,35 @@ def test_the_report_shows_everything_and_loads_nothing(report: Path) -> None:
     assert list(report.parent.iterdir()) == [report]
 
 
-def test_links_lead_from_the_reports_own_place(frame: pd.DataFrame, runs: list[Run], folder: Path) -> None:
-    page = Page(render(frame.iloc[:0], runs, folder=folder / "elsewhere"))
+def test_links_lead_from_the_reports_own_place(runs: list[Run], folder: Path) -> None:
+    page = Page(render(None, runs, folder=folder / "elsewhere"))
     assert page.links[0] == "../mit%20%C3%9Cmlaut%20%26%20space/blas.np-mkl.ipynb"
 
 
-def test_the_report_begins_with_the_failures_and_the_conclusion(
-    frame: pd.DataFrame, runs: list[Run], folder: Path
-) -> None:
-    unrated = frame.assign(gflops=float("nan"))  # no picture is drawn
-    page = Page(render(unrated, runs, folder=folder, conclusion=["np-mkl <is> the fastest."]))
-    failed, concluded, table = (
-        page.text.index(words) for words in ("np-<bad> failed: cell 3", "np-mkl <is> the fastest.", "Side by side")
+def test_the_report_begins_with_what_went_wrong_and_the_conclusion(runs: list[Run], folder: Path) -> None:
+    page = Page(render(unrated(wrong=True), runs, folder=folder))
+    words = (
+        "np-<bad> failed: cell 3",
+        "is wrong in np-<bad>",
+        "Times are the lower quartile",
+        "Side by",
     )
-    assert failed < concluded < table
+    places = [page.text.index(word) for word in words]
+    assert places == sorted(places)
 
 
-def test_controls_that_differ_are_a_warning_and_nothing_is_ranked(frame: pd.DataFrame, folder: Path) -> None:
-    apart = frame.assign(gflops=float("nan"))
-    apart.loc[apart["control"] & (apart["kernel"] == "np-mkl"), "seconds"] = 1.0
-    warned, fine = (render(rows, [], folder=folder) for rows in (apart, frame.assign(gflops=float("nan"))))
-    assert warned.index('<p class="bad warning">The controls differ') < warned.index("Side by side")
+def test_controls_that_differ_are_a_warning_and_nothing_is_ranked(folder: Path) -> None:
+    warned, fine = (render(unrated(controls=took), [], folder=folder) for took in (0.002, 0.001))
+    assert warned.index('<p class="bad warning">This comparison cannot be trusted') < warned.index("Side by side")
     assert 'class="number best"' in fine
     assert 'class="bad warning"' not in fine
-    for sign in ('class="number best"', "(1.00)", "Ratio", "fastest kernel"):
+    for sign in ('class="number best"', "(1.00)", "Ratio", "best kernel"):
+        assert sign in fine, sign
         assert sign not in warned, sign
 
 
-def test_each_column_has_a_legend(frame: pd.DataFrame, runs: list[Run], folder: Path) -> None:
-    content = render(frame.assign(gflops=float("nan")), runs, folder=folder)
+def test_each_column_has_a_legend(runs: list[Run], folder: Path) -> None:
+    content = render(unrated(), runs, folder=folder)
     tables = re.findall(r"<table.*?</dl>", content, flags=re.DOTALL)
     assert len(tables) == 5
     for table in tables:
@@ -127,19 +148,27 @@ def test_each_column_has_a_legend(frame: pd.DataFrame, runs: list[Run], folder: 
         assert titles == explained
 
 
-def test_without_any_measurement_the_failures_are_shown(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
-    page = Page(render(frame.iloc[:0], runs[1:], folder=tmp_path))
+def test_kernels_with_several_numbers_of_threads_have_a_row_for_each(folder: Path) -> None:
+    kernels = [kernel(name, asked) for asked in (1, 2) for name in ("a", "b")]
+    rows = [row for one in kernels for row in visits(one, GEMM, [0.01] * 12)]
+    found = evaluate(measured(kernels, rows))
+    found = replace(found, measured=replace(found.measured, frame=found.frame.assign(gflops=float("nan"))))
+    table = re.findall(r"<table.*?</table>", render(found, [], folder=folder), flags=re.DOTALL)[0]
+    assert "Threads asked for" in table
+    assert table.count("<tr>") == 1 + 2
+
+
+def test_without_any_measurement_the_failures_are_shown(runs: list[Run], tmp_path: Path) -> None:
+    page = Page(render(None, runs[1:], folder=tmp_path))
     assert "No measurement was published." in page.text
     assert "OMP: <error>" in page.text
 
 
-def test_without_any_rate_there_is_no_plot(frame: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
-    page = Page(render(frame[frame["operation"] == "fft"], runs, folder=tmp_path))
-    assert page.loaded == []
-    assert "fft" in page.text
+def test_without_any_rate_there_is_no_plot(tmp_path: Path) -> None:
+    assert Page(render(unrated(), [], folder=tmp_path)).loaded == []
 
 
-def test_a_report_that_cannot_be_written_is_a_storage_error(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        write_blas_report(frame.iloc[:0], [], tmp_path / "file" / "report.html")
+        write_blas_report(None, [], tmp_path / "file" / "report.html")

@@ -8,11 +8,14 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import driving
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from support.blas import BLAS
 
 import mambakernels
 from mambakernels import paths
+from mambakernels.bench.cases import Settings, all_cases
+from mambakernels.bench.comparison import evaluate
+from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.blas_report.html import write_blas_report
 from mambakernels.environments import Environment
 
@@ -67,8 +70,9 @@ def report(environments: dict[str, Environment], tmp_path_factory: pytest.TempPa
     runs = mambakernels.run(notebook, kernels=names, parameters=TINY, output=folder)
     failed = mambakernels.run(notebook, kernels=names[0], parameters=FAILING, output=folder)
     assert [run.status for run in (*runs, *failed)] == ["ok"] * len(names) + ["failed"]
-    frame = mambakernels.measurements([run.path for run in runs])
-    return write_blas_report(frame, [*runs, *failed], folder / "report.html")
+    cases = all_cases(TINY["operations"][:3], [16, 128, 64], ["float64"])
+    measured = measure_interleaved(Settings(tuple(names), cases, threads=(1,), budget=120, rounds=2))
+    return write_blas_report(evaluate(measured), [*runs, *failed], folder / "report.html")
 
 
 class Watched:
@@ -128,6 +132,24 @@ def test_the_report_is_readable(shown: Watched, report: Path, scheme: str, width
     assert corner > 240 if scheme == "light" else corner < 40
     assert shown.complaints == []
     assert {url for url in shown.requests if not url.startswith("data:")} == {report.as_uri()}
+
+
+def test_tables_sort_by_a_click_and_by_the_keyboard_as_numbers(report: Path, page: Page) -> None:
+    page.goto(report.as_uri())
+    table = page.get_by_role("table", name="Operations by kernel")
+    sizes = table.locator("tbody tr td:nth-child(3)")
+    title = table.get_by_role("columnheader", name="n", exact=True)
+    title.get_by_role("button").click()
+    expect(title).to_have_attribute("aria-sort", "ascending")
+    assert sizes.all_text_contents() == sorted(sizes.all_text_contents(), key=int)
+    assert {"16", "64", "128"} == set(sizes.all_text_contents())
+    title.get_by_role("button").press("Enter")
+    expect(title).to_have_attribute("aria-sort", "descending")
+    assert sizes.all_text_contents() == sorted(sizes.all_text_contents(), key=int, reverse=True)
+    other = table.get_by_role("columnheader").first
+    other.get_by_role("button").press("Space")
+    expect(other).to_have_attribute("aria-sort", "ascending")
+    expect(title).to_have_attribute("aria-sort", "none")
 
 
 def test_links_lead_to_the_executed_notebooks(report: Path, page: Page) -> None:
