@@ -93,11 +93,11 @@ def test_columns_show_what_each_kernel_does_and_survive_in_the_saved_notebook(
     for number in (1, 2, 4):
         notebook.cells.nth(number).screenshot(path=tmp_path / f"light-{number}.png")
 
-    page.keyboard.press("Control+s")
-    page.locator(".lm-TabBar-tab.jp-mod-dirty").wait_for(state="detached")
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url):
+        page.keyboard.press("Control+s")
     lab.set_settings(page, "@jupyterlab/apputils-extension:themes", DARK)
     notebook = lab.open(page, "cells.ipynb")
-    page.locator("body[data-jp-theme-light=false]").wait_for()
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     expect(sections(notebook, 1).nth(1).locator("img")).to_be_visible()
     expect(sections(notebook, 2).nth(0)).to_contain_text("lines left out")
     for number in (1, 2, 4):
