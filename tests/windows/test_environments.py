@@ -85,7 +85,7 @@ def test_remedies_are_in_the_words_of_the_shell(cli: Cli, first: Environment) ->
     said = cli("doctor", "--json", shell=True, MKL_THREADING_LAYER="x", OMP_NUM_THREADS="3").stdout
     remedies = [finding["remedy"] for finding in json.loads(said) if finding["remedy"]]
     assert remedies
-    assert not [remedy for remedy in remedies if "export " in remedy or "unset " in remedy or "'" in remedy]
+    assert not [remedy for remedy in remedies if "export " in remedy or "unset " in remedy or " '" in remedy]
 
 
 @pytest.fixture(name="notebook")
