@@ -80,12 +80,9 @@ def test_lists_can_be_piped_in_any_code_page(cli: Cli, first: Environment) -> No
         assert "Größe 日本 — µ" in [kernel["display_name"] for kernel in found]
 
 
-def test_remedies_are_in_the_words_of_the_shell(cli: Cli, first: Environment) -> None:
-    del first  # without kernels there is nothing to advise
-    said = cli("doctor", "--json", shell=True, MKL_THREADING_LAYER="x", OMP_NUM_THREADS="3").stdout
-    remedies = [finding["remedy"] for finding in json.loads(said) if finding["remedy"]]
-    assert remedies
-    assert not [remedy for remedy in remedies if "export " in remedy or "unset " in remedy or " '" in remedy]
+def test_remedies_are_in_the_words_of_the_shell(cli: Cli) -> None:
+    said = cli("doctor", "--json", shell=True, KMP_DUPLICATE_LIB_OK="1").stdout
+    assert "set KMP_DUPLICATE_LIB_OK=" in [finding["remedy"] for finding in json.loads(said)]
 
 
 @pytest.fixture(name="notebook")
