@@ -110,7 +110,7 @@ def test_clean_leaves_what_the_demo_did_not_make(borrowed_root: Root, jupyter: P
     )
     output = tmp_path / "out"
     output.mkdir()
-    (output / "index.html").write_text("somebody else's, which the demo replaces")
+    (output / "index.html").write_text("somebody else's")
     (output / "logs").mkdir()
     (output / "logs" / "other.log").touch()
     result = mambakernels.demo(
@@ -120,7 +120,9 @@ def test_clean_leaves_what_the_demo_did_not_make(borrowed_root: Root, jupyter: P
     found = mambakernels.clean_demo(output=output, root=borrowed_root.path)
     assert found.environments == ()
     assert (jupyter / "kernels" / "np-openblas").exists()
-    assert [path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()] == ["logs/other.log"]
+    left = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+    assert left == {"index.html", "logs/other.log"}
+    assert (output / "index.html").read_text() == "somebody else's"
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc and libc6-dev")
