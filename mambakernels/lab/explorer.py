@@ -53,7 +53,7 @@ _CSS = """
 .mk-explorer .mk-text { font-size: 14px; max-width: 70ch; }
 .mk-explorer .mk-warning { font-weight: bold; color: var(--jp-error-color1, #b00020); }
 .mk-explorer table { font-size: 13px; border-collapse: collapse; margin-bottom: 12px; }
-.mk-explorer td, .mk-explorer th { padding: 2px 8px; border-bottom: 1px solid var(--jp-border-color2); line-height: 1.4;
+.mk-explorer td, .mk-explorer th { padding: 2px 6px; border-bottom: 1px solid var(--jp-border-color2); line-height: 1.4;
   white-space: nowrap; }
 .mk-explorer td:last-child, .mk-explorer th { white-space: normal; }
 .mk-explorer .widget-tab > .widget-tab-contents { background: var(--jp-layout-color0); }

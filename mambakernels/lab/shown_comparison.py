@@ -61,7 +61,8 @@ def tables_html(found: Comparison) -> str:
     verdicts = html_table(header, rows, caption="Verdicts") if rows else ""
     figures = of_figures(found)
     header, rows = _plain(figures)
-    return f'<ul class="mk-said">{said}</ul>{verdicts}{html_table(header, rows, caption=figures.about)}'
+    tables = f"{verdicts}{html_table(header, rows, caption=figures.about)}"
+    return f'<ul class="mk-said">{said}</ul><div style="overflow-x: auto">{tables}</div>'
 
 
 def as_output(found: Comparison) -> dict[str, str]:

@@ -58,7 +58,7 @@ class Explored:
         self.hints = page.locator(".mk-hint:visible")
 
     def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).press("Enter")
+        self.page.locator(".mk-explorer").get_by_role("button", name=name, exact=True).press("Enter")
 
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
@@ -104,7 +104,10 @@ def test_explore_cancel_export_save_and_open_again(lab: Lab, page: Page, folder:
     expect(first.locator("span")).to_be_visible()
     expect(first).to_contain_text(re.compile(r"explored-first .*, n = 16: [\d.e+-]+ GFLOP/s"))
     page.screenshot(path=tmp_path / "cancelled.png")
-    explored.tab("Ratio")
+    page.get_by_role("tab", name="Rate").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="Ratio")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".mk-figure:visible, .mk-warning:visible")).to_be_visible()
     explored.tab("Threads")
     expect(page.get_by_text("no kernel ran with several numbers of threads")).to_be_visible()
