@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,14 @@ def conclude(
 def case_names(ranked: pd.DataFrame) -> pd.Series[str]:
     """Return what to call each row's case: the operation, and what else tells it from the others."""
     names = ranked["operation"].astype(str)
-    for column, form in (("size", " n={}"), ("dtype", " {}"), ("asked", ", {} threads")):
+    words: Mapping[str, Callable[[Any], str]] = {
+        "size": " n={}".format,
+        "dtype": " {}".format,
+        "asked": lambda threads: f", {threads_in_words(threads)}",
+    }
+    for column, in_words in words.items():
         if len(set(ranked[column].dropna())) > 1:
-            names = names + ranked[column].map(form.format)
+            names = names + ranked[column].map(in_words)
     return names
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mambakernels.bench.cases import Case, Settings
 from mambakernels.bench.pairs import FAMILY_LEVEL, rounds_for_interval
 from mambakernels.errors import InvalidRequestError
+from mambakernels.numeric import formatting
 from mambakernels.numeric.measurement import Measurement
 from mambakernels.numeric.user_code import NO_DTYPE
 
@@ -125,8 +126,8 @@ def too_long(case: Case, seconds: float, *, settings: Settings, left: float) -> 
     budget = settings.budget
     wanted = math.ceil(budget - left + seconds * wanted_rounds(settings))
     return InvalidRequestError(
-        f"Not even one round fits into {budget:g} seconds: {case} takes about {seconds:.1f} s a round, and "
-        f"{max(left, 0):.1f} s were left after starting.",
+        f"Not even one round fits into {budget:g} seconds: {case} takes about {formatting.seconds(seconds)} a round, "
+        f"and {max(left, 0):.1f} s were left after starting.",
         where=f"--budget {budget:g}",
         next_step=f"Give smaller sizes, or a budget of about {wanted} seconds.",
     )
@@ -137,8 +138,8 @@ def left_out(cases: Mapping[Case, float], settings: Settings, *, left: float) ->
     rounds = wanted_rounds(settings)
     for case, seconds in cases.items():
         yield (
-            f"{case} is left out: a round of it takes about {seconds:.1f} s, {rounds} rounds are wanted, and "
-            f"{left:.0f} of {settings.budget:g} s were left for all."
+            f"{case} is left out: a round of it takes about {formatting.seconds(seconds)}, {rounds} rounds are wanted, "
+            f"and {left:.0f} of {settings.budget:g} s were left for all."
         )
 
 

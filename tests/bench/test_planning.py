@@ -52,7 +52,7 @@ def test_a_schedule_may_have_no_round() -> None:
 
 def test_the_error_says_what_would_fit() -> None:
     error = too_long(LARGE, 100.0, settings=SETTINGS, left=20)
-    assert "Not even one round fits into 30 seconds: svd n=4096 takes about 100.0 s a round" in str(error)
+    assert "Not even one round fits into 30 seconds: svd n=4096 takes about 100 s a round" in str(error)
     assert "a budget of about 1110 seconds" in str(error.next_step)
 
 
@@ -64,7 +64,7 @@ def test_the_most_expensive_are_dropped_first_and_never_all() -> None:
     assert to_drop({CONTROL: 9.0}, 0) == []
     (line,) = left_out({LARGE: 9.0}, SETTINGS, left=20)
     assert line == (
-        "svd n=4096 is left out: a round of it takes about 9.0 s, 11 rounds are wanted, and 20 of 30 s were left for "
+        "svd n=4096 is left out: a round of it takes about 9.00 s, 11 rounds are wanted, and 20 of 30 s were left for "
         "all."
     )
 
