@@ -125,7 +125,7 @@ def _run_all(page: Path, folder: Path, variables: dict[str, str]) -> None:
         if block.title and not Path(block.title).is_absolute():
             (folder / block.title).write_text(block.code)
         if block.language in RUN:
-            _run(block.language, block.code, folder, variables)
+            _run(block.language, block.code, folder, variables, file=block.title)
     if cells := [block.code for block in blocks(page) if block.language == NOTEBOOK]:
         _run("python", CELLS.format(cells=cells), folder, variables)
 
@@ -139,10 +139,10 @@ for cell in {cells}:
 """
 
 
-def _run(language: str, code: str, folder: Path, variables: dict[str, str]) -> None:
-    words = ["bash", "-euo", "pipefail", "-c"] if language == "bash" else [sys.executable, "-c"]
+def _run(language: str, code: str, folder: Path, variables: dict[str, str], *, file: str | None = None) -> None:
+    words = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
     done = subprocess.run(
-        [*words, code],
+        [sys.executable, file] if file else words,
         cwd=folder,
         env=variables,
         stdin=subprocess.DEVNULL,

@@ -155,7 +155,7 @@ def inside(environments: dict[str, Environment]) -> Any:
         f"print(on_kernels(prefix, kernels=[{own!r}, {other!r}]))",
         (
             f"found = compare(total, setup=ones, sizes=[9], kernels=[{own!r}, {other!r}], threads=1, budget=1)\n"
-            "print([sorted(found.seconds_of()), found.blas, found.correct, sorted(found.control())])"
+            "print([sorted(found.seconds()), found.blas, found.correct, sorted(found.control())])"
         ),
         (
             "threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"

@@ -22,6 +22,7 @@ from mambakernels.runs.execute import run
 from mambakernels.runs.kernelspecs import find_kernels
 from mambakernels.runs.warm import WarmPool
 
+pytestmark = pytest.mark.slow
 linux = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux")
 
 # All that a notebook can see of its process, but for what `warm` names as different.
@@ -29,7 +30,6 @@ SEEN = """
 import asyncio, gc, json, locale, logging, os, re, resource, signal, sys, tempfile, threading, warnings
 from IPython.display import display
 
-pytestmark = pytest.mark.slow
 shell = get_ipython()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 plain = lambda thing: re.sub(r" at 0x\\w+|mk-[\\w/]+(?=/kernel)", "", str(thing))

@@ -6,48 +6,49 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from support.running_kernels import seconds_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it finds processes by their variables in /proc")
 
-# A kernel that holds its interpreter for good, so that no thread of it can end it, and a daemon that it has started.
+# A kernel that holds its interpreter for good: no thread of it can end it, nor send what it printed. So a file says
+# that it is there. And a daemon that it has started.
 HOLD = """
-import ctypes, os, subprocess
+import ctypes, os, pathlib, subprocess
 child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-print(os.getpid(), child.pid, flush=True)
+said = pathlib.Path(os.environ["HELD"], f"{os.getpid()}.part")
+said.write_text(f"{os.getpid()} {child.pid}")
+said.rename(said.with_suffix(".held"))
 ctypes.PyDLL(None).sleep(600)
 """
 OWNER = f"""
-import sys, mambakernels
+import mambakernels
 kernels = mambakernels.session(["one", "two"]).start()
 kernels.push(x=1)
-def show(results):
-    words = [shown.text.split() for shown in results.values()]
-    if all(len(word) == 2 for word in words):
-        print(*sum(words, []), *(status.pid for status in kernels.status()), flush=True)
-kernels.run({HOLD!r}, show=show)
+print(*(status.pid for status in kernels.status()), flush=True)
+kernels.run({HOLD!r})
 """
 
 
-def test_kernels_and_what_they_started_end_with_a_killed_process(jupyter_path: Path) -> None:
+def test_kernels_and_what_they_started_end_with_a_killed_process(jupyter_path: Path, tmp_path: Path) -> None:
     assert jupyter_path
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    variables = {**os.environ, "HELD": str(tmp_path)}
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, env=variables)
     try:
         assert owner.stdout
         pids = set(map(int, owner.stdout.readline().split()))
+        assert len(pids) == 2
+        seconds_until(lambda: len([*tmp_path.glob("*.held")]) == 2, at_most=120)
+        pids |= {int(pid) for file in tmp_path.glob("*.held") for pid in file.read_text().split()}
         assert len(pids) == 4
     finally:
         owner.send_signal(signal.SIGKILL)
         owner.wait()
         owner.stdout.close() if owner.stdout else None
-    end = time.monotonic() + 60
-    while (left := [pid for pid in pids if _runs(pid)]) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not left
+    seconds_until(lambda: not any(map(_runs, pids)), at_most=60)
 
 
 def _runs(pid: int) -> bool:

@@ -123,20 +123,28 @@ class Server:
         return self.runtime / f"kernel-{identity}.json"
 
     def run(self, identity: str, code: str) -> Reply:
-        """Run a cell in one of its kernels."""
-        client = BlockingKernelClient(connection_file=str(self.kernel(identity)))
-        client.load_connection_file()
-        client.start_channels()
-        try:
-            _wait_for(client)
-            return run_in(client, code)
-        finally:
-            client.stop_channels()
-            client.context.destroy()
+        """Run a cell in one of its kernels.
+
+        A kernel whose port somebody else took is started again by the server, with other ports in the same file.
+        """
+        while True:
+            client = BlockingKernelClient(connection_file=str(self.kernel(identity)))
+            client.load_connection_file()
+            client.start_channels()
+            try:
+                if _is_there(client, self.kernel(identity)):
+                    return run_in(client, code)
+            finally:
+                client.stop_channels()
+                client.context.destroy()
 
 
-def _wait_for(client: BlockingKernelClient) -> None:
-    """Wait until both channels are through; jupyter_client's own waiting takes a slow start for a kernel's death."""
+def _is_there(client: BlockingKernelClient, file: Path) -> bool:
+    """Wait until both channels are through, or the connection file is another one; return whether they are.
+
+    jupyter_client's own waiting takes a slow start for a kernel's death.
+    """
+    before = file.read_bytes()
 
     def both_answer() -> bool:
         client.kernel_info()
@@ -145,7 +153,8 @@ def _wait_for(client: BlockingKernelClient) -> None:
         except Empty:
             return False
 
-    seconds_until(both_answer, at_most=200)
+    seconds_until(lambda: both_answer() or file.read_bytes() != before, at_most=200)
+    return file.read_bytes() == before
 
 
 @contextmanager
