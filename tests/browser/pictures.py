@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nbformat
 from browser import driving
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize
@@ -25,9 +26,24 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LAUNCHER = ViewportSize(width=1100, height=500)
 LAB = ViewportSize(width=1100, height=680)
+COLUMNS = ViewportSize(width=1280, height=760)
 PANEL = ViewportSize(width=1100, height=790)
 SHOWN = "mkl"  # whose kernel the notebook runs on
 COLORS = 256
+DEFINED = """\
+%%kernels np-mkl np-openblas np-netlib
+import numpy as np
+a = np.random.default_rng(0).random((700, 700))
+np.linalg.svd(a, compute_uv=False).size"""
+ON_MANY = """\
+%%kernels --serial
+np.linalg.svd(a, compute_uv=False)[:2]"""
+MEASURED = """\
+%%bench np-mkl np-openblas np-netlib
+import numpy as np
+
+a = np.random.default_rng(0).random((200, 200))
+a @ a"""
 
 
 def main() -> None:
@@ -85,6 +101,8 @@ def _picture_lab(browser: Browser, home: Path, images: Path, *, kernels: int) ->
         page.mouse.move(0, 0)  # no row under it, that would be drawn in another colour
         save(page.screenshot(), images / "notebook.png")
         _picture_panel(page, lab, images)
+        _picture_columns(page, lab, home, images)
+        _picture_explorer(page, lab, images)
         with _moved(SHOWN):
             page.set_viewport_size(LAUNCHER)
             notebook = lab.new(page, titles[f"np-{SHOWN}"])
@@ -110,6 +128,35 @@ def _picture_panel(page: Page, lab: driving.Lab, images: Path) -> None:
     panel.evaluate("panel => panel.closest('.jp-CodeCell').scrollIntoView()")
     page.mouse.move(0, 0)
     save(page.screenshot(), images / "panel.png")
+
+
+def _picture_columns(page: Page, lab: driving.Lab, home: Path, images: Path) -> None:
+    """Picture a cell on three kernels, and one that measures its last statement on them."""
+    page.set_viewport_size(COLUMNS)
+    cells = [nbformat.v4.new_code_cell(code) for code in ("%load_ext mambakernels", DEFINED, ON_MANY, MEASURED)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    nbformat.write(notebook, home / "columns.ipynb")
+    opened = lab.open(page, "columns.ipynb")
+    opened.run_all()
+    assert opened.errors.count() == 0
+    page.mouse.move(0, 0)
+    opened.cells.nth(1).evaluate("cell => cell.scrollIntoView()")
+    save(page.locator(".jp-NotebookPanel-notebook").screenshot(), images / "columns.png")
+
+
+def _picture_explorer(page: Page, lab: driving.Lab, images: Path) -> None:
+    """Picture the explorer once it has measured."""
+    page.set_viewport_size(PANEL)
+    notebook = lab.new(page, "Python 3 (ipykernel)")
+    code = "import mambakernels\n\nmambakernels.lab.explorer(['np-mkl', 'np-openblas', 'np-netlib'])"
+    notebook.write(notebook.cells.first, code)
+    notebook.run(notebook.cells.first)
+    page.locator(".mk-explorer").get_by_role("button", name="Run", exact=True).press("Enter")
+    page.locator(".mk-status").get_by_text("Done:").wait_for(timeout=300_000)
+    page.mouse.move(0, 0)
+    page.locator(".mk-explorer").evaluate("panel => panel.closest('.jp-CodeCell').scrollIntoView()")
+    save(page.screenshot(), images / "explorer.png")
 
 
 @contextmanager

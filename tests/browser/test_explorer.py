@@ -14,11 +14,11 @@ from browser.driving import Lab
 from playwright.sync_api import Page, expect
 from support.running_kernels import make_environment
 
-from mambakernels import kernels
 from mambakernels.kernels import registration
 from mambakernels.paths import ROOT_VARIABLE, notebooks
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+# Not in CI: on a busy machine, the link of an export may never appear. tests/lab has the same without a page.
+pytestmark = [pytest.mark.browser, pytest.mark.exhaustive]
 
 NAMES = ("first", "second")
 LONG_ENOUGH = 90_000
@@ -34,19 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lab(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab that finds no kernel of other tests: the explorer would choose one of each BLAS."""
     root = tmp_path_factory.mktemp("root")
-    registered = [
-        spec.name
-        for name in NAMES
-        for spec in registration.register_kernels(make_environment(root, f"explored-{name}"), threads=1)
-    ]
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(ROOT_VARIABLE, str(root))
-            with driving.jupyterlab(folder, state=tmp_path_factory.mktemp("lab")) as lab:
-                yield lab
-    finally:
-        kernels.unregister(*registered)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ROOT_VARIABLE, str(root))
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
+        for name in NAMES:
+            registration.register_kernels(make_environment(root, f"explored-{name}"), threads=1)
+        with driving.jupyterlab(folder, state=tmp_path_factory.mktemp("lab")) as lab:
+            yield lab
 
 
 class Explored:
