@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from mambakernels.bench.summaries import KEY, libraries
 from mambakernels.numeric.formatting import seconds, three_digits
 from mambakernels.runs.records import Run
 from mambakernels.runs.report import link
+from mambakernels.system.quantities import moment_in_words
 
 _MISSING = "-"
 _KEYS = ["asked", *KEY]
@@ -136,7 +136,7 @@ def of_runs(runs: Sequence[Run], folder: Path) -> Table:
             "kernel": run.kernel,
             "status": run.status,
             "seconds": run.seconds,
-            "started": _moment(run.started),
+            "started": moment_in_words(run.started),
             "name": run.path.name,
             "link": link(str(run.path), folder),
         }
@@ -203,11 +203,6 @@ def _result(row: Row) -> Cell:
 
 def _status(row: Row) -> Cell:
     return Cell(row["status"], look="good" if row["status"] == "ok" else "bad")
-
-
-def _moment(started: str) -> str:
-    """Return an ISO 8601 time in UTC, as people write it."""
-    return f"{dt.datetime.fromisoformat(started).astimezone(dt.timezone.utc):%Y-%m-%d %H:%M:%S}"
 
 
 def _rows(table: DataFrame) -> list[Row]:

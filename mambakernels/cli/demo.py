@@ -15,7 +15,7 @@ import mambakernels
 from mambakernels.cli import bars
 from mambakernels.cli.app import EngineOption, ParameterOption, Quiet, RootOption, app
 from mambakernels.runs.typed import typed_parameters
-from mambakernels.system.quantities import amount
+from mambakernels.system.quantities import amount, moment_in_words
 
 if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
@@ -92,7 +92,7 @@ def lines(result: Demo) -> Iterator[str]:
     for name, reason in result.missing.items():
         yield from _wrapped(f"Without {name}: {reason}.")
     if result.measured_before:
-        yield f"Measured at {measured.started.replace('T', ' ').removesuffix('+00:00')} UTC. {_AGAIN}"
+        yield f"Measured at {moment_in_words(measured.started)} UTC. {_AGAIN}"
     if not result.files:
         yield "Measuring was interrupted, so no file has these figures."
         return

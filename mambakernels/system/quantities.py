@@ -1,7 +1,8 @@
-"""Durations and amounts of memory, as people write them and read them."""
+"""Durations, moments and amounts of memory, as people write them and read them."""
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 
@@ -38,6 +39,11 @@ def duration_in_words(seconds: float) -> str:
     if minutes < _MINUTE:
         return f"{minutes} min {rest} s"
     return f"{minutes // _MINUTE} h {minutes % _MINUTE} min"
+
+
+def moment_in_words(started: str) -> str:
+    """Return an ISO 8601 time for people, in UTC: `2026-11-26 23:39:33`."""
+    return f"{dt.datetime.fromisoformat(started).astimezone(dt.timezone.utc):%Y-%m-%d %H:%M:%S}"
 
 
 def read_memory(given: int | str) -> int:
