@@ -86,7 +86,13 @@ def compare(
     numbers = read_sizes(sizes) if sizes else ()
     try:
         codes = user_codes(code, setup=setup, check=check, flops=flops, sizes=numbers)
-    except (NotPortableError, SyntaxError) as error:
+    except SyntaxError as error:
+        raise InvalidRequestError(
+            f"The code is not Python: {error.msg}, line {error.lineno}.",
+            where=(error.text or "").strip() or None,
+            next_step="Give a statement, such as 'a @ a'; what it needs goes into the setup.",
+        ) from error
+    except NotPortableError as error:
         raise InvalidRequestError(str(error)) from error
     return compare_codes(
         codes,

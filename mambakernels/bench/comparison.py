@@ -214,7 +214,7 @@ def bench(
 
 def check_request(budget: float, margin: float, save: PathLike | None) -> None:
     """Raise InvalidRequestError for a value that cannot be used."""
-    if budget <= 0:
+    if not 0 < budget < math.inf:  # nan neither
         raise InvalidRequestError(
             f"The budget must be more than 0 seconds, not {budget:g}.",
             next_step="Give a number of seconds, such as 60.",

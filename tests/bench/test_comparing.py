@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -98,3 +99,12 @@ def test_what_cannot_be_measured_is_said(install: Install) -> None:
         compare(product, kernels=["gone"])
     with pytest.raises(KernelError, match=r"No kernel could run the code.*ModuleNotFoundError.*no_such_package"):
         compare(needs_a_package, kernels="well", budget=BUDGET)
+
+
+def test_a_budget_that_is_no_time_and_code_that_is_no_python_are_said() -> None:
+    for budget in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InvalidRequestError, match="more than 0 seconds"):
+            compare("1", kernels="none", budget=budget)
+    with pytest.raises(InvalidRequestError, match="The code is not Python: invalid syntax, line 1") as caught:
+        compare("a @", kernels="none")
+    assert caught.value.where == "a @"
