@@ -16,7 +16,7 @@ from jupyter_client.manager import start_new_kernel
 from support import windows_machine as machine
 
 import mambakernels
-from mambakernels.activation import capture
+from mambakernels.activation import capture, cmd
 from mambakernels.errors import ActivationError
 
 SCRIPTS = {
@@ -91,6 +91,14 @@ def test_a_script_that_call_cannot_find_is_an_error(broken: Callable[..., Path])
     with pytest.raises(ActivationError, match="cannot be found by cmd") as caught:
         capture.capture(prefix)
     assert caught.value.where == str(prefix / "etc" / "conda" / "activate.d" / "b%TEMP%.bat")
+
+
+def test_variables_that_cmd_cannot_list_are_not_taken_for_removed(
+    broken: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cmd, "_cmd", lambda: sys.executable)  # it has no /d
+    with pytest.raises(ActivationError, match="did not list all variables"):
+        capture.capture(broken(a="@set A=1\r\n"))
 
 
 def test_a_script_that_does_not_end_is_stopped_with_what_it_started(broken: Callable[..., Path]) -> None:
