@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import NoReturn
 
 from mambakernels import errors
 from mambakernels.system import text_output
-
-
-class Interrupted(SystemExit):
-    """A signal asked the program to end."""
+from mambakernels.system.interruption import Interrupted, interruptible
 
 
 def main() -> None:
@@ -21,18 +16,16 @@ def main() -> None:
 
     It exits with 0, 1 for an explained error, 2 for wrong usage, 130 after SIGINT and 143 after SIGTERM.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # a script's background job ignores SIGINT
-            signal.signal(number, _stop)
     text_output.make_encodable(sys.stdout)
     text_output.make_encodable(sys.stderr)
     end = 1 + _own_words(sys.argv[1:])
     debug = "--debug" in sys.argv[:end]
     sys.argv = [*(word for word in sys.argv[:end] if word != "--debug"), *sys.argv[end:]]  # accepted anywhere
-    from mambakernels import cli
-
     try:
-        cli.app(windows_expand_args=False)  # arguments arrive as typed: specs have `*`
+        with interruptible():
+            from mambakernels import cli
+
+            cli.app(windows_expand_args=False)  # arguments arrive as typed: specs have `*`
     except (errors.MambakernelsError, OSError) as error:
         if debug:
             raise
@@ -52,14 +45,6 @@ def _own_words(words: Sequence[str]) -> int:
     while name < end and words[name].startswith("-"):
         name += 2 if words[name] in {"--root", "-r"} else 1
     return min(name + 1, end)
-
-
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    """End on SIGINT and SIGTERM alike: on the way out, children are stopped and half-made things removed.
-
-    Not a KeyboardInterrupt, for which the command-line library has a message.
-    """
-    raise Interrupted(128 + number)
 
 
 def _fail(error: errors.MambakernelsError) -> NoReturn:

@@ -11,10 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.blas import BLAS
+from support.interrupting import SIGNALS, interrupted
+from support.running_kernels import exists
 from support.shims import COMPILER, WRONG, Workshop
 
 import mambakernels
 from mambakernels import engines, errors, paths
+from mambakernels.bench.measured import Measured
 from mambakernels.cli.demo import lines
 from mambakernels.demo import belongings, default_parameters, results
 from mambakernels.environments import Environment
@@ -44,7 +47,7 @@ def test_the_whole_way(borrowed_root: Root, jupyter: Path, tmp_path: Path) -> No
     assert frame["correct"].all()
     assert {path.name for path in (jupyter / "kernels").iterdir()} == {f"np-{name}" for name in BLAS}
     written = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
-    assert written == set(results.names(first.environments))
+    assert written == set(results.names(first.environments)) - {"interrupted.json"}
     table = pd.read_csv(output / "results.csv")
     assert set(table["kernel"]) == set(frame["kernel"])
     assert set(table["operation"]) == set(frame["operation"])
@@ -165,24 +168,28 @@ def test_a_run_that_fails_is_an_error_that_names_it(
     assert (tmp_path / "out" / "report.html").exists()
 
 
-def test_interrupted_while_it_measures_it_keeps_what_is_whole(
-    environments: dict[str, Environment], root: Root, tmp_path: Path
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_interrupted_while_it_measures_it_keeps_what_was_measured(
+    number: int, status: int, environments: dict[str, Environment], root: Root, tmp_path: Path
 ) -> None:
     assert environments
-
-    def interrupt(event: mambakernels.progress.Event) -> None:
-        if event.detail.startswith("round 3"):
-            raise KeyboardInterrupt
-
     output = tmp_path / "out"
-    how = {"blas": ["openblas"], "root": root.path, "channel": "wheels", "parameters": TINY, "output": output}
-    result = mambakernels.demo(**how, budget=30, progress=interrupt)
-    assert result.comparison.measured.interrupted
-    assert not result.files
-    assert "Measuring was interrupted, so no file has these figures." in list(lines(result))
-    assert not (output / "comparison.json").exists()
-    assert (output / "blas.np-openblas.ipynb").exists()
-    assert output / "blas.np-openblas.ipynb" in mambakernels.demo_belongings(output=output, root=root).files
+    output.mkdir()
+    (output / "comparison.json").write_text("of an earlier demo")
+    words = ["demo", "--blas", "openblas", "-c", "wheels", "--root", root.path, "-o", output, "--budget", "300"]
+    words += ["-p", "operations=['gemm']", "-p", "sizes=[16]", "-p", "budget=0.05", "--again"]
+    done = interrupted(*words, at="measuring round 2", number=number, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(r"^gemm +\d", done.stdout, re.MULTILINE)
+    assert f"It was interrupted. These figures are in {Path('out', 'interrupted.json')}." in done.stdout
+    saved = Measured.load(output / "interrupted.json")
+    assert saved.interrupted
+    assert not any(exists(kernel.facts["pid"]) for kernel in saved.kernels)
+    assert (output / "comparison.json").read_text() == "of an earlier demo"
+    assert not (output / "report.html").exists()
+    files = mambakernels.demo_belongings(output=output, root=root).files
+    assert {output / "interrupted.json", output / "blas.np-openblas.ipynb"} <= set(files)
 
 
 def test_the_default_parameters_are_the_notebooks_own() -> None:

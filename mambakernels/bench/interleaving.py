@@ -84,10 +84,11 @@ class _Record:
     interrupted: bool = False
     started: str = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"))
     begin: float = field(default_factory=time.monotonic)
+    end: float | None = None  # where ending the kernels does not count
 
     @property
     def elapsed(self) -> float:
-        return time.monotonic() - self.begin
+        return (time.monotonic() if self.end is None else self.end) - self.begin
 
     def note(self, live: LiveKernel) -> MeasuredKernel:
         """Note the facts of a kernel, and its failure if it has failed."""
@@ -166,6 +167,11 @@ class _Bench:
         return _STARTUP_SECONDS if self._all_once and not self._number else _GRACE_SECONDS
 
     @property
+    def _patience(self) -> float:
+        """Seconds to wait until other kernels' threads stop spinning."""
+        return min(_PATIENCE_SECONDS, max(0.0, self._left))
+
+    @property
     def _alive(self) -> list[LiveKernel]:
         return [live for live in self._kernels if live.failure is None]
 
@@ -177,6 +183,8 @@ class _Bench:
                 await self._first_round()
                 if self._alive:
                     await self._measure(self._plan())
+                if not self._settings.starting_counts:
+                    self._record.end = time.monotonic()
 
     @asynccontextmanager
     async def _started(self, folder: Path) -> AsyncIterator[None]:
@@ -301,7 +309,8 @@ class _Bench:
             await self._round(number, expected, schedule.samples)
             self._hand_over()
             took = (took + time.monotonic() - begin) / 2  # follows a slower machine, but not one slow round
-        await self._run_canary()
+        if self._left > 0:
+            await self._run_canary()
 
     async def _round(self, number: int, rounds: int, samples: int) -> None:
         for live, stop in list(self._turns()):
@@ -347,7 +356,7 @@ class _Bench:
         others = [other.pid for other in self._alive if other is not live and other.pid is not None]
         # Its own threads may still spin after the case before: a control would share its core with them.
         own = [live.pid] if live.pid is not None else []
-        await idle.until_idle([*others, *own], patience=_PATIENCE_SECONDS)
+        await idle.until_idle([*others, *own], patience=self._patience)
         before, since = idle.known_seconds(others), time.monotonic()
         answer = await live.ask(
             "visit",
@@ -382,7 +391,7 @@ class _Bench:
         if self._alive:
             live = self._alive[0]
             pids = [other.pid for other in self._alive if other.pid is not None]
-            await idle.until_idle(pids, patience=_PATIENCE_SECONDS)
+            await idle.until_idle(pids, patience=self._patience)
             answer = await live.ask("canary", _CANARY_REPEATS, timeout=_STARTUP_SECONDS)
             if answer is not None:
                 self._record.canary.append(answer["seconds"])

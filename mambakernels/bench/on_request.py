@@ -21,15 +21,19 @@ from mambakernels.numeric.user_code import UserCode
 from mambakernels.progress import Progress
 from mambakernels.runs.kernelspecs import find_kernels
 from mambakernels.system.background import in_a_thread
+from mambakernels.system.interruption import interruptible
 from mambakernels.system.scratch import scratch_folder
 
 Json = dict[str, Any]
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
-    """Answer the request in the first line of standard input."""
+    """Answer the request in the first line of standard input; signals end it, and the kernels that it has started."""
+    with interruptible():
+        _answer()
+
+
+def _answer() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
@@ -41,8 +45,6 @@ def main() -> None:
         say(answer=_ANSWERS[request.pop("what")](request, lambda event: say(step=event.step, detail=event.detail)))
     except MambakernelsError as error:
         say(error=str(error))
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
 
 
 def _end_with_input(lines: TextIO = sys.stdin) -> None:

@@ -13,6 +13,7 @@ from mambakernels.numeric.timing import Timing
 
 KEY = ("operation", "dtype", "size")
 
+_MOST = 0.5
 _LIBRARY = ("kernel", "blas", "blas_version", "architecture", "threads", "library", "lapack", "numpy", "python")
 
 
@@ -71,8 +72,17 @@ def disturbed_share(frame: pd.DataFrame) -> float | None:
 
 
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows whose figure can be compared: not all of their samples were disturbed."""
-    return frame[(frame["estimator"] != DISTURBED).fillna(value=True).astype(bool)]
+    """Return the rows whose figure can be compared.
+
+    Not all of their samples were disturbed, and one thread did not do alone what several do in most rows of the same
+    kernel and case: a library may use fewer threads while the machine is busy.
+    """
+    good = (frame["estimator"] != DISTURBED).fillna(value=True).astype(bool)
+    if "alone" not in frame:
+        return frame[good]
+    alone = frame["alone"].fillna(value=True).astype(bool)
+    share = alone.groupby([frame[name] for name in ("kernel", "threads", *KEY)], dropna=False).transform("mean")
+    return frame[good & ~(alone & (share < _MOST))]
 
 
 def usable_samples(rows: pd.DataFrame) -> list[Sequence[float]]:

@@ -15,8 +15,6 @@ from mambakernels.cli.app import AsJson, KernelsOption, Quiet, app, kernel_names
 if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
 
-_INTERRUPTED = 130
-
 
 @app.command()
 def bench(
@@ -76,8 +74,6 @@ def bench(
         print_json(found.as_dict())
     else:
         _show(found)
-    if found.measured.interrupted:
-        raise typer.Exit(_INTERRUPTED)
     if not found.ok:
         raise typer.Exit(1)
 

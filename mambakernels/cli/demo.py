@@ -25,7 +25,6 @@ _WIDTH = 79
 _CELL = 17  # a rate, and its ratio or "undecided"
 _RATE = 5
 _MOST_ALARMS = 4
-_INTERRUPTED = 130
 _AGAIN = "To measure again: mambakernels demo --again"
 
 
@@ -66,9 +65,8 @@ def demo(
         )
     for line in [*lines(result), f"Done in {clock}."]:
         typer.echo(line)
-    if result.comparison.measured.interrupted:
-        raise typer.Exit(_INTERRUPTED)
-    result.check()
+    if not result.comparison.measured.interrupted:
+        result.check()
 
 
 def lines(result: Demo) -> Iterator[str]:
@@ -93,8 +91,9 @@ def lines(result: Demo) -> Iterator[str]:
         yield from _wrapped(f"Without {name}: {reason}.")
     if result.measured_before:
         yield f"Measured at {moment_in_words(measured.started)} UTC. {_AGAIN}"
-    if not result.files:
-        yield "Measuring was interrupted, so no file has these figures."
+    if measured.interrupted:
+        yield from _wrapped(f"It was interrupted. These figures are in {_short(result.files['comparison'])}.")
+        yield _AGAIN
         return
     folder = result.files["report"].parent
     names = [path.name for name, path in result.files.items() if name != "comparison"]
@@ -166,8 +165,6 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
     yield f"{amount(measured.rounds, 'round')} in {measured.seconds:.0f} s."
     yield estimate_in_words(comparison.frame)
     yield from measured.notes
-    if measured.interrupted:
-        yield "It was interrupted."
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
@@ -178,7 +175,9 @@ def _short(folder: Path) -> str:
     """Return a folder's path relative to where the user is, if it is below."""
     here = Path(os.path.realpath("."))
     real = Path(os.path.realpath(folder))
-    return f"{real.relative_to(here)}{os.sep}" if real.is_relative_to(here) and real != here else str(folder)
+    if not real.is_relative_to(here) or real == here:
+        return str(folder)
+    return f"{real.relative_to(here)}{os.sep if real.is_dir() else ''}"
 
 
 @contextmanager

@@ -27,8 +27,8 @@ BUDGET = 30.0
 class Demo:
     """The environments, executed notebooks, comparison and files of a demo; `missing` says why a BLAS was left out.
 
-    `measured_before` says that the comparison is that of an earlier demo, whose results are still there. One that was
-    interrupted (`comparison.measured.interrupted`) is not written to files.
+    `measured_before` says that the comparison is that of an earlier demo, whose results are still there. Of one that
+    was interrupted (`comparison.measured.interrupted`), only the measurements are written: earlier results stay.
     """
 
     environments: tuple[Environment, ...]
@@ -99,10 +99,9 @@ def demo(
         )
         known = None if again else results.load(folder, made)
         comparison = known or results.measure(made, budget=budget, progress=progress)
-        files: Mapping[str, Path] = {}
         if not comparison.measured.interrupted:
             progress(Event("report", str(folder)))
-            files = results.write(comparison, runs, folder, changed=known is None)
+        files = results.write(comparison, runs, folder, changed=known is None)
     return Demo(tuple(made), tuple(runs), comparison, files, missing, measured_before=known is not None)
 
 

@@ -31,12 +31,13 @@ _BUSY = ("gemm", "solve")  # what fits next to other programs
 _IN_USE = 0.25  # of the machine, by other programs: several threads would wait for each other
 _VISIT_SECONDS = 0.02
 _COMPARISON, _TABLE, _PICTURE, _REPORT = "comparison.json", "results.csv", "gflops.png", "report.html"
+_INTERRUPTED = "interrupted.json"
 
 
 def names(made: Sequence[Environment]) -> list[str]:
     """Return the names of all files that a demo writes, relative to its folder."""
     records = [f"blas.{environment.name}" for environment in made]
-    ours = [_COMPARISON, _TABLE, _PICTURE, _REPORT, "index.html", "runs.csv"]
+    ours = [_COMPARISON, _INTERRUPTED, _TABLE, _PICTURE, _REPORT, "index.html", "runs.csv"]
     return ours + [f"{record}.ipynb" for record in records] + [f"logs/{record}.log" for record in records]
 
 
@@ -75,8 +76,11 @@ def load(folder: Path, made: Sequence[Environment]) -> Comparison | None:
 def write(comparison: Comparison, runs: Sequence[Run], folder: Path, *, changed: bool) -> dict[str, Path]:
     """Write the comparison, the table, the picture if there is a rate, and the report; return their paths.
 
-    If the comparison has not `changed`, only what is missing or older than a run.
+    If the comparison has not `changed`, only what is missing or older than a run. Of one that was interrupted, only the
+    measurements, in a file of another name.
     """
+    if comparison.measured.interrupted:
+        return {"comparison": comparison.measured.save(folder / _INTERRUPTED)}
     files = {"comparison": _COMPARISON, "results": _TABLE, "plot": _PICTURE, "report": _REPORT}
     paths = {name: folder / file for name, file in files.items()}
     if comparison.frame["gflops"].isna().all():
@@ -84,6 +88,7 @@ def write(comparison: Comparison, runs: Sequence[Run], folder: Path, *, changed:
     if not changed and all(path.exists() for path in paths.values()) and _is_newer(paths["report"], runs):
         return paths  # drawing takes longer than the rest of a demo that has nothing to do
     comparison.measured.save(paths["comparison"])
+    (folder / _INTERRUPTED).unlink(missing_ok=True)
     write_atomically(paths["results"], table(comparison).to_csv(index=False))
     if "plot" in paths:
         write_atomically(paths["plot"], plots.png(plots.gflops_by_size(comparison.frame)))

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.interrupting import SIGNALS, interrupted
 from support.measurements import FFT, GEMM, kernel, measured, visits
+from support.running_kernels import exists
 from typer.testing import CliRunner
 
 from mambakernels.bench.comparison import Comparison, evaluate
+from mambakernels.bench.measured import Measured
 from mambakernels.cli import bench
 
 Install = Callable[..., Path]
@@ -100,6 +104,26 @@ def test_from_the_command_line_to_a_verdict(install: Install, cli: Cli, tmp_path
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["saved"] == str(base)
     assert json.loads(base.read_text())["kind"] == "mambakernels-bench"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_a_signal_while_it_measures_leaves_what_was_measured(
+    number: int, status: int, install: Install, tmp_path: Path
+) -> None:
+    install("one")
+    install("two")
+    words = ["bench", "-k", "one,two", "--operations", "gemm", "--sizes", "32", "--threads", "1", "--budget", "300"]
+    done = interrupted(
+        *words, "--save", tmp_path / "base.json", at="measuring round 2", number=number, cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(r"^ +gemm float64 +32 +1 +two ", done.stdout, re.MULTILINE)
+    saved = Measured.load(tmp_path / "base.json")
+    assert saved.interrupted
+    assert {"one", "two"} == set(saved.frame["kernel"])
+    assert not any(exists(kernel.facts["pid"]) for kernel in saved.kernels)
 
 
 @pytest.mark.slow

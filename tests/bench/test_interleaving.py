@@ -278,6 +278,14 @@ def test_a_round_that_was_begun_within_the_budget_is_the_last(install: Install) 
     assert 1 <= found.rounds < 10**6
 
 
+def test_ending_the_kernels_is_no_measuring(install: Install) -> None:
+    """Where the start does not count, the end does not either: it takes as long as the kernels want."""
+    install("one", site="import atexit, time\natexit.register(time.sleep, 2)\n")
+    begin = time.monotonic()
+    found = measure_interleaved(settings("one", starting_counts=False))
+    assert found.seconds + 2 < time.monotonic() - begin
+
+
 @pytest.fixture
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `bench`, whose rounds go on to the end of the budget, end after a few."""

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.measurements import FFT, GEMM, kernel, measured, visits
 
 from mambakernels.bench.agreement import check_controls
 from mambakernels.bench.published import measurements
-from mambakernels.bench.summaries import libraries, summary
+from mambakernels.bench.summaries import comparable, libraries, summary
 from mambakernels.numeric.estimates import DISTURBED
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
@@ -52,6 +53,16 @@ def test_several_runs_are_put_together_by_their_median(frame: pd.DataFrame) -> N
     table = summary(pd.concat([frame, slower, slower], ignore_index=True))
     assert len(table) == len(summary(frame))
     assert table["seconds"].iloc[0] == pytest.approx(0.006)
+
+
+def test_a_visit_in_which_one_thread_did_what_two_do_is_not_compared() -> None:
+    one = kernel("np-mkl", 2, library={"threads": 2})
+    both = [*visits(one, GEMM, [0.01] * 5, alone=False), *visits(one, GEMM, [0.02] * 2)]
+    frame = measured([one], [*both, *visits(one, FFT, [0.001] * 7)]).frame
+    assert list(comparable(frame)["seconds"]) == [0.01] * 5 + [0.001] * 7
+    assert summary(frame)["seconds"].iloc[0] == 0.01
+    mostly = frame.assign(alone=[False] * 2 + [True] * 12)
+    assert len(comparable(mostly)) == len(frame)
 
 
 def test_numbers_of_threads_are_kept_apart(frame: pd.DataFrame) -> None:
