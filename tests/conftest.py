@@ -23,6 +23,9 @@ from mambakernels.engines import Engine
 from mambakernels.environments import Environment, create_environment
 from mambakernels.kernels import registration
 from mambakernels.paths import Root
+from mambakernels.runs.notebooks import prepare_nbformat
+
+prepare_nbformat()  # before the test modules import it
 
 # What the tests start must not see an environment that the developer has activated. A venv exports even its prompt,
 # which no shell in between passes on.
