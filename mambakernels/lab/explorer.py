@@ -12,6 +12,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,7 +99,7 @@ class Explorer:
         self._found: Comparison | None = None
         self._drawn: dict[str, Comparison] = {}
         self._job: BackgroundCall | None = None
-        self._busy = False
+        self._busy = self._stopping = False
         self._static: Any = None
         self._lock = threading.RLock()
         self._said_at = 0.0
@@ -210,18 +211,19 @@ class Explorer:
         role = "alert" if look else "status"
         self.status.value = f'<div class="mk-status {look}" role="{role}" title="{escape(text)}">{escape(text)}</div>'
 
-    def _enable(self) -> None:
+    def _enable(self, *, stoppable: bool = True) -> None:
         """Let those buttons be pressed that make sense now."""
         self.run.disabled = self._busy
-        self.cancel.disabled = not self._busy
+        self.cancel.disabled = not (self._busy and stoppable)
         for button in self.exports:
             button.disabled = self._found is None
 
     def _show(self, found: Comparison) -> None:
-        """Show a comparison, or what there is of one."""
+        """Show a comparison, or what there is of one; it can be exported from now on."""
         with self._lock:
             self._found = found
             self._draw()
+        self._enable(stoppable=not self._stopping)
 
     def _draw(self, tab: str = "") -> None:
         """Draw a tab, by default the chosen one, unless it shows this comparison already."""
@@ -233,14 +235,21 @@ class Explorer:
                 self.figures[_TABS.index(tab)].value = tab_html(self._found, tab)
                 self._drawn[tab] = self._found
 
-    def _conclude(self, found: Comparison) -> None:
-        """Show a comparison that is over, and let the notebook keep it."""
-        from mambakernels.lab.shown_comparison import as_output, tables_html
+    def _conclude(self, found: Comparison, text: str, *, look: str = "") -> None:
+        """Show a comparison that is over, and say so; the buttons are as the text says before it is there."""
+        from mambakernels.lab.shown_comparison import tables_html
 
         self._show(found)
         self.tables.value = tables_html(found)
-        if self._static is not None:
-            self._static.update(as_output(found), raw=True)
+        self._say(text, look=look)
+
+    def _complete(self, found: Comparison) -> None:
+        """Draw what the notebook keeps, and the other tabs: it takes seconds, in which all else can be used."""
+        from mambakernels.lab.shown_comparison import as_output
+
+        output = None if self._static is None else as_output(found)
+        if output is not None and self._found is found:
+            self._static.update(output, raw=True)
         for tab in _TABS:
             self._draw(tab)
 
@@ -254,18 +263,21 @@ class Explorer:
         from mambakernels.plots import hover
 
         self.style.value = f"<style>{_CSS}{hover.CSS}</style>"
+        untouched = self._request()
         if not self._file.is_file():
             return
+        self._say("Reading the last measurement …")
         try:
             measured = Measured.load(self._file)
         except MambakernelsError as error:
             self._say(f"The last measurement cannot be read: {error.what}", look="mk-error")
             return
+        found = evaluate(measured)
         if not self._busy:
-            self._choose(measured)
-            self._conclude(evaluate(measured))
-            self._say(f"Measured {date_in_words(measured.started)} on {measured.host}. Run measures again.")
-            self._enable()
+            if self._request() == untouched:
+                self._choose(measured)
+            self._conclude(found, f"Measured {date_in_words(measured.started)} on {measured.host}. Run measures again.")
+            self._complete(found)
 
     def _choose(self, measured: Measured) -> None:
         """Choose what was measured, so that Run measures the same."""
@@ -280,54 +292,60 @@ class Explorer:
         self.threads.value = ",".join(map(str, request.get("threads", ())))
         self.seconds.value = request["budget"]
 
-    def _begin(self) -> None:
-        """Measure in a thread: this one has to answer the front end."""
-        request = {
+    def _request(self) -> dict[str, Any]:
+        """Return what is chosen, as the options of `mambakernels.bench`."""
+        return {
+            "kernels": [box.description for box in self.kernels.children if box.value],
             "operations": list(self.operations.value),
             "sizes": self.sizes.value,
             "dtypes": [self.dtype.value],
             "threads": self.threads.value,
             "budget": self.seconds.value,
-            "partial": self._arrive,
         }
-        names = [box.description for box in self.kernels.children if box.value]
+
+    def _begin(self) -> None:
+        """Measure in a thread: this one has to answer the front end."""
+        call = Call("bench", (), {**self._request(), "partial": self._arrive})
         self.progress.value = 0.0
         self._say("Starting …")
-        self._busy = True
+        self._busy, self._stopping = True, False
         self._enable()
-        self._job = BackgroundCall(Call("bench", (names,), request), progress=self._report, ended=self._ended)
+        self._job = BackgroundCall(call, progress=self._report, ended=self._ended)
 
     def _stop(self) -> None:
         if self._job is not None:
+            self._stopping = True
+            self._enable(stoppable=False)
             self._say("Stopping …")
             self._job.stop()
 
     def _ended(self, outcome: CallOutcome) -> None:
         """Show what was measured, or why nothing was."""
+        unkept = "" if outcome.value is None else self._keep(outcome.value)
+        self._busy = False
+        self._enable()  # first, as someone who reads that it is over presses the next button
         if outcome.error is not None:
             self._say(" ".join(lines_about(outcome.error)), look="mk-error")
         elif outcome.stopped:
             self._say("Stopped before anything was measured.")
         else:
             found: Comparison = outcome.value
-            self._conclude(found)
-            self._say(_ending(found))
-            self._keep(found)
-        self._busy = False
-        self._enable()
+            self._conclude(found, f"{_ending(found)}{unkept}", look="mk-error" if unkept else "")
+            self._complete(found)
 
-    def _keep(self, found: Comparison) -> None:
-        """Keep a comparison for the next time."""
+    def _keep(self, found: Comparison) -> str:
+        """Keep a comparison for the next time; return what is to be said if that is impossible."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             found.measured.save(self._file)
         except (OSError, MambakernelsError) as error:
-            self._say(f"{_ending(found)} It cannot be kept for the next time: {error}", look="mk-error")
+            return f" It cannot be kept for the next time: {error}"
+        return ""
 
     def _report(self, event: Event) -> None:
         """Show progress, a few times a second: the front end runs on the cores that are measured."""
         now = time.monotonic()
-        if now - self._said_at < _PROGRESS_SECONDS:
+        if self._stopping or now - self._said_at < _PROGRESS_SECONDS:
             return
         self._said_at = now
         self._say(event.detail if event.step in {"measuring", "wait", "note"} else f"{event.step} {event.detail}")
@@ -348,15 +366,16 @@ class Explorer:
             found, tab = self._found, _TABS[self.tabs.selected_index or 0]
         if found is None:
             return
+        self.exported.value = '<span role="status">Writing …</span>'  # the same file again is an answer, too
         try:
             name, content = _exported(found, kind, tab)
-        except MambakernelsError as error:
-            self._say(f"{error.what} {error.next_step}", look="mk-error")
+        except Exception as error:  # noqa: BLE001 (said next to the button, whatever it is)
+            self.exported.value = f'<span class="mk-error" role="alert">{escape(" ".join(lines_about(error)))}</span>'
             return
         link = f'<a download="{name}" href="data:application/octet-stream;base64,{b64encode(content).decode()}">'
         try:
             write_atomically(Path(name), content)
-            where = f"Saved {name} in {escape(str(Path.cwd()))}."
+            where = f"Saved {name} in {escape(str(Path.cwd()))} at {datetime.now().astimezone():%H:%M:%S}."
         except (OSError, MambakernelsError) as error:
             where = f"Not saved here ({escape(str(error))})."
         self.exported.value = f'<span role="status">{where} {link}Download {name}</a></span>'

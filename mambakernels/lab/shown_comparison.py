@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,6 +30,7 @@ TABS: Mapping[str, str] = {
 
 _VERDICT = ("operation", "dtype", "size", "threads", "kernel", "text")
 _STATIC_DPI = 90
+_DRAWING = threading.Lock()  # matplotlib is for one thread at a time: its settings are the process's
 # A front end says "Loading widget…" for ever where the kernel that had the widgets is gone.
 _WITHOUT_WIDGETS = """\
 <style>.jp-OutputArea:has(.mk-static):not(:has(.mk-explorer)) > .jp-OutputArea-child:first-child { display: none; }
@@ -41,17 +43,19 @@ def tab_html(found: Comparison, tab: str) -> str:
     if tab == "Ratio" and found.controls.verdict == "differ":
         return _paragraph(f"{found.controls.text} {_NOT_RANKED}", "mk-warning")
     try:
-        figure = FIGURES[TABS[tab]](_drawn(found), "light", "screen")
+        with _DRAWING:
+            figure = FIGURES[TABS[tab]](_drawn(found), "light", "screen")
+            return as_html(figure, title=f"{tab}, as a picture; the tables below have the same figures.")
     except InvalidRequestError as error:
         return _paragraph(" ".join(filter(None, (error.what, error.next_step))))
-    return as_html(figure, title=f"{tab}, as a picture; the tables below have the same figures.")
 
 
 def tab_png(found: Comparison, tab: str, *, dpi: int = 144) -> bytes:
     """Return a tab's figure as a PNG file; InvalidRequestError if there is none."""
     if tab == "Ratio" and found.controls.verdict == "differ":
         raise InvalidRequestError(found.controls.text, next_step=_NOT_RANKED)
-    return png(FIGURES[TABS[tab]](_drawn(found), "light", "wide"), dpi=dpi)
+    with _DRAWING:
+        return png(FIGURES[TABS[tab]](_drawn(found), "light", "wide"), dpi=dpi)
 
 
 def tables_html(found: Comparison) -> str:

@@ -14,6 +14,7 @@ from support.running_kernels import make_environment
 
 from mambakernels.bench.cases import Case
 from mambakernels.bench.comparison import Comparison, evaluate
+from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError
 from mambakernels.kernels import registration
 from mambakernels.paths import Root
@@ -87,6 +88,54 @@ def test_it_shows_what_was_measured_last_and_chooses_the_same(root: Root) -> Non
     assert "Run measures again" in again.status.value
     assert (again.operations.value, again.sizes.value) == (("gemm",), "256")
     assert not any(button.disabled for button in again.exports)
+
+
+def test_the_buttons_are_ready_by_the_time_it_says_that_it_is_over(root: Root) -> None:
+    explorer = Explorer(root, ["one"])
+    explorer._busy = True
+    explorer._enable()
+    seen: dict[str, list[bool]] = {}
+
+    def look(change: dict[str, str]) -> None:
+        seen[change["new"]] = [button.disabled for button in (explorer.run, *explorer.exports)]
+
+    explorer.status.observe(look, "value")
+    explorer._ended(CallOutcome(1.0, value=compared(control=1.0)))
+    assert [disabled for said, disabled in seen.items() if "Done: " in said] == [[False] * 4]
+
+
+def test_every_export_answers_also_the_second_time_and_where_it_fails(
+    root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    explorer = Explorer(root, ["one"])
+    explorer._show(compared(control=1.5))
+    answers: list[str] = []
+    explorer.exported.observe(lambda change: answers.append(change["new"]), "value")
+    csv, png, _ = explorer.exports
+    csv.click()
+    csv.click()
+    assert ["Download comparison.csv" in answer for answer in answers] == [False, True, False, True]
+    explorer.tabs.selected_index = 1
+    png.click()
+    assert 'role="alert"' in answers[-1]
+    assert "cannot be trusted" in answers[-1]
+    assert [path.name for path in tmp_path.glob("*.*")] == ["comparison.csv"]
+
+
+def test_a_choice_made_while_the_last_measurement_is_read_stays(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    Explorer(root, ["two"])._ended(CallOutcome(1.0, value=compared(control=1.0)))
+    again = Explorer(root, ())
+    read = Measured.load
+
+    def while_someone_types(file: Path) -> Measured:
+        again.sizes.value = "64"
+        return read(file)
+
+    monkeypatch.setattr(Measured, "load", while_someone_types)
+    again._restore()
+    assert "Run measures again" in again.status.value
+    assert again.sizes.value == "64"
 
 
 def test_what_cannot_be_measured_is_said_and_can_be_run_again(root: Root) -> None:
