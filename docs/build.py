@@ -1,8 +1,9 @@
 """Builds the site.
 
-    python docs/build.py [--kernel NAME] [--only LESSON…] FOLDER
+    python docs/build.py [--kernel NAME] [--lessons FOLDER] [--only LESSON…] FOLDER
 
-With `--kernel`, the lessons are executed on it first by `mambakernels.run`, and shown with their outputs. Needs
+With `--kernel`, the lessons are executed on it first by `mambakernels.run`, and shown with their outputs. With
+`--lessons`, the executed notebooks are kept in that folder, and the next call executes only what has changed. Needs
 `pip install '.[docs]'`.
 """
 
@@ -27,16 +28,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the site goes")
     parser.add_argument("--kernel", help="the kernel that the lessons are executed on")
-    parser.add_argument("--only", nargs="*", default=["[0-9]*"], help="lessons by their file names' beginnings")
+    parser.add_argument("--lessons", type=Path, help="where the executed lessons are kept")
+    parser.add_argument("--only", nargs="*", default=["[0-9]", "blas"], help="lessons by their file names' beginnings")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="mambakernels-lessons-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mambakernels-lessons-") as scratch:
         if asked.kernel:
-            notebooks = [path for stem in asked.only for path in sorted((TOP / "notebooks").glob(f"{stem}*.ipynb"))]
-            runs = mambakernels.run(notebooks, kernels=asked.kernel, output=folder)
-            if failed := [run for run in runs if run.status != "ok"]:
-                raise SystemExit(f"{failed[0].notebook} failed: {failed[0].error}")
-            os.environ["MAMBAKERNELS_LESSONS"] = folder
+            lessons(asked.kernel, asked.only, asked.lessons or Path(scratch))
         site(asked.folder)
+
+
+def lessons(kernel: str, beginnings: list[str], folder: Path) -> None:
+    """Execute the lessons into a folder, and have the pages made of them."""
+    notebooks = [path for stem in beginnings for path in sorted((TOP / "notebooks").glob(f"{stem}*.ipynb"))]
+    runs = mambakernels.run(notebooks, kernels=kernel, output=folder)
+    if failed := [run for run in runs if run.status != "ok"]:
+        raise SystemExit(f"{failed[0].notebook} failed: {failed[0].error}")
+    os.environ["MAMBAKERNELS_LESSONS"] = str(folder)
 
 
 def site(folder: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,44 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
-import mambakernels
+import mambakernels.numeric
+import mambakernels.sessions.kernel_session
+from mambakernels import errors
 from mambakernels.cli import app
 from mambakernels.cli.app import PANELS
 
 TOP = Path(__file__).parent.parent
-LESSONS = sorted((TOP / "notebooks").glob("[0-9]*.ipynb"))
-# Public names by the headings of the page on Python.
+LESSONS = [*sorted((TOP / "notebooks").glob("[0-9]*.ipynb")), TOP / "notebooks" / "blas.ipynb"]
+# Public names, as one types them after `mambakernels.`, by the headings of the page on Python.
 FUNCTIONS = {
     "environments": (
         "create", "list", "get", "describe", "install", "update", "uninstall", "clone", "rename", "remove", "verify",
         "export", "lock", "clean", "sync", "exec", "call", "shell", "shell_init", "Environment", "info", "solve",
     ),
-    "kernels": ("kernels.register", "kernels.list", "kernels.unregister", "kernels.prune", "doctor"),
-    "runs": (
-        "run", "plan", "read_matrix", "parameters", "record", "collect", "report", "report_notebook",
+    "kernels": (
+        "kernels.register", "kernels.list", "kernels.unregister", "kernels.prune", "kernels.KernelSpec", "doctor",
     ),
-    "measuring": ("bench", "compare", "measurements", "plot", "plots", "demo", "demo_belongings", "clean_demo"),
-    "jupyterlab": ("session", "lab"),
-    "origins": ("bootstrap", "channel"),
-    "errors": ("errors",),
+    "runs": ("run", "plan", "read_matrix", "parameters", "record", "collect", "report", "report_notebook"),
+    "measuring": (
+        "bench", "compare", "measurements", "plot", "demo", "demo_belongings", "clean_demo", "numeric.measure",
+        "numeric.probe", "numeric.publish",
+        *(f"plots.{name}" for name in mambakernels.plots.__all__ if name.islower()),
+    ),
+    "jupyterlab": (
+        "session", "sessions.kernel_session.KernelSession", *(f"lab.{name}" for name in mambakernels.lab.__all__),
+    ),
+    "origins": (
+        "bootstrap.install", "bootstrap.check", "bootstrap.remove", "channel.build", "channel.list", "channel.clean",
+    ),
+    "errors": tuple(f"errors.{name}" for name in vars(errors) if name.endswith("Error")),
 }  # fmt: skip
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the executed lessons to the navigation, under the page that lists them."""
+    [below] = [item["Lessons"] for item in config.nav or () if "Lessons" in item]
+    below += [f"lessons/{_stem(path)}.md" for path in _executed()]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -94,14 +112,13 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 
 def _functions(names: tuple[str, ...]) -> str:
-    """Return the place of each public name's docstring for mkdocstrings."""
-    return "\n\n".join(f"::: {_home(name)}" for name in names)
+    """Return the places of the docstrings for mkdocstrings, under the names that one types."""
+    return "\n\n".join(f"::: {_home(name)}\n    options: {{heading: {name}, toc_label: {name}}}" for name in names)
 
 
 def _home(name: str) -> str:
-    first, _, rest = name.partition(".")
-    home = mambakernels._HOMES[first]  # noqa: SLF001 (the one list of public names)
-    return ".".join(filter(None, ["mambakernels", home.replace(":", "."), rest]))
+    found = attrgetter(name)(mambakernels)
+    return f"{found.__module__}.{found.__qualname__}"
 
 
 # -------------------------------------------------------------------------------------------------------- lessons
@@ -109,23 +126,32 @@ def _home(name: str) -> str:
 
 def _executed() -> list[Path]:
     folder = os.environ.get("MAMBAKERNELS_LESSONS")
-    return sorted(Path(folder).glob("[0-9]*.ipynb")) if folder else []
+    found = {_stem(path): path for path in Path(folder).glob("*.ipynb")} if folder else {}
+    return [found[lesson.stem] for lesson in LESSONS if lesson.stem in found]
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0]
 
 
 @cache
 def _lesson(path: Path) -> dict[str, str | bytes]:
     """Return an executed notebook as a page, with its pictures, by file name."""
-    name = path.name.split(".")[0]
+    name = _stem(path)
     exporter = MarkdownExporter(exclude_input_prompt=True)
     body, resources = exporter.from_notebook_node(
         nbformat.read(path, as_version=4), {"output_files_dir": f"{name}_files", "unique_key": name}
     )
     pictures: dict[str, bytes] = resources["outputs"]
+    shown = {_stem(each) for each in _executed()}
+    body = re.sub(
+        r"\[([^]]+)\]\((\w+)\.ipynb\)", lambda link: f"[{link[1]}]({link[2]}.md)" if link[2] in shown else link[1], body
+    )
     return {f"{name}.md": body, **pictures}
 
 
 def _list_of_lessons() -> str:
-    shown = {path.name.split(".")[0] for path in _executed()}
+    shown = {_stem(path) for path in _executed()}
     lines = []
     for path in LESSONS:
         title = re.sub(r"^#+\s*", "", nbformat.read(path, as_version=4).cells[0].source.splitlines()[0])
