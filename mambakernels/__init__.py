@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mambakernels.demo.belongings import demo_belongings as demo_belongings
     from mambakernels.doctor.examination import doctor as doctor
     from mambakernels.environments import list as list  # noqa: A004
-    from mambakernels.environments.cleanup import clean as clean
     from mambakernels.environments.creation import solve as solve
     from mambakernels.environments.environment import Environment as Environment
     from mambakernels.environments.environment import get as get
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from mambakernels.environments.exports import lock as lock
     from mambakernels.environments.information import info as info
     from mambakernels.environments.verification import verify as verify
+    from mambakernels.kernels.lifecycle import clean as clean
     from mambakernels.kernels.lifecycle import clone as clone
     from mambakernels.kernels.lifecycle import create as create
     from mambakernels.kernels.lifecycle import describe as describe
@@ -85,7 +85,7 @@ _HOMES = {
     "verify": "environments.verification:verify",
     "export": "environments.exports:export",
     "lock": "environments.exports:lock",
-    "clean": "environments.cleanup:clean",
+    "clean": "kernels.lifecycle:clean",
     "sync": "projects.sync:sync",
     "exec": "activation.programs:exec",
     "call": "activation.programs:call",

@@ -16,6 +16,7 @@ from mambakernels.numeric.estimates import DISTURBED
 Place = Literal["best", "equal", "slower", "undecided", "disturbed", "failed", "untrusted"]
 
 _CASE = ["asked", *KEY]
+_COMPARED = ("best", "equal", "slower", "undecided")
 COLUMNS = (*_CASE, "kernel", "threads", "seconds", "gflops", "ratio", "low", "high", "place")
 
 
@@ -64,6 +65,14 @@ def resolved(ranked: pd.DataFrame) -> pd.DataFrame:
     known = ranked["low"].notna() & (ranked["place"] != "best")
     enough = known.groupby([ranked["asked"].fillna(0), *(ranked[column] for column in KEY)]).transform("any")
     return ranked[enough] if enough.any() else ranked
+
+
+def fastest(ranked: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows are the fastest of their case: the best of several and its equals, if none is undecided."""
+    case = [ranked["asked"].fillna(0), *(ranked[column] for column in KEY)]
+    several = ranked["place"].isin(_COMPARED).groupby(case).transform("sum") > 1
+    undecided = (ranked["place"] == "undecided").groupby(case).transform("any")
+    return ranked["place"].isin(["best", "equal"]) & several & ~undecided
 
 
 def _placed(

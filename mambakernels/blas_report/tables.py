@@ -11,6 +11,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from mambakernels.bench.comparison import Comparison
+from mambakernels.bench.ranking import fastest
 from mambakernels.bench.summaries import KEY, libraries
 from mambakernels.numeric.formatting import seconds, three_digits
 from mambakernels.runs.records import Run
@@ -85,7 +86,8 @@ def of_rates(found: Comparison) -> Table:
     meaning = "GFLOP/s, or the time where operations are not counted"
     if found.conclusion.trusted:
         meaning += "; in brackets, the time relative to the best kernel's, or why it is not compared"
-    return _side_by_side("Operations by kernel", found.ranking, meaning, _place)
+    ranked = found.ranking.assign(fastest=fastest(found.ranking))
+    return _side_by_side("Operations by kernel", ranked, meaning, _place)
 
 
 def of_controls(found: Comparison) -> Table:
@@ -189,8 +191,8 @@ def _place(row: Row) -> Cell:
     if place == "untrusted":
         return Cell(text, rate)
     known = place in {"best", "equal", "slower"}
-    looks = {"best": "best", "failed": "bad"}
-    return Cell(f"{text} ({three_digits(row['ratio']) if known else place})", rate, looks.get(place, ""))
+    look = "best" if row["fastest"] else "bad" * (place == "failed")
+    return Cell(f"{text} ({three_digits(row['ratio']) if known else place})", rate, look)
 
 
 def _counted(disturbed: int | None, samples: int) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,16 +32,22 @@ class Cleaned:
 
 @storage_errors
 def clean(
-    root: PathLike | None = None, *, everything: bool = False, dry_run: bool = False, progress: Progress = silent
+    root: PathLike | None = None,
+    *,
+    everything: bool = False,
+    dry_run: bool = False,
+    unused: Iterable[Path] = (),
+    progress: Progress = silent,
 ) -> list[Cleaned]:
     """Delete the package cache and the leftovers of killed processes, and return them; environments keep working.
 
     With `everything`, also what is made or downloaded again when it is needed: the `wheels` channel and micromamba.
-    Only environments are left, with their kernels and locks; without any, nothing is. Waits for processes that use
-    these folders. Also forgets which sources could be reached a moment ago.
+    Only environments are left, with their kernels and locks; without any, nothing is. `unused` are further folders of
+    the root to delete. Waits for processes that use these folders. Also forgets which sources could be reached a
+    moment ago.
     """
     root = Root.find(root)
-    found = [Cleaned(path, disk_usage(path).own) for path in _leftovers(root)]
+    found = [Cleaned(path, disk_usage(path).own) for path in (*_leftovers(root), *unused)]
     found += [Cleaned(path, disk_usage(path).own) for path in (_remakable(root) if everything else ())]
     if dry_run:
         return found
@@ -49,7 +55,7 @@ def clean(
     for item in found:
         with _unused(item.path, root, progress):
             _delete(item.path, root)
-    for path in (root.trash, root.path) if everything else ():
+    for path in (root.trash, root.numeric, root.path) if everything else ():
         with contextlib.suppress(OSError):  # environments are left, or files of others
             path.rmdir()
     return found
@@ -92,7 +98,7 @@ def _unused(path: Path, root: Root, progress: Progress) -> Iterator[None]:
     elif path == root.trash:
         with locked(root, "trash", progress=progress):
             yield
-    elif path.parent == root.path:
+    elif path.parent in {root.path, root.numeric}:
         yield
     else:
         name = path.name[1:].removesuffix(".old").rpartition(".")[0]

@@ -247,6 +247,27 @@ def register(
         )
 
 
+def clean(
+    root: PathLike | None = None, *, everything: bool = False, dry_run: bool = False, progress: Progress = silent
+) -> list[environments.Cleaned]:
+    """Delete the package cache and the leftovers of killed processes, and return them; environments keep working.
+
+    With `everything`, also what is made or downloaded again when it is needed: the `wheels` channel, micromamba, and
+    the code for lessons that no registered kernel uses. Only environments are left, with their kernels and locks;
+    without any, nothing is. Waits for processes that use these folders.
+    """
+    place = Root.find(root)
+    unused = _unused_numeric(place) if everything else []
+    return environments.clean(place, everything=everything, dry_run=dry_run, unused=unused, progress=progress)
+
+
+def _unused_numeric(root: Root) -> list[Path]:
+    paths = {spec.variables.get("PYTHONPATH", "") for spec in registered.list_kernels(root=root)}
+    used = {entry for path in paths for entry in path.split(os.pathsep)}
+    there = sorted(root.numeric.iterdir()) if root.numeric.is_dir() else []
+    return [folder for folder in there if str(folder) not in used]
+
+
 def _with_numeric(env: Mapping[str, str], root: Root) -> str:
     """Return a PYTHONPATH with the code that lessons and measurements import, before what was asked for."""
     from mambakernels.channels import numeric_package

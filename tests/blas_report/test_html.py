@@ -138,6 +138,25 @@ def test_controls_that_differ_are_a_warning_and_nothing_is_ranked(folder: Path) 
         assert sign not in warned, sign
 
 
+def test_only_what_is_surely_the_fastest_is_bold(folder: Path) -> None:
+    """One and the same in both, one twice as long: bold if the first two are equal, and not if they have few rounds."""
+    kernels = [kernel("a"), kernel("b"), kernel("c")]
+    for rounds, bold in ((12, 2), (3, 0)):
+        rows = [
+            row
+            for one, took in zip(kernels, (0.01, 0.0101, 0.02), strict=True)
+            for row in visits(one, GEMM, [took] * rounds)
+        ]
+        found = evaluate(measured(kernels, rows))
+        found = replace(found, measured=replace(found.measured, frame=found.frame.assign(gflops=float("nan"))))
+        page = render(found, [], folder=folder)
+        assert page.count('class="number best"') == bold
+        assert ("(undecided)" in page) == (rounds == 3)
+    alone = evaluate(measured(kernels[:1], list(visits(kernels[0], GEMM, [0.01] * 12))))
+    alone = replace(alone, measured=replace(alone.measured, frame=alone.frame.assign(gflops=float("nan"))))
+    assert 'class="number best"' not in render(alone, [], folder=folder)
+
+
 def test_each_column_has_a_legend(runs: list[Run], folder: Path) -> None:
     content = render(unrated(), runs, folder=folder)
     tables = re.findall(r"<table.*?</dl>", content, flags=re.DOTALL)

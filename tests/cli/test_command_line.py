@@ -12,7 +12,7 @@ from pathlib import Path
 
 from support.small_disk import mounting
 
-from mambakernels import paths
+from mambakernels import kernels, paths
 from mambakernels.environments import Environment
 from mambakernels.paths import Root
 
@@ -71,6 +71,12 @@ def test_create_registers_and_remove_takes_both(cli: Cli, borrowed_root: Root) -
         "create", "cli-made", "python", "-c", "wheels", "--engine", "rattler", MAMBAKERNELS_ROOT=str(borrowed_root.path)
     )
     assert made.returncode == 0, made.stderr
+    [shown] = [spec.display_name for spec in kernels.list() if spec.name == "cli-made"]
+    assert made.stdout.splitlines()[2:] == [
+        f"Kernel: cli-made ({shown})",
+        "Run a notebook on it: mambakernels run NOTEBOOK.ipynb -k cli-made",
+        f"Or choose {shown} in JupyterLab: jupyter lab",
+    ]
     assert "cli-made" in cli("kernels").stdout
     again = cli("create", "cli-made", "python", "-c", "wheels", "--root", borrowed_root.path)
     assert again.returncode == 0
@@ -91,6 +97,7 @@ def test_an_environment_file_names_the_environment(cli: Cli, borrowed_root: Root
     made = cli("create", "--file", path, "-c", "wheels", "--no-register", "--root", borrowed_root.path)
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("from-a-file:")
+    assert made.stdout.splitlines()[-1] == "To use it in notebooks: mambakernels register from-a-file"
 
 
 def test_the_channel_can_be_listed(cli: Cli, root: Root) -> None:

@@ -79,6 +79,11 @@ def test_lessons_run_on_one_that_stays_as_it_is(project: Path, empty_root: Root)
     said = subprocess.run(without_ours, env={"PYTHONPATH": folder}, capture_output=True, text=True, check=True)
     assert folder in said.stdout
     assert kernels.register(".venv", numeric=True, root=empty_root.path)[0].variables["PYTHONPATH"] == folder
+    mambakernels.clean(root=empty_root.path, everything=True)
+    assert Path(folder).is_dir()
+    kernels.unregister("my-project", root=empty_root.path)
+    mambakernels.clean(root=empty_root.path, everything=True)
+    assert not empty_root.path.exists()
 
 
 def test_a_moved_one_says_so_in_the_notebook(project: Path, empty_root: Root) -> None:
