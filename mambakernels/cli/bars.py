@@ -42,7 +42,7 @@ def _moving() -> Iterator[Progress]:
 
     console = Console(stderr=True)
     columns = (
-        SpinnerColumn(),
+        SpinnerColumn("line"),  # in ASCII
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
@@ -60,6 +60,7 @@ def _moving() -> Iterator[Progress]:
                 return
             bars.update(task, description=text[: max(20, console.width - 45)], completed=event.done or 0)
             bars.tasks[0].total = event.total  # update() ignores None
+            bars.tasks[0].finished_time = None  # the clock goes on after a step that was completed
 
         yield show
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
     from mambakernels.demo import Demo
 
-_WIDTH = 79
+_WIDEST, _NARROWEST = 79, 40
 _CELL = 17  # a rate, and its ratio or "undecided"
 _RATE = 5
 _MOST_ALARMS = 4
@@ -90,7 +91,7 @@ def lines(result: Demo) -> Iterator[str]:
     for name, reason in result.missing.items():
         yield from _wrapped(f"Without {name}: {reason}.")
     if result.measured_before:
-        yield f"Measured at {moment_in_words(measured.started)} UTC. {_AGAIN}"
+        yield from _wrapped(f"Measured at {moment_in_words(measured.started)} UTC. {_AGAIN}")
     if measured.interrupted:
         yield from _wrapped(f"It was interrupted. These figures are in {_short(result.files['comparison'])}.")
         yield _AGAIN
@@ -100,7 +101,7 @@ def lines(result: Demo) -> Iterator[str]:
     yield from _wrapped(
         f"In {_short(folder)}: {', '.join(names)}, and {amount(len(result.runs), 'executed notebook')}."
     )
-    yield "Open JupyterLab and choose a kernel: jupyter lab   (pip install jupyterlab)"
+    yield from _wrapped("Open JupyterLab and choose a kernel: jupyter lab   (pip install jupyterlab)")
 
 
 def _table(comparison: Comparison) -> Iterator[str]:
@@ -115,16 +116,17 @@ def _table(comparison: Comparison) -> Iterator[str]:
         return
     first = shown.iloc[0]
     ratio = ", then the time relative to the best" * comparison.conclusion.trusted
-    yield f"GFLOP/s{ratio}; n = {first['size']}, {first['dtype']}"
+    yield from _wrapped(f"GFLOP/s{ratio}; n = {first['size']}, {first['dtype']}")
     yield ""
     label = max(map(len, shown["operation"])) + 2
-    fitting = max(1, (_WIDTH - label) // _CELL)
+    width = _width()
+    fitting = max(1, (width - label) // _CELL)
     facts = {kernel.kernel: kernel for kernel in comparison.measured.kernels}
     for start in range(0, len(kernels), fitting):
         chosen = kernels[start : start + fitting]
         for header in zip(*(_header(kernel, facts[kernel].library) for kernel in chosen), strict=True):
             yield _row("", header, label)
-        yield "─" * min(_WIDTH, label + _CELL * len(chosen))
+        yield "─" * min(width, label + _CELL * len(chosen))
         for operation, rows in shown.groupby("operation", sort=False):
             cells = {str(row["kernel"]): _cell(row) for row in rows.to_dict(orient="records")}
             yield _row(str(operation), [cells.get(kernel, "    -") for kernel in chosen], label)
@@ -167,8 +169,13 @@ def _circumstances(comparison: Comparison) -> Iterator[str]:
     yield from measured.notes
 
 
+def _width() -> int:
+    """Return the columns to fill: fewer on a narrow terminal."""
+    return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns - 1))
+
+
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(text, _width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _short(folder: Path) -> str:

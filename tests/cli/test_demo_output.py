@@ -47,6 +47,18 @@ def test_one_table_has_rates_and_ratios() -> None:
     assert "Without accelerate: it is macOS's." in shown
 
 
+@pytest.mark.parametrize("columns", [60, 45])
+def test_a_narrow_terminal_shows_fewer_kernels_next_to_each_other(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = list(lines(demo()))
+    assert max(map(len, shown)) < columns
+    assert len(table(shown)) == 2 * 2
+    rates = [float(word) for line in table(shown) if line.startswith("gemm") for word in line.split()[1::2]]
+    assert rates == [3.36, 1.68, 0.839, 0.419]
+
+
 def test_where_controls_differ_there_is_no_ratio_and_no_winner() -> None:
     shown = list(lines(demo(fft=0.5)))
     assert shown[1].startswith("This comparison cannot be trusted: fft takes 150.0% longer in np-netlib")
