@@ -13,6 +13,16 @@ from mambakernels.errors import ActivationError
 from mambakernels.system import process
 
 _LINES_QUOTED = 20
+# Lists the variables that the shell's programs get. The shell does so itself: macOS takes DYLD_* from `env` and other
+# programs of the system, and before 12.3 its `env` cannot end entries with a zero. Exported arrays reach no program.
+_DUMP = r"""(
+builtin compgen -e | {
+    arrays=$'\n'$(builtin compgen -A arrayvar)$'\n'
+    while IFS= builtin read -r name; do
+        case "$arrays" in *$'\n'"$name"$'\n'*) ;; *) builtin printf '%s=%s\0' "$name" "${!name-}" ;; esac
+    done
+}
+)"""
 # Variables that every bash keeps for itself; exported functions are BASH_FUNC_name%%.
 _SHELL_ONLY = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS"})
 _FUNCTION = "BASH_FUNC_"
@@ -68,38 +78,32 @@ def source(scripts: Sequence[Path], environ: Mapping[str, str], *, timeout: floa
     """
     if not scripts:
         return Changes()
-    bash = _tool("bash", scripts[0])
+    bash = process.which("bash")
+    if bash is None:
+        raise ActivationError(
+            "The environment has activation scripts, which need `bash`, and that is not on PATH.",
+            where=str(scripts[0]),
+            next_step="Install bash, or add its folder to PATH.",
+        )
     with tempfile.TemporaryDirectory(prefix="mambakernels-shell-") as folder:
         notes = _Notes.made_in(Path(folder))
-        text = _driver(scripts, notes, printer=_tool("env", scripts[0]))
+        text = _driver(scripts, notes)
         _run([bash, "--noprofile", "--norc", "-c", text], environ, scripts, notes, timeout=timeout)
         _check_syntax(bash, scripts, notes)
         return compare(_variables(notes.before), _variables(notes.after))
 
 
-def _tool(name: str, script: Path) -> Path:
-    found = process.which(name)
-    if found is None:
-        raise ActivationError(
-            f"The environment has activation scripts, which need `{name}`, and that is not on PATH.",
-            where=str(script),
-            next_step=f"Install {name}, or add its folder to PATH.",
-        )
-    return found
-
-
-def _driver(scripts: Sequence[Path], notes: _Notes, *, printer: Path) -> str:
+def _driver(scripts: Sequence[Path], notes: _Notes) -> str:
     """Return the shell's program, of literals only, since scripts share its variables, options and descriptors.
 
     The scripts are sourced in a function, where `declare` is local, because the engines' `activate` is one.
     """
     said, statuses = shlex.quote(str(notes.said)), shlex.quote(str(notes.statuses))
-    dump = f"{shlex.quote(str(printer))} -0"
-    lines = [f"exec >>{said} 2>&1", f"{dump} >|{shlex.quote(str(notes.before))}"]
+    lines = [f"exec >>{said} 2>&1", f"{_DUMP} >|{shlex.quote(str(notes.before))}"]
     lines.append("__mambakernels_activate() {")
     for script in scripts:
         lines += [f">|{said}", f". {shlex.quote(str(script))}", f"builtin printf '%s\\n' \"$?\" >>{statuses}"]
-    lines += ["}", "__mambakernels_activate", f"{dump} >|{shlex.quote(str(notes.after))}"]
+    lines += ["}", "__mambakernels_activate", f"{_DUMP} >|{shlex.quote(str(notes.after))}"]
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ def wanted_build(prefix: Prefix) -> str | None:
 
 def blas_name(build: str) -> str:
     """Return the BLAS in a pattern of libblas' build string: its last word."""
-    return build.rpartition("_")[2].strip("*")
+    return build.rpartition("_")[2].strip("*").removeprefix("new")
 
 
 def fits(name: str, build: str) -> bool:

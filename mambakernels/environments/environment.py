@@ -74,7 +74,8 @@ class Environment:
     def blas(self) -> str | None:
         """The BLAS that the environment was made with (`mkl`, `openblas`, …), from libblas' build string."""
         libblas = self.package("libblas")
-        return libblas.build.rpartition("_")[2] if libblas else None
+        # conda-forge has two builds of Accelerate: `accelerate`, and `newaccelerate` for macOS 15.5 and later
+        return libblas.build.rpartition("_")[2].removeprefix("new") if libblas else None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ TITLES: Mapping[str, str] = {
     "blis": "BLIS",
     "mkl": "MKL",
     "netlib": "netlib",
-    "newaccelerate": "Accelerate",
     "nvpl": "NVPL",
     "openblas": "OpenBLAS",
 }

@@ -8,8 +8,10 @@ such step, a small Python stays, and all that the kernel starts ends with it. Wh
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ _JOB = FILES.parents[1] / "system" / "job.py"
 _BASH = ("/bin/bash", "/usr/bin/bash")
 SHELL_FILE, PYTHON_FILE, WINDOWS_FILE = LAUNCHERS
 _IPYKERNEL = "ipykernel_launcher"
+_DYLD = re.compile(r"DYLD_\w+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ def forking(argv: Sequence[str]) -> Forking | None:
         return None
     options = [word for word in argv[:end] if Path(word).name != PYTHON_FILE]
     return Forking([*options, str(FILES / "fork.py")], list(argv[first:]), list(argv[end + 2 :]), shell=shell)
+
+
+def with_dyld_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Return a kernelspec's `env` with its DYLD_* a second time, for `start.sh`: macOS takes them from the shell."""
+    lost = [f"{name}={shlex.quote(value)}" for name, value in env.items() if _DYLD.fullmatch(name)]
+    return {**env, "MAMBAKERNELS_DYLD": " ".join(lost)} if lost else {**env}
 
 
 def files(words: Sequence[str]) -> dict[str, Path]:

@@ -69,7 +69,9 @@ class _Registration:
             "argv": launcher.command(words, jupyter.kernels / kernel),
             "display_name": naming.unique(title, kernel, _shown_by_others(jupyter, kernel)),
             "language": packaged.language,
-            "env": {**self.env, **_composed(packaged, self.env), **_checked_variables(self.options.variables)},
+            "env": launcher.with_dyld_variables(
+                {**self.env, **_composed(packaged, self.env), **_checked_variables(self.options.variables)}
+            ),
             "metadata": {
                 **packaged.document.get("metadata", {}),
                 **_interpreter(packaged, words),

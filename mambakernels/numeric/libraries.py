@@ -144,9 +144,9 @@ def _blis(exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:
 
 
 def _netlib(exports: Exports, file: str, _mapped: Sequence[str]) -> Details:
-    release = re.search(r"\.so\.(\d+\.\d+\.\d+)$", file)
+    release = re.search(r"\.so\.(\d+\.\d+\.\d+)$|\.(\d+\.\d+\.\d+)\.dylib$", file)
     return Details(
-        version=_lapack_version(exports) or (release.group(1) if release else None),
+        version=_lapack_version(exports) or (release.group(1) or release.group(2) if release else None),
         threads=1,
         threading_layer="disabled",
     )
@@ -166,8 +166,11 @@ def _accelerate(_exports: Exports, _file: str, _mapped: Sequence[str]) -> Detail
     return Details(version=platform.mac_ver()[0] or None)  # Accelerate has the version of macOS
 
 
-def _nvpl(exports: Exports, _file: str, _mapped: Sequence[str]) -> Details:  # not tested: needs ARM
-    return Details(threads=exports.call("nvpl_blas_get_max_threads"))
+def _nvpl(exports: Exports, file: str, _mapped: Sequence[str]) -> Details:
+    part = "lapack" if "nvpl_lapack" in PurePath(file).name else "blas"
+    number = exports.call(f"nvpl_{part}_get_version")  # 10203 is 1.2.3
+    version = f"{number // 10000}.{number // 100 % 100}.{number % 100}" if number else None
+    return Details(version=version, threads=exports.call("nvpl_blas_get_max_threads"))
 
 
 def _text(exports: Exports, stem: str) -> str | None:

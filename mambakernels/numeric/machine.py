@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mambakernels.numeric.native import sysctl
 from mambakernels.numeric.peak import Peak, sustained_ghz, theoretical_peak
 
 # The flags by which a BLAS chooses its code path, as /proc/cpuinfo names them: x86 `flags`, then ARM `Features`.
@@ -47,9 +48,11 @@ class Machine:
 def machine() -> Machine:
     """Describe the machine this process runs on, now."""
     cpuinfo = _read(Path("/proc/cpuinfo"))
-    cpu = cpu_name(cpuinfo) or platform.processor() or platform.machine()
+    cpu = cpu_name(cpuinfo) or _text(sysctl("machdep.cpu.brand_string")) or platform.processor() or platform.machine()
     sets = instruction_sets(cpuinfo) or _instruction_sets_of_numpy()
     ghz, virtual = sustained_ghz(cpu, _read(_FREQUENCY / "base_frequency")), is_virtual(cpuinfo)
+    if (guest := sysctl("kern.hv_vmm_present")) is not None:  # macOS, which has no /proc
+        virtual = any(guest)
     return Machine(
         cpu=cpu,
         instruction_sets=sets,
@@ -64,6 +67,10 @@ def machine() -> Machine:
         ghz=ghz,
         peak=theoretical_peak(cpu, sets, ghz, virtual=virtual),
     )
+
+
+def _text(answer: bytes | None) -> str:
+    return (answer or b"").rstrip(b"\0").decode(errors="replace").strip()
 
 
 def cpu_name(cpuinfo: str) -> str | None:

@@ -138,6 +138,18 @@ def _resolved(file: str) -> str:
     return os.path.realpath(file)
 
 
+def sysctl(name: str, *, library: ctypes.CDLL | None = None) -> bytes | None:
+    """Return what macOS' kernel knows by that name, such as `machdep.cpu.brand_string`; None on other systems."""
+    if os.name != "posix":
+        return None
+    ask = getattr(library or ctypes.CDLL(None), "sysctlbyname", None)
+    answer = ctypes.create_string_buffer(256)
+    size = ctypes.c_size_t(len(answer))
+    if ask is None or ask(name.encode(), answer, ctypes.byref(size), None, ctypes.c_size_t(0)) != 0:
+        return None
+    return answer.raw[: size.value]
+
+
 def parse_maps(text: str) -> Iterator[str]:
     """Yield the files in the text of a Linux `/proc/<pid>/maps`, a file as often as it is mapped."""
     for line in text.splitlines():

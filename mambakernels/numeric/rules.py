@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 Gate = Literal["result", "threads", "library", "setting", "kernel"]
 
-_BLAS_OF_BUILD = {"newaccelerate": "accelerate"}  # where the end of libblas' build string is not the BLAS' name
 _CODE_PATH_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE", "MKL_CBWR")
 _GENERIC_PATHS_OF_MKL = ("def", "mc")
 # Instruction sets in the order in which they appeared, and the code paths that are made for each.
@@ -187,8 +186,8 @@ def _impostor(facts: Facts) -> Iterator[str]:
 def _other_library(facts: Facts) -> Iterator[str]:
     build, runs = facts.blas["build"], facts.blas["name"]
     of_build = re.search(r"_([a-z]+)$", build or "")
-    made_for = facts.made_for or (of_build.group(1) if of_build else runs)
-    name = _BLAS_OF_BUILD.get(made_for, made_for)
+    # conda-forge's newaccelerate is Accelerate as well
+    name = facts.made_for or (of_build.group(1).removeprefix("new") if of_build else runs)
     if runs not in (name, "unknown"):
         yield other_library(name if facts.made_for else f"{name} (libblas {build})", runs, facts.blas["library"])
 

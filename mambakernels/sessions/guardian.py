@@ -75,9 +75,10 @@ def _has(name: str, mark: bytes) -> bool:
 
 def _kill(pid: int) -> None:
     with contextlib.suppress(OSError):  # it has just ended
-        if sys.platform != "linux":
-            os.killpg(pid, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
+    if sys.platform != "linux":
+        with contextlib.suppress(OSError):  # nothing else is in its group
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _remove(beginning: str) -> None:

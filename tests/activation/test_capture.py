@@ -196,6 +196,25 @@ def test_scripts_without_a_shell_to_run_them_are_an_error(
         capture(prefix)
 
 
+def test_the_shell_itself_lists_its_variables_as_macos_takes_some_from_programs(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With fakes of macOS' bash and env, which start without DYLD_*; its env before 12.3 knows no -0."""
+    fakes = {"bash": 'exec /bin/bash "$@"', "env": '[ "$1" != -0 ] || exit 1; exec /usr/bin/env "$@"'}
+    (tmp_path / "system").mkdir()
+    for name, then in fakes.items():
+        (tmp_path / "system" / name).write_text(f"#!/bin/sh\nunset DYLD_LIBRARY_PATH DYLD_INSERT_LIBRARIES\n{then}\n")
+        (tmp_path / "system" / name).chmod(0o755)
+    prefix = make({"a.sh": 'export DYLD_LIBRARY_PATH="$CONDA_PREFIX/lib" A=1; env >/dev/null'})
+    session = {**SESSION, "DYLD_INSERT_LIBRARIES": "/somewhere.dylib"}
+    expected = capture(prefix, environ=session)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'system'}:{os.environ['PATH']}")
+    captured = capture(prefix, environ=session)
+    assert captured == expected
+    assert captured.set["DYLD_LIBRARY_PATH"] == f"{prefix}/lib"
+    assert captured.unset == ()
+
+
 @pytest.mark.parametrize(
     ("place", "name"), [("envs/np-1.26", "np-1.26"), ("root", "base"), ("elsewhere/x", None)], ids=str
 )

@@ -20,7 +20,11 @@ from browser import logos as drawing
 from numpy.typing import NDArray
 from PIL import Image
 
+from mambakernels.doctor.numpy_libraries import fits
+from mambakernels.engines import Package
+from mambakernels.environments import Environment
 from mambakernels.kernels import logo
+from mambakernels.paths import Root
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -197,3 +201,13 @@ def test_the_motifs_differ_without_any_colour(one: str, other: str) -> None:
         tile = pixels((FOLDER / f"{name}-32x32.png").read_bytes(), "L")[2, 16]
         motifs.append(np.abs(grey - tile))  # what is drawn, light on dark or dark on light
     assert np.abs(motifs[0] - motifs[1]).mean() > GREY_APART
+
+
+@pytest.mark.parametrize("build", ["5_h1a8c8d9_accelerate", "5_h7b0cf1f_newaccelerate"])
+def test_both_of_conda_forges_builds_of_accelerate_are_accelerate(build: str, tmp_path: Path) -> None:
+    libblas = Package("libblas", "3.11.0", build, "osx-arm64", "", "")
+    made = Environment("np", tmp_path, Root(tmp_path), (), (), "rattler", (libblas,), "")
+    assert made.blas == "accelerate"
+    assert logo.logos("python", made.blas)["logo-svg.svg"].name == "accelerate.svg"
+    assert fits("accelerate", f"*_{build.rpartition('_')[2]}")
+    assert not fits("openblas", f"*_{build.rpartition('_')[2]}")

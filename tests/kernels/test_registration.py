@@ -11,6 +11,7 @@ import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -145,6 +146,23 @@ def test_a_kernel_can_be_interrupted_and_restarted(real: Environment) -> None:
         after = kernel.evaluate("[os.getpid(), os.environ['PATH']]")
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+def test_a_kernel_has_the_variables_that_macos_takes_from_its_shell(make: Make, tmp_path: Path) -> None:
+    """With a fake of macOS' bash, which starts without DYLD_*."""
+    chosen = {"DYLD_LIBRARY_PATH": "/with 'quotes' and $dollars", "DYLD_PRINT_LIBRARIES": "1", "OTHER": "as ever"}
+    (spec,) = register(make(), env=chosen)
+    written = document(spec.path)
+    environ = {name: Template(value).substitute(os.environ) for name, value in written["env"].items()}  # as Jupyter
+    fake = tmp_path / "bash"
+    fake.write_text('#!/bin/sh\nunset DYLD_LIBRARY_PATH DYLD_PRINT_LIBRARIES\nexec /bin/bash "$@"\n')
+    fake.chmod(0o755)
+    shows = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+    argv = [str(fake), "-p", str(spec.path / "start.sh"), sys.executable, *shows]
+    found = json.loads(subprocess.run(argv, env=environ, capture_output=True, check=True).stdout)
+    assert {name: found.get(name) for name in chosen} == chosen
+    assert found.keys() - {"_", "SHLVL", "PWD", "LC_CTYPE"} == environ.keys() - {"MAMBAKERNELS_DYLD"}
+    assert "MAMBAKERNELS_DYLD" not in document(register(make(name="other"))[0].path)["env"]
 
 
 def test_a_kernelspec_says_what_it_is(make: Make, jupyter: Path) -> None:

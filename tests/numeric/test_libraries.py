@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.shims import COMPILER
 
-from mambakernels.numeric import libraries
+from mambakernels.numeric import libraries, native
 
+# The functions of NVPL that are used here, as its own headers declare them.
+NVPL = """
+int nvpl_blas_get_version(void) { return 12034; }
+int nvpl_blas_get_max_threads(void) { return 3; }
+int nvpl_lapack_get_version(void) { return 400; }
+"""
 NAMES = {
     "/e/lib/libmkl_rt.so.3": "mkl",
     "/e/lib/libmkl_intel_ilp64.so.3": "mkl",
@@ -108,3 +117,29 @@ def test_mkls_code_path_is_the_kernel_library_that_is_mapped(kernels: tuple[str,
 
 def test_a_library_that_does_not_tell_its_version() -> None:
     assert libraries._mkl(FakeMkl(b""), "", []).version is None  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc and libc6-dev")
+def test_nvpl_says_its_versions_as_numbers(tmp_path: Path) -> None:
+    """A library of our own with NVPL's names, as NVPL itself needs an ARM processor."""
+    code = tmp_path / "nvpl.c"
+    code.write_text(NVPL)
+    found = {}
+    for part in ("blas", "lapack"):
+        file = str(tmp_path / f"libnvpl_{part}_ilp64_gomp.so.0")
+        subprocess.run([str(COMPILER), "-shared", "-fPIC", "-o", file, str(code)], check=True)
+        vendor = libraries.identify_blas(file)
+        assert vendor is not None
+        found[vendor.name, part] = vendor.describe(native.Exports(file), file, [])
+    assert found == {
+        ("nvpl", "blas"): libraries.Details(version="1.20.34", threads=3),
+        ("nvpl", "lapack"): libraries.Details(version="0.4.0", threads=3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "version"),
+    [("/e/lib/libblas.so.3.9.0", "3.9.0"), ("/e/lib/libblas.3.11.0.dylib", "3.11.0"), ("/e/lib/libblas.3.dylib", None)],
+)
+def test_netlib_without_ilaver_has_the_version_of_its_file(file: str, version: str | None) -> None:
+    assert libraries.NETLIB.describe(native.Exports(None), file, []).version == version

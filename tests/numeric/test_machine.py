@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.shims import COMPILER
 
+from mambakernels.numeric import native
 from mambakernels.numeric.machine import cpu_name, cpu_quota, instruction_sets, machine, memory_bytes
 
 X86 = """processor\t: 0
@@ -33,6 +38,36 @@ def test_arm_names_no_processor() -> None:
     assert instruction_sets(ARM) == ("asimd", "sve", "bf16")
 
 
+# What macOS' kernel answers, with the signature that its manual gives; a name that it lacks is an error.
+MACOS = """
+#include <string.h>
+int sysctlbyname(const char *name, void *old, size_t *size, void *new, size_t new_size) {
+    const char brand[] = "Imaginary M9", yes[4] = {1, 0, 0, 0}; /* an int, as a Mac of any kind writes it */
+    int cpu = !strcmp(name, "machdep.cpu.brand_string"), guest = !strcmp(name, "kern.hv_vmm_present");
+    if (new || new_size || !(cpu || guest)) return -1;
+    *size = cpu ? sizeof brand : sizeof yes;
+    memcpy(old, cpu ? brand : yes, *size);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler: install gcc and libc6-dev")
+def test_macos_says_its_processor_and_whether_it_is_virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, library = tmp_path / "fake.c", tmp_path / "libfake.so"
+    code.write_text(MACOS)
+    subprocess.run([str(COMPILER), "-shared", "-fPIC", "-o", library, code], check=True)
+    macos = ctypes.CDLL(str(library))
+    assert native.sysctl("machdep.cpu.brand_string", library=macos) == b"Imaginary M9\0"
+    assert native.sysctl("hw.there_is_none", library=macos) is None
+    monkeypatch.setattr("mambakernels.numeric.machine.sysctl", lambda name: native.sysctl(name, library=macos))
+    monkeypatch.setattr("mambakernels.numeric.machine._read", lambda _file: "")  # no /proc and no /sys
+    here = machine()
+    assert (here.cpu, here.virtual, here.architecture) == ("Imaginary M9", True, platform.machine())
+    assert here.peak.gflops_per_core is None
+    assert "virtual machine" in here.peak.how
+
+
 def test_this_machine() -> None:
     here = machine()
     assert here.cpu
@@ -41,6 +76,7 @@ def test_this_machine() -> None:
     assert here.memory_bytes == memory_bytes()
     assert here.architecture in ("x86_64", "aarch64", "arm64", "AMD64")
     if sys.platform == "linux":
+        assert native.sysctl("machdep.cpu.brand_string") is None
         assert here.instruction_sets
         assert here.system.startswith("Linux ")
         assert (here.memory_bytes or 0) > 2**28

@@ -6,6 +6,8 @@
 # -p: bash then runs no $BASH_ENV, ignores $SHELLOPTS, and passes functions of the session on without defining them. It
 # also passes on variables with odd names (sh, where there is no bash, may lose them).
 # Nothing is assigned on the way to a healthy kernel: it could be one of the kernel's variables.
+# macOS takes DYLD_* from a shell of the system when it starts; the kernelspec has these a second time, as assignments.
+[ -z "${MAMBAKERNELS_DYLD-}" ] || eval "export $MAMBAKERNELS_DYLD; unset MAMBAKERNELS_DYLD"
 become() { shift; exec "$@"; }
 shopt -s execfail 2>/dev/null # bash goes on after an exec that failed; other shells have no such option
 [ -f "$2" ] && [ -s "$2" ] && [ -x "$2" ] && become "$@"
