@@ -1,4 +1,4 @@
-"""One figure for one thing: tables, pictures, the report and `measurements` of the same file agree."""
+"""One figure for one thing: tables, pictures, the report, lessons and `measurements` of the same file agree."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from support.measurements import GEMM, SVD, kernel, measured, visits
 
+import mambakernels
 from mambakernels.bench.comparison import evaluate
 from mambakernels.bench.measured import Measured
 from mambakernels.bench.published import measurements
@@ -19,8 +20,9 @@ from mambakernels.bench.summaries import pool, summary
 from mambakernels.blas_report.html import render
 from mambakernels.cli.bench import _show
 from mambakernels.cli.tables import print_results
+from mambakernels.lessons.compared import Compared
 from mambakernels.numeric.formatting import seconds, three_digits
-from mambakernels.plots import gflops_by_size
+from mambakernels.plots import gflops_by_size, png
 from mambakernels.plots.frames import points
 
 DATA = Path(__file__).parents[1] / "data" / "measured"
@@ -69,16 +71,23 @@ def test_all_that_shows_a_file_of_bench_shows_the_same_figures(
     printed, page = capsys.readouterr().out, render(found, [], folder=tmp_path)
     figure = gflops_by_size(found.frame)
     heights = [float(y) for axis in figure.axes for line in axis.get_lines() for y in line.get_ydata()]
+    drawn = mambakernels.plot(tmp_path / "base.json", output=tmp_path, figures=["gflops"]).files["gflops"]
+    assert drawn.read_bytes() == png(figure)
+    lesson = Compared.from_dict(content)
     assert len(content["table"]) == len(content["ranking"]) == len(found.table) == 4
     for row, ranked in zip(content["table"], content["ranking"], strict=True):
         mine = found.frame[(found.frame["kernel"] == row["kernel"]) & (found.frame["operation"] == row["operation"])]
         assert row["seconds"] == ranked["seconds"] == pool(mine).seconds
         assert row["gflops"] == ranked["gflops"]
+        case = {"size": row["size"], "threads": row["asked"]}
+        assert lesson.seconds(row["operation"], **case) == {row["kernel"]: row["seconds"]}
+        assert lesson.rates(row["operation"], **case) == {row["kernel"]: row["gflops"]}
         assert {row["seconds"], row["gflops"]} <= numbers(page)
         assert any(np.isclose(height, row["gflops"]) for height in heights)
         for text in (seconds(row["seconds"]), three_digits(row["gflops"])):
             assert text in printed
             assert text in page
+        assert seconds(row["seconds"]) in str(lesson)
 
 
 def test_table_and_picture_of_notebooks_agree_with_measurements(capsys: pytest.CaptureFixture[str]) -> None:
