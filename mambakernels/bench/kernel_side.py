@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter, thread_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mambakernels import numeric
+
+if TYPE_CHECKING:
+    from mambakernels.numeric.timing import Sample, Timing
 
 MIME_TYPE = "application/vnd.mambakernels.bench+json"
 CANARY_STEPS = 100_000
@@ -23,6 +26,7 @@ LONG_CALL = 0.1  # seconds: next to them, what is cold in a first call costs not
 
 # The CPU clock shows how fast the machine is, however busy; that of Windows ticks too slowly for so short a time.
 _CANARY_CLOCK = perf_counter if sys.platform == "win32" else thread_time
+_MORE = 5.0  # times the seconds of sampling, until a sample is undisturbed
 _BALLAST_NUMBERS = 400_000
 _BALLAST_ARRAYS = 6
 _DEFINED: dict[str, numeric.Operation] = {}
@@ -90,7 +94,7 @@ def _measured(
     min_sample: float,
 ) -> dict[str, Any]:
     """Return the measurement of one case, or why there is none; the first call is a sample if it is long."""
-    from mambakernels.numeric.timing import Sampling, Timing, stability
+    from mambakernels.numeric.timing import Sampling, stability
 
     try:
         case = _prepared(operation, n, dtype, seed)
@@ -99,11 +103,24 @@ def _measured(
     long, end = case.first_call >= LONG_CALL, perf_counter() + seconds
     chosen = 1 if long else loops or case.calibrate(min_sample)
     taken = [case.first if long else case.sample(chosen)]
-    while len(taken) < samples or perf_counter() < end:
-        taken.append(case.sample(chosen))
-    timing = Timing.of(taken)
+    timing = _sampled(partial(case.sample, chosen), taken, samples=samples, end=end, late=end + _MORE * seconds)
     found = numeric.Measurement.of(case, timing, stability(timing, Sampling(samples, min_sample)))
     return {"measurement": replace(found, dtype=dtype).as_dict()}
+
+
+def _sampled(take: Callable[[], Sample], taken: list[Sample], *, samples: int, end: float, late: float) -> Timing:
+    """Return the timing of samples taken until `end`; until `late` while other programs have disturbed all of them.
+
+    Without a sample that can be compared, a whole round is of no use.
+    """
+    from mambakernels.numeric.estimates import DISTURBED
+    from mambakernels.numeric.timing import Timing
+
+    while len(taken) < samples or perf_counter() < end:
+        taken.append(take())
+    while (timing := Timing.of(taken)).estimator == DISTURBED and perf_counter() < late:
+        taken.append(take())
+    return timing
 
 
 def value(name: str, arguments: Sequence[Any]) -> None:
