@@ -51,3 +51,5 @@ def test_the_dev_container_is_made_as_the_image_is() -> None:
     container = json.loads((TOP / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     paths = [word for word in container["onCreateCommand"].split() if word.startswith("binder/")]
     assert [path for path in paths if (TOP / path).is_file()] == ["binder/requirements.txt", "binder/postBuild"]
+    python = (TOP / "binder" / "runtime.txt").read_text(encoding="utf-8").strip()
+    assert python.replace("-", ":") == container["image"].rpartition("/")[2]

@@ -49,7 +49,7 @@ class Shell:
         if found is None:
             raise NotFoundError(
                 f"{self.name} is not installed: {' or '.join(self.programs)} is not on PATH.",
-                next_step=f"Install it, or name another shell: --shell {'|'.join(NAMES)}",
+                next_step=f"Install it, or name another shell: {', '.join(NAMES)}.",
             )
         return found
 
