@@ -35,7 +35,7 @@ class Root:
 
     @classmethod
     def find(cls, given: PathLike | None = None) -> Root:
-        """Return the given root or folder, else `MAMBAKERNELS_ROOT`, else the platform's data folder."""
+        """Return the given root or folder, else `MAMBAKERNELS_ROOT`, else the user's data folder."""
         if isinstance(given, Root):
             return given
         chosen = given or os.environ.get(ROOT_VARIABLE) or _data_folder()
@@ -192,6 +192,11 @@ def disk_usage(folder: Path) -> DiskUsage:
 def _data_folder() -> Path:
     import platformdirs
 
+    if sys.platform == "darwin":
+        # As micromamba: `~/Library/Application Support` has a space, which many packages cannot take in their prefix.
+        from platformdirs.unix import Unix
+
+        return Path(Unix("mambakernels", appauthor=False).user_data_dir)
     return Path(platformdirs.user_data_dir("mambakernels", appauthor=False))
 
 

@@ -4,7 +4,7 @@
 
 The parameters and what is certain to be seen are those of `notebooks/test_lessons.py`, which makes environments of its
 own: under qemu that alone takes longer than all lessons.
-"""  # noqa: INP001 (a script)
+"""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from notebooks import test_lessons as lessons
-
 import mambakernels
+from notebooks import test_lessons as lessons
 
 PATIENCE = 900  # seconds for one cell
 
@@ -34,7 +33,8 @@ def main() -> int:
                 lesson, kernels=names[blas], parameters=parameters, output=folder, timeout=PATIENCE
             )
             wrong = _wrong(lesson.stem, run.path) if run.status == "ok" else f"{run.status}: {run.error}"
-            print(f"{lesson.stem} on {blas}: {wrong or 'ok'} ({time.monotonic() - begin:.0f} s)", flush=True)
+            sys.stdout.write(f"{lesson.stem} on {blas}: {wrong or 'ok'} ({time.monotonic() - begin:.0f} s)\n")
+            sys.stdout.flush()
             failed |= bool(wrong)
     return int(failed)
 

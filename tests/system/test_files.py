@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
+from platformdirs.macos import MacOS
 
+from mambakernels import paths
 from mambakernels.errors import StorageError
 from mambakernels.system.files import writable_folder, write_atomically
 
@@ -83,3 +86,14 @@ def test_a_file_that_is_too_large_is_named_as_it_will_be_called(tmp_path: Path) 
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.where == str(tmp_path / "r.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_root_has_no_space_on_macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what platformdirs says on macOS: conda warns of spaces in a prefix, and many packages cannot take them."""
+    monkeypatch.setattr(platformdirs, "PlatformDirs", MacOS)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MAMBAKERNELS_ROOT", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert "Application Support" in platformdirs.user_data_dir("mambakernels")
+    assert paths.Root.find().path == tmp_path / ".local" / "share" / "mambakernels"
