@@ -74,7 +74,7 @@ def jupyterlab(folder: Path, *, state: Path) -> Iterator[Lab]:
             start_new_session=True,
         )
         try:
-            yield Lab(_address(server, state), token)
+            yield Lab(_address(server, state), token, server.pid)
         finally:
             _stop(server)
 
@@ -85,6 +85,7 @@ class Lab:
 
     url: str
     token: str
+    pid: int
 
     def set_settings(self, page: Page, plugin: str, values: dict[str, Any]) -> None:
         """Set a plug-in's settings, for pages that are opened from now on."""
@@ -160,6 +161,17 @@ class Notebook:
         self.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
         self.page.locator(".jp-Dialog").wait_for(state="detached")
         self.wait_for_kernel()
+
+    def restart_from_menu(self) -> None:
+        """Restart the kernel from the menu, confirm, and wait for it."""
+        self._choose("Kernel", "Restart Kernel…")
+        self.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
+        self.page.locator(".jp-Dialog").wait_for(state="detached")
+        self.wait_for_kernel()
+
+    def shut_down(self) -> None:
+        """Shut the kernel down from the menu, and do not wait."""
+        self._choose("Kernel", "Shut Down Kernel")
 
     def interrupt(self) -> None:
         """Press the toolbar's square."""

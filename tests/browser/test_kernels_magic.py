@@ -1,4 +1,4 @@
-"""`%%kernels` in JupyterLab: columns next to each other, a figure, an error, a flood, and the saved notebook."""
+"""`%%kernels` in JupyterLab: columns, a figure, an error, a flood, the saved notebook, and the end of its kernels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from browser import driving
 from browser.driving import Lab, Notebook
 from playwright.sync_api import Page, expect
 from support.python_kernels import ARGV
+from support.running_kernels import alive, family, seconds_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -31,7 +32,8 @@ LIVE = """\
 import time
 for step in range(1, 4):
     print('\\rstep', step, end='', flush=True); time.sleep(0.4)"""
-CELLS = ("%load_ext mambakernels", FIGURE, FLOOD, LIVE, "%%kernels\n1 / 0")
+CELLS = ("%load_ext mambakernels", FIGURE, FLOOD, LIVE, "%%kernels one two\n1 / 0")
+KERNELS = ("one", "two")
 DARK = {"theme": "JupyterLab Dark"}
 
 
@@ -39,7 +41,7 @@ DARK = {"theme": "JupyterLab Dark"}
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab with a notebook of the cells, and two kernels that know their names."""
     data, folder, state = (tmp_path_factory.mktemp(name) for name in ("data", "notebooks", "lab"))
-    for name in ("one", "two"):
+    for name in KERNELS:
         place = data / "kernels" / name
         place.mkdir(parents=True)
         spec = {"argv": ARGV, "display_name": f"Kernel {name}", "language": "python", "env": {"NAME": name}}
@@ -104,6 +106,23 @@ def test_columns_show_what_each_kernel_does_and_survive_in_the_saved_notebook(
         notebook.cells.nth(number).screenshot(path=tmp_path / f"dark-{number}.png")
     assert [said for said in complaints if not said.startswith(NOT_OURS)] == []
 
+    check_nothing_is_left(lab, notebook)
+
+
+def check_nothing_is_left(lab: Lab, notebook: Notebook) -> None:
+    """Restart the notebook's kernel and shut it down, both from the menu, while it has kernels."""
+    first = family(lab.pid) - {lab.pid}
+    assert len(first) > len(KERNELS)
+    notebook.restart_from_menu()
+    seconds_until(lambda: not alive(first), at_most=100)
+    notebook.run(notebook.cells.nth(0))
+    notebook.run(notebook.cells.nth(4))
+    wait(notebook, 4, prompt=2)
+    second = family(lab.pid) - {lab.pid}
+    assert len(second) > len(KERNELS)
+    notebook.shut_down()
+    seconds_until(lambda: not alive(second), at_most=100)
+
 
 def sections(notebook: Notebook, number: int) -> driving.Locator:
     """The columns of a cell."""
@@ -117,6 +136,7 @@ def run(notebook: Notebook, number: int) -> driving.Locator:
     return sections(notebook, number)
 
 
-def wait(notebook: Notebook, number: int) -> None:
-    prompt = notebook.cells.nth(number).locator(".jp-InputPrompt").filter(has_text=f"[{number + 1}]")
-    prompt.wait_for()
+def wait(notebook: Notebook, number: int, *, prompt: int | None = None) -> None:
+    """Wait until a cell has its prompt's number, by default that of a cell in a row."""
+    shown = notebook.cells.nth(number).locator(".jp-InputPrompt").filter(has_text=f"[{prompt or number + 1}]")
+    shown.wait_for()
