@@ -52,13 +52,13 @@ def _wait(parent: int) -> bytes:
     with contextlib.suppress(AttributeError, OSError):  # macOS has none
         handles.append(os.pidfd_open(parent))
     given = b""
-    while os.getppid() == parent:
-        ready = select.select(handles, [], [], _POLL_SECONDS)[0]
+    while True:
+        alive = os.getppid() == parent  # it may be gone before this process has begun: what it wrote is there
+        ready = select.select(handles, [], [], _POLL_SECONDS if alive else 0)[0]
         read = os.read(0, _CHUNK) if 0 in ready else b""
         given += read
-        if ready and not read:
-            break
-    return given
+        if not read and (ready or not alive):
+            return given
 
 
 def _marked(mark: bytes) -> set[int]:

@@ -12,6 +12,8 @@ import psutil
 import pytest
 from support.running_kernels import seconds_until
 
+from mambakernels.sessions import guardian
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it finds processes by their variables in /proc")
 
 # A kernel that holds its interpreter for good: no thread of it can end it, nor send what it printed. So a file says
@@ -68,3 +70,40 @@ def test_an_exit_ends_the_kernels_too(jupyter_path: Path) -> None:
     assert not answer.stderr
     assert not any(_runs(pid) for pid in map(int, answer.stdout.split()))
     assert os.getpid()
+
+
+# The guardian as on macOS, without /proc and pidfd, and what takes a kernel's place: it leads a group of two processes.
+AS_ON_MACOS = """
+import os, runpy, sys
+sys.platform, os.listdir = "darwin", None
+vars(os).pop("pidfd_open", None)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+OWNER_ON_MACOS = f"""
+import os, subprocess, sys, time
+kernel = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; exec sleep 600"], start_new_session=True,
+                          stdout=subprocess.PIPE, text=True)
+words = [sys.executable, "-c", {AS_ON_MACOS!r}, {guardian.__file__!r}, "MARK=1", str(os.getpid())]
+guardian = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+guardian.stdin.write(f"{{kernel.pid}}\\n".encode())
+guardian.stdin.flush()
+print(kernel.pid, kernel.stdout.readline().strip(), guardian.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_without_proc_the_group_of_each_kernel_ends() -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER_ON_MACOS], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout
+    pids = list(map(int, owner.stdout.readline().split()))
+    assert len(pids) == 3
+    assert all(map(_runs, pids))
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    try:
+        seconds_until(lambda: not any(map(_runs, pids)), at_most=60)
+    finally:
+        for pid in filter(_runs, pids):
+            os.kill(pid, signal.SIGKILL)
