@@ -96,6 +96,8 @@ class StorageError(MambakernelsError):
             self.next_step = f"{first} another place with {option}."
 
 
+OTHER_CHANNEL = "Check its address, or name another; --channel wheels takes the packages from a Python package index."
+
 _ADVICE = {
     errno.ENOSPC: "Free some space there.",
     errno.EDQUOT: "Your quota is used up: free some space.",

@@ -28,7 +28,10 @@ def lab(
     root: RootOption = None,
     quiet: Quiet = False,
 ) -> None:
-    """Start JupyterLab with the lessons, and open their start page. Ctrl-C ends it."""
+    """Start JupyterLab with the lessons.
+
+    It opens their start page. Ctrl-C ends it.
+    """
     if str(folder).startswith("-"):
         raise typer.BadParameter(f"Name the folder before the options for JupyterLab: lab . -- {folder}")
     copied = mambakernels.lab.copy_notebooks(folder)

@@ -24,7 +24,10 @@ def collect(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show the runs of any notebooks as one table: status, parameters and recorded results."""
+    """Show the runs of any notebooks as one table.
+
+    It has their status, parameters and recorded results.
+    """
     from mambakernels.runs import results
 
     with bars.progress(quiet=quiet) as progress:
@@ -48,7 +51,10 @@ def measurements(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A .csv or .parquet file to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the measurements that executed notebooks published, or write them to a file."""
+    """Show what executed notebooks measured.
+
+    These are the measurements that they published, as a table or as a file.
+    """
     frame = mambakernels.measurements(paths)
     if output is not None:
         from mambakernels.bench import published

@@ -33,7 +33,10 @@ def report(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a page of runs: failures first, what ran where, results as a table and pictures, links to the notebooks."""
+    """Make a page of runs, failures first.
+
+    It shows what ran where, results as a table and pictures, and links to the notebooks.
+    """
     if notebook is not None:
         written = mambakernels.report_notebook(notebook)
         typer.echo(f"{written} makes the page. To use it: mambakernels report runs --template {notebook}")

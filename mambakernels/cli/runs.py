@@ -85,7 +85,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Repeat the runs that are done, too.")] = False,
     fork: Annotated[
         bool,
-        typer.Option(" /--no-fork", help="Start each kernel by itself, not by a fork of a warm process."),
+        typer.Option(" /--no-fork", help="Start each kernel without forking a warm process.", show_default=False),
     ] = True,
     html: Annotated[bool, typer.Option("--html", help="Write each failed notebook as a page, too.")] = False,
     junit: Annotated[Path | None, typer.Option(help="A file for a JUnit report, which CI systems read.")] = None,
@@ -142,7 +142,10 @@ def parameters(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show the parameters that a notebook takes, with their types, defaults and comments."""
+    """Show the parameters that a notebook takes.
+
+    Each has its type, its default and its comment.
+    """
     found = mambakernels.parameters(notebook)
     if as_json:
         print_json(

@@ -291,9 +291,7 @@ def _explain(said: str) -> errors.EngineError | errors.ChannelError | errors.Inv
     if "not loaded" in said or "Download error" in said:
         named = [line.strip() for line in lines if re.search(r"\[(https?|file):", line) and "warning" not in line]
         reason = next(iter(named), lines[-1])
-        return errors.ChannelError(
-            f"A channel cannot be read: {reason}.", next_step="Check its address, or name another: --channel."
-        )
+        return errors.ChannelError(f"A channel cannot be read: {reason}.", next_step=errors.OTHER_CHANNEL)
     if unread := re.search(r"Error parsing MatchSpec (.+?)\.?$", said, re.MULTILINE):
         return errors.InvalidRequestError(
             f"{unread[1]} is not a valid match spec.",

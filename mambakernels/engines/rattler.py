@@ -129,7 +129,7 @@ async def _solve(request: process.Json, cache: Path, progress: Progress) -> list
         raise errors.SolveError(_explanation(str(error))) from error
     except (exceptions.GatewayError, exceptions.FetchRepoDataError, exceptions.InvalidChannelError) as error:
         raise _about_storage(error, cache.parent) or errors.ChannelError(
-            f"A channel cannot be read: {_one_line(error)}.", next_step="Check its address, or name another: --channel."
+            f"A channel cannot be read: {_one_line(error)}.", next_step=errors.OTHER_CHANNEL
         ) from error
     return sorted(records, key=lambda record: str(record.name.normalized))
 
