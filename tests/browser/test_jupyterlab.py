@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
-from browser import driving
+from browser import driving, pictures
 from browser.driving import Lab
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from support.blas import BLAS
 from support.running_kernels import make_environment
 
@@ -17,6 +18,8 @@ import mambakernels
 from mambakernels import kernels, paths
 from mambakernels.environments import Environment
 from mambakernels.kernels import logo, registration
+from mambakernels.kernels.blas import TITLES
+from mambakernels.paths import Root
 
 pytestmark = pytest.mark.browser
 
@@ -30,16 +33,39 @@ repeats = 3
 budget = 0.1
 threads = 1
 """
+COLUMNS = (
+    "%load_ext mambakernels",
+    """\
+%%kernels {names}
+import numpy as np
+a = np.random.default_rng(0).random((700, 700))
+np.linalg.svd(a, compute_uv=False)[:3]""",
+    """\
+%%bench --budget {budget}
+import numpy as np
+a = np.random.default_rng(0).random((200, 200))
+a @ a""",
+)
 CHOSEN = [name for name in ("openblas", "mkl", "netlib", "blis") if name in BLAS]
 
 
 @pytest.fixture(scope="module")
-def lab(environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    assert environments
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that JupyterLab serves."""
     folder = tmp_path_factory.mktemp("lessons")
     shutil.copy(paths.notebooks() / "blas.ipynb", folder)
-    with driving.jupyterlab(folder, state=tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(
+    environments: dict[str, Environment], root: Root, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    assert environments
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(paths.ROOT_VARIABLE, str(root.path))
+        with driving.jupyterlab(folder, state=tmp_path_factory.mktemp("lab")) as lab:
+            yield lab
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +76,9 @@ def titles(environments: dict[str, Environment]) -> dict[str, str]:
 
 
 def test_the_launcher_shows_every_kernel(lab: Lab, page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 500})
     shown = [card.text_content() for card in lab.launcher(page).all()]
+    pictures.take(page, "launcher")
     assert {spec.display_name for spec in mambakernels.kernels.list()} <= set(shown)
     assert len(shown) == len(set(shown)), "two kernels that nobody could tell apart"
 
@@ -84,12 +112,14 @@ def test_a_kernel_whose_environment_was_moved_says_so_in_the_notebook(lab: Lab, 
     (spec,) = registration.register_kernels(environment)
     environment.prefix.rename(tmp_path / "elsewhere")
     try:
+        page.set_viewport_size({"width": 1100, "height": 500})
         notebook = lab.new(page, spec.display_name)
         notebook.write(notebook.cells.first, "1 + 1")
         notebook.run_all()
         said = " ".join(notebook.errors.first.inner_text().split())
         assert "it was moved or removed" in said
         assert "mambakernels prune" in said
+        pictures.take(page, "moved")
         (tmp_path / "elsewhere").rename(environment.prefix)
         notebook.restart()
         notebook.run_all()
@@ -111,6 +141,47 @@ def test_the_notebook_runs_on_the_kernel_that_was_picked(lab: Lab, page: Page, t
         rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
         assert {(row[0], int(row[1])) for row in rows} == {(name, size) for name in OPERATIONS for size in SIZES}
         assert {row[-1] for row in rows} == {"right"}
+
+
+def test_a_cell_runs_on_blas_kernels_and_is_measured_on_them(lab: Lab, page: Page, folder: Path) -> None:
+    names = [f"np-{blas}" for blas in CHOSEN][: 3 if pictures.wanted() else 2]
+    cells = [code.format(names=" ".join(names), budget=20 if pictures.wanted() else 4) for code in COLUMNS]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    nbformat.write(notebook, folder / "columns.ipynb")
+    page.set_viewport_size({"width": 1280, "height": 860})
+    opened = lab.open(page, "columns.ipynb")
+    opened.run_all()
+    assert opened.errors.all_text_contents() == []
+    expect(opened.cells.nth(1).locator(".mambakernels-columns section")).to_have_count(len(names))
+    verdicts = opened.cells.nth(2).locator("table tbody tr")
+    expect(verdicts).to_have_count(len(names))
+    for name, row in zip(names, verdicts.all(), strict=True):
+        expect(row).to_contain_text(name)
+    opened.cells.nth(1).evaluate("cell => cell.scrollIntoView()")
+    pictures.take(page.locator(".jp-NotebookPanel-notebook"), "columns")
+
+
+def test_the_panel_knows_each_kernels_blas_and_registers_a_variant(lab: Lab, page: Page) -> None:
+    name, variant = f"np-{CHOSEN[0]}", f"np-{CHOSEN[0]}-one"
+    page.set_viewport_size({"width": 1100, "height": 790})
+    notebook = lab.new(page, "Python 3 (ipykernel)")
+    notebook.write(notebook.cells.first, "import mambakernels\n\nmambakernels.lab.manager()")
+    notebook.run(notebook.cells.first)
+    panel = page.locator(".mbk")
+    panel.get_by_role("radio", name=name, exact=True).check()
+    panel.get_by_role("tab", name="Kernels").click()
+    panel.get_by_label("Variant", exact=True).fill("one")
+    panel.get_by_label("Threads", exact=True).select_option("1")
+    try:
+        panel.get_by_role("button", name="Register", exact=True).click()
+        expect(panel).to_contain_text(f"Registered {variant}.")
+        expect(panel.get_by_role("cell", name=TITLES[CHOSEN[0]], exact=True)).to_be_visible()
+        panel.get_by_role("cell", name="…", exact=True).first.wait_for(state="detached")  # sizes and findings are there
+        panel.evaluate("panel => panel.closest('.jp-CodeCell').scrollIntoView()")
+        pictures.take(page, "panel")
+    finally:
+        kernels.unregister(variant)
 
 
 def test_a_cell_finds_the_environments_own_programs(
