@@ -52,7 +52,7 @@ class Settings:
     in_order: bool = False
     seed: int = 0
     samples: int = 3
-    min_sample: float = 0.0005
+    min_sample: float = 0.0002
     visit_seconds: float = 0.04
     rounds: int = 60
 

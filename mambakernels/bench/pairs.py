@@ -39,6 +39,7 @@ PER_PROCESS = 0.02
 MOST_ROUNDS = 10_000  # a verdict that needs more is out of reach
 
 _TWICE = 2.0
+_NO_DIFFERENCE = 0.0005  # what would be written as 0.0%
 _GROUP = ("asked", *KEY)
 
 
@@ -231,6 +232,8 @@ def in_words(found: Ratio, margin: float) -> str:
 def difference(ratio: float) -> str:
     """Write a ratio of times as people say it: `12.0% slower`, `2.0 times as fast`."""
     factor, slower = max(ratio, 1 / ratio), ratio >= 1
+    if factor - 1 < _NO_DIFFERENCE:
+        return "as fast"
     if factor >= _TWICE:
         return f"{factor:.1f} times as {'slow' if slower else 'fast'}"
     return f"{factor - 1:.1%} {'slower' if slower else 'faster'}"

@@ -165,10 +165,12 @@ def _what(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
+    from mambakernels.numeric.formatting import threads_used
+
     bits = "same" if row["same_bits"] else "other"
     return (
         *_what(row),
-        _threads(row["asked"], row["threads"]),
+        threads_used(row["asked"], row["threads"]),
         row["kernel"],
         _time(row["seconds"]),
         row["estimator"],
@@ -180,13 +182,6 @@ def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
         _or_dash(row["error"], "{:.2g} eps"),
         bits + (", changing" if row["reproducible"] is False else ""),
     )
-
-
-def _threads(asked: int | None, used: int | None) -> str:
-    """Return the requested threads, and the used ones where they differ."""
-    if not asked or used is None or asked == used:
-        return _or_dash(asked or used, "{}")
-    return f"{asked} ({used} used)"
 
 
 def _or_dash(value: Any, form: str) -> str:

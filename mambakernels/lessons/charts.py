@@ -6,7 +6,7 @@ print. It loads nothing from elsewhere. As text, it is a table of the same numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,7 +21,7 @@ Points = Sequence[tuple[float, float]]
 _ROW = 30  # height of one bar with the space around it
 _BARS_TOP, _LINES_TOP, _BOTTOM = 30, 34, 46  # above and below the panel
 _HEIGHT = 270  # of a panel of lines
-_PLAIN_BAR = SeriesStyle("#46566A", "circle")
+_PLAIN_BAR, _REFERENCE = SeriesStyle("#46566A", "circle"), SeriesStyle(INK, "")
 _MOST_OF_WIDTH = 0.4  # for names
 
 
@@ -77,12 +77,15 @@ def lines(
     log: bool = True,
     top: float | None = None,
     top_label: str = "",
+    references: Mapping[str, Points] = {},
 ) -> Chart:
     """Return a chart with a line per series, labelled at its end; both axes are logarithmic, or neither is.
 
-    `top` is a limit such as a peak rate: a line across, at the top of the axis.
+    `top` is a limit such as a peak rate: a line across, at the top of the axis. `references` are lines that nobody
+    measured, such as a model: they are dashed, and have no markers.
     """
-    points = {str(name): sorted((float(a), float(b)) for a, b in values) for name, values in series.items()}
+    both = {**series, **references}
+    points = {str(name): sorted((float(a), float(b)) for a, b in values) for name, values in both.items()}
     across = [a for values in points.values() for a, _ in values]
     upward = [b for values in points.values() for _, b in values]
     room = 22 + max((drawing.text_width(name, bold=True) for name in points), default=0)
@@ -94,7 +97,7 @@ def lines(
         *_x_axis(x_scale, _HEIGHT, x),
         *_y_axis(y_scale, x_scale, y),
         *_top(y_scale, x_scale, top, top_label or "at most"),
-        *_curves(points, x_scale, y_scale),
+        *_curves(points, x_scale, y_scale, dashed={*map(str, references)}),
     ]
     svg = drawing.document(title, top=_LINES_TOP, height=_HEIGHT + _BOTTOM, body=body)
     return Chart(svg, "\n".join([title, *_lines_text(points, x, y, top, top_label)]))
@@ -117,8 +120,9 @@ def _rows(values: Mapping[str, float], axis: Scale) -> Iterable[str]:
         yield drawing.text(max(end, zero) + 9, middle + 4, measured(value))
 
 
-def _curves(points: Mapping[str, Points], x_scale: Scale, y_scale: Scale) -> Iterable[str]:
-    styles = drawing.series_styles(list(points))
+def _curves(points: Mapping[str, Points], x_scale: Scale, y_scale: Scale, *, dashed: Collection[str]) -> Iterable[str]:
+    styles = drawing.series_styles([name for name in points if name not in dashed])
+    styles |= dict.fromkeys(dashed, _REFERENCE)
     ends: dict[str, tuple[float, float]] = {}
     for name, values in points.items():
         places = [
@@ -126,8 +130,9 @@ def _curves(points: Mapping[str, Points], x_scale: Scale, y_scale: Scale) -> Ite
         ]
         if places:
             ends[name] = places[-1]
-            yield drawing.path(places, color=styles[name].color, width=2)
-            yield from (drawing.marker(*place, styles[name]) for place in places)
+            is_reference = name in dashed
+            yield drawing.path(places, color=styles[name].color, width=1.4 if is_reference else 2, dashed=is_reference)
+            yield from () if is_reference else (drawing.marker(*place, styles[name]) for place in places)
     yield from _names(ends, styles, x_scale.end)
 
 

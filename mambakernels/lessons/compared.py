@@ -125,7 +125,7 @@ class Compared:
             (
                 row["operation"],
                 _or_dash(row["size"] or None, "{}"),
-                _or_dash(row["threads"], "{}"),
+                formatting.threads_used(row["asked"], row["threads"]),
                 row["kernel"],
                 formatting.seconds(row["seconds"]),
                 _or_dash(row["gflops"], "{:.3g}"),

@@ -48,6 +48,13 @@ def three_digits(value: float) -> str:
     return f"{value:.{max(0, decimals)}f}"
 
 
+def threads_used(asked: int | None, used: int | None) -> str:
+    """Write the requested threads, and the used ones where they differ: `8 (2 used)`; a dash where none is known."""
+    if not asked or used is None or asked == used:
+        return str(asked or used or "-")
+    return f"{asked} ({used} used)"
+
+
 def _html_row(row: Row, sides: Sequence[str], *, marked: bool) -> str:
     style = "color:var(--jp-error-color1, #d32f2f);font-weight:bold" if marked else ""
     cells = (

@@ -92,6 +92,16 @@ def test_lines_are_labelled_at_what_was_measured_and_end_at_the_peak() -> None:
     assert [re.findall(r" (\S+?)(?:L|$)", one) for one in across] == [["0.0", "0.0"]]
 
 
+def test_what_nobody_measured_is_dashed_and_has_no_markers() -> None:
+    """A marker is filled, a line is not."""
+    chart = lines({"a": [(1, 3.0), (2, 5.0)]}, references={"ideal": [(1, 3.0), (2, 6.0)]}, title="", x="n", y="ms")
+    paths = [path.attrib for path in drawn(chart).iter(f"{SVG}path")]
+    assert len([path for path in paths if "stroke-dasharray" in path]) == 1
+    assert len([path for path in paths if path["fill"] != "none"]) == 2
+    assert "ideal" in words(chart)
+    assert str(chart).splitlines()[2].split() == ["n", "a", "ideal"]
+
+
 def test_lines_as_text_are_a_table_with_a_column_for_each() -> None:
     chart = lines({"a": [(2, 20.0), (1, 10.0)], "b": [(2, 0.5)]}, title="both", x="n", y="ms")
     assert str(chart) == "both\nms by n\nn   a      b\n-  --  -----\n1  10      -\n2  20  0.500"

@@ -62,3 +62,11 @@ def test_times_have_a_readable_unit(value: float, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.3361, "0.336"), (39.0, "39.0"), (116.4, "116"), (12345.6, "12346")])
 def test_three_digits_and_no_exponent(value: float, text: str) -> None:
     assert formatting.three_digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "words"),
+    [(8, 2, "8 (2 used)"), (2, 2, "2"), (None, 4, "4"), (0, 4, "4"), (2, None, "2"), (None, None, "-")],
+)
+def test_threads_that_are_not_used_are_written(asked: int | None, used: int | None, words: str) -> None:
+    assert formatting.threads_used(asked, used) == words
