@@ -15,14 +15,22 @@ from mambakernels.system import process
 _LINES_QUOTED = 20
 # Lists the variables that the shell's programs get. The shell does so itself: macOS takes DYLD_* from `env` and other
 # programs of the system, and before 12.3 its `env` cannot end entries with a zero. Exported arrays reach no program.
-_DUMP = r"""(
-builtin compgen -e | {
-    arrays=$'\n'$(builtin compgen -A arrayvar)$'\n'
-    while IFS= builtin read -r name; do
-        case "$arrays" in *$'\n'"$name"$'\n'*) ;; *) builtin printf '%s=%s\0' "$name" "${!name-}" ;; esac
-    done
+# Without a fork, which would take as long as all the rest.
+_LIST = r"""
+__mambakernels_list() {
+    builtin trap - DEBUG
+    builtin local __mambakernels_name __mambakernels_arrays
+    builtin compgen -e >|NAMES || :
+    builtin compgen -A arrayvar >|ARRAYS || :
+    IFS= builtin read -r -d '' __mambakernels_arrays <ARRAYS || :
+    while IFS= builtin read -r __mambakernels_name; do
+        case $'\n'$__mambakernels_arrays in
+            *$'\n'"$__mambakernels_name"$'\n'*) ;;
+            *) builtin printf '%s=%s\0' "$__mambakernels_name" "${!__mambakernels_name-}" ;;
+        esac
+    done <NAMES
 }
-)"""
+"""
 # Variables that every bash keeps for itself; exported functions are BASH_FUNC_name%%.
 _SHELL_ONLY = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "SHELLOPTS", "BASHOPTS"})
 _FUNCTION = "BASH_FUNC_"
@@ -48,6 +56,8 @@ class _Notes:
 
     said: Path
     statuses: Path
+    names: Path
+    arrays: Path
     before: Path
     after: Path
 
@@ -98,12 +108,12 @@ def _driver(scripts: Sequence[Path], notes: _Notes) -> str:
 
     The scripts are sourced in a function, where `declare` is local, because the engines' `activate` is one.
     """
-    said, statuses = shlex.quote(str(notes.said)), shlex.quote(str(notes.statuses))
-    lines = [f"exec >>{said} 2>&1", f"{_DUMP} >|{shlex.quote(str(notes.before))}"]
-    lines.append("__mambakernels_activate() {")
+    said, statuses, names, arrays, before, after = (shlex.quote(str(file)) for file in vars(notes).values())
+    lines = [f"exec >>{said} 2>&1", _LIST.replace("NAMES", names).replace("ARRAYS", arrays)]
+    lines += [f"__mambakernels_list >|{before}", "__mambakernels_activate() {"]
     for script in scripts:
         lines += [f">|{said}", f". {shlex.quote(str(script))}", f"builtin printf '%s\\n' \"$?\" >>{statuses}"]
-    lines += ["}", "__mambakernels_activate", f"{_DUMP} >|{shlex.quote(str(notes.after))}"]
+    lines += ["}", "__mambakernels_activate", f"__mambakernels_list >|{after}"]
     return "\n".join(lines)
 
 
