@@ -47,7 +47,7 @@ class ChannelError(MambakernelsError):
 
 
 class ActivationError(MambakernelsError):
-    """Activating an environment failed, so its kernel would not be the environment."""
+    """Activating an environment failed, so a kernel of it would lack what activation sets."""
 
 
 class KernelError(MambakernelsError):

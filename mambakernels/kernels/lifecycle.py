@@ -176,7 +176,7 @@ def rename(
 def describe(name: PathLike, *, root: PathLike | None = None) -> dict[str, Any]:
     """Return an environment's manifest, its size in bytes, the packages that pip added, and its kernels.
 
-    The own size is what removing it frees: the other files are links that the package cache has too.
+    Its own size is what removing it frees; the other files are shared with the package cache.
     """
     environment = environments.get(name, Root.find(root))
     used = environment.disk_usage()

@@ -68,7 +68,7 @@ def sync(
     root: PathLike | None = None,
     progress: Progress = silent,
 ) -> Synced:
-    """Make the environments and kernels that a project's file declares, and return the steps that took.
+    """Make the environments and kernels that a project's file declares, and return the steps that this took.
 
     `dry_run` changes nothing. Only what was made for this file is changed, or, with `prune`, removed once the file no
     longer declares it. `root` takes the place of the file's. An InvalidRequestError says what is wrong in the file;

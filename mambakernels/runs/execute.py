@@ -59,10 +59,10 @@ def run(
 ) -> list[Run]:
     """Execute notebooks on kernels with parameters and return a `Run` for each, in the order of the matrix.
 
-    A failing cell or a dying kernel is a `Run` with status `failed`; the others go on. A run that is done is not
-    repeated: one with a record in `output` that went well, and of which neither the notebook's cells, the parameters,
-    the kernelspec, the packages of its environment nor the code that it imported from its folder have changed since.
-    The folder also gets an index of all its records, `runs.csv` and `index.html`.
+    A failing cell or a dying kernel is a `Run` with status `failed`; the others go on. A run is not
+    repeated if `output` has a record of its success, and nothing has changed since: the notebook's cells, the
+    parameters, the kernelspec, the environment's packages, and the code that it imported from its folder. The folder
+    also gets an index of all its records, `runs.csv` and `index.html`.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def run(
     memory
         The most memory for the processes of one run, in bytes or as `4G`; a run that takes more fails.
     retries, retry_cells
-        How often a run is repeated whose kernel died or did not start, and whether one is whose cell failed.
+        How often to repeat a run whose kernel died or did not start, and whether to repeat one whose cell failed.
     fail_fast
         Begin no run after one has failed.
     force

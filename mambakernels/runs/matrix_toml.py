@@ -67,7 +67,7 @@ def read_matrix(file: PathLike) -> dict[str, Any]:
     """Return the arguments for `run` that a TOML file gives: `run(**read_matrix("matrix.toml"))`.
 
     Its keys are the keywords of `run`. Relative paths start at the file. A text in `grid` is read as on the command
-    line. NotFoundError without the file; InvalidRequestError, with the key, for anything that is not known or not fit.
+    line. NotFoundError without the file; InvalidRequestError, with the key, for anything unknown or unsuitable.
     """
     path = absolute(file)
     content = read_toml(path, next_step=f"Write one, such as:\n{_EXAMPLE}")

@@ -79,7 +79,7 @@ def session(
     Raises
     ------
     NotFoundError
-        For names of no kernel.
+        A name is not that of a kernel.
 
     Notes
     -----
@@ -131,7 +131,7 @@ class KernelSession:
         return tuple(self._members)
 
     def add(self, kernels: str | Iterable[str], *, threads: int | Iterable[int] | None = None) -> tuple[str, ...]:
-        """Take in kernels that it does not have yet, without starting them; return the names of all that were named."""
+        """Add kernels that it does not have yet, without starting them; return the names of all those requested."""
         wanted = find_kernels([kernels] if isinstance(kernels, str) else kernels)
         counts = _counts(threads)
         named = {label(kernel.name, count): with_threads(kernel, count) for count in counts for kernel in wanted}
