@@ -14,6 +14,7 @@ from mambakernels.progress import Event
 
 _PAUSE_SECONDS = 0.25
 _BAR = "display:inline-block;height:0.8em;min-width:2px;background:var(--jp-brand-color1, #1976d2)"
+_LEFT = "text-align:left"  # notebooks have their tables' cells on the right
 _HEADER = ("kernel", "time", "against", "verdict")
 
 
@@ -54,10 +55,11 @@ class BenchDisplay:
 
 def _page(found: Comparison) -> str:
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in _sentences(found))
-    head = "".join(f'<th style="text-align:left">{title}</th>' for title in ("", *_HEADER))
+    head = "".join(f'<th style="{_LEFT}">{title}</th>' for title in ("", *_HEADER))
     rows = "".join(
-        f'<tr><td style="width:12em"><span style="{_BAR};width:{100 * share:.1f}%"></span></td>'
-        + "".join(f'<td style="text-align:left">{escape(word)}</td>' for word in words)
+        f'<tr><td style="{_LEFT};width:12em"><span style="{_BAR};width:{100 * share:.1f}%"></span></td>'
+        + "".join(f'<td style="{_LEFT};white-space:nowrap">{escape(word)}</td>' for word in words[:-1])
+        + f'<td style="{_LEFT}">{escape(words[-1])}</td>'
         + "</tr>"
         for *words, share in _rows(found)
     )

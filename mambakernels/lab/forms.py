@@ -23,6 +23,7 @@ from mambakernels.numeric.rules import Finding
 from mambakernels.system.quantities import amount, size
 
 _FILES = ("*.yml", "*.yaml", "*.lock", "*.txt")
+_ENGINES = ("auto", "rattler", "micromamba")
 _CHANNELS = ("auto", "conda-forge", "wheels")
 _OWN = "own specs"
 _BY_QUOTA = -1  # None would be no choice at all
@@ -134,13 +135,16 @@ class CreateForm(Form):
             options=_CHANNELS,
             value="auto",
         )
+        self.engine = self._field(
+            ipywidgets.Dropdown, "Engine", "The program that solves and links packages", options=_ENGINES
+        )
         self.preset.observe(lambda _: self._fill_in(), "value")
         self._fill_in()
         create = self._button("Create", self.action, "Make the environment and register its kernel", "primary")
         self.box = ipywidgets.VBox(
             [
                 ipywidgets.HBox([self.preset, self.name]),
-                ipywidgets.HBox([self.specs]),
+                ipywidgets.HBox([self.specs, self.engine]),
                 ipywidgets.HBox([self.file, self.channel, create]),
             ]
         )
@@ -154,7 +158,8 @@ class CreateForm(Form):
         """Return the creation."""
         name, file, channel = (field.value.strip() for field in (self.name, self.file, self.channel))
         specs = _words(self.specs.value, "specs")
-        more = {"file": file, "channel": "" if channel == "auto" else channel}
+        chosen = {"channel": channel, "engine": self.engine.value}
+        more = {"file": file, **{option: value for option, value in chosen.items() if value != "auto"}}
         call = self._call("create", name, specs, **more) if specs or not file else self._call("create", name, **more)
         return Action(call, f"Making {name or file}", _made)
 
@@ -171,7 +176,7 @@ class KernelsForm(Form):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self.listed = ipywidgets.HTML(layout={"height": "60px"})
+        self.listed = ipywidgets.HTML(layout={"height": "48px"})
         self.variant = self._field(
             ipywidgets.Text, "Variant", "For one more kernel: NAME-VARIANT. Empty: the kernel itself, again"
         )
@@ -183,13 +188,17 @@ class KernelsForm(Form):
         self.variables = self._field(
             ipywidgets.Text, "Variables", "Variables of the kernel: NAME=VALUE, with spaces between them", grow=2
         )
+        self.shown_as = self._field(
+            ipywidgets.Text, "Shown as", "Its name in the launcher; {blas}, {version} and others are filled in", grow=2
+        )
         self.kernel = self._field(ipywidgets.Dropdown, "Kernel", "The kernel to unregister", options=[])
         self._register = self._button("Register", self.action, "Register this kernel with Jupyter", "primary")
         self._unregister = self._button("Unregister", self._removal, "Remove the kernel; the environment stays")
         self.box = ipywidgets.VBox(
             [
                 self.listed,
-                ipywidgets.HBox([self.variant, self.threads, self.variables, self._register]),
+                ipywidgets.HBox([self.variant, self.shown_as]),
+                ipywidgets.HBox([self.threads, self.variables, self._register]),
                 ipywidgets.HBox([self.kernel, self._unregister]),
             ]
         )
@@ -216,6 +225,7 @@ class KernelsForm(Form):
         call = self._call(
             "kernels.register",
             entry.argument,
+            display_name=self.shown_as.value.strip(),
             variant=self.variant.value.strip(),
             env=_assignments(self.variables.value),
             threads=None if self.threads.value == _BY_QUOTA else self.threads.value,

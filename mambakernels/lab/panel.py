@@ -57,7 +57,7 @@ class Panel:
             children=[form.box for form in self.forms],
             titles=[form.title for form in self.forms],
             selected_index=0,
-            layout={"height": "184px"},
+            layout={"height": "204px"},
         )
         self.box = ipywidgets.VBox([self.table, self._pages, self.activity]).add_class("mbk")
         if overview.entries:

@@ -33,13 +33,18 @@ def output_as_html(item: Printed | Json, kernel: str, *, below: bool) -> str:
     data: Mapping[str, Any] = {kind: _joined(value) for kind, value in item["data"].items()}
     for kind, show in _SHOWN_AS.items():
         if kind in data and not (kind == "text/html" and _has_script(data[kind])):
-            return show(data[kind], kind, f"{kernel}: {data.get('text/plain', 'figure')}")
+            shown = show(data[kind], kind, f"{kernel}: {data.get('text/plain', 'figure')}")
+            return shown + (_widget_note(kernel) if data.keys() & _WIDGETS else "")
     return ""
 
 
 def traceback_as_html(text: str) -> str:
     """Return a traceback with its colours; of an endless recursion, the beginning and the end."""
     return block(as_html(excerpt(text, FIRST // 2, LAST)), WRONG)
+
+
+def _widget_note(kernel: str) -> str:
+    return f'<div style="{MUTED}">A widget, shown as text: it works in a notebook that runs on {escape(kernel)}.</div>'
 
 
 def _text(text: str, _kind: str, _alt: str) -> str:

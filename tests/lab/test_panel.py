@@ -120,9 +120,14 @@ def test_each_page_shows_its_line_and_a_mistake_is_explained(root: Root) -> None
     create.preset.value = ""
     create.file.value = "environment.yml"
     assert panel.activity.code == f"mambakernels.create('', file='environment.yml', {given})"
+    create.engine.value = "rattler"
+    assert panel.activity.code == f"mambakernels.create('', file='environment.yml', engine='rattler', {given})"
     panel.box.children[1].selected_index = 1
     kernels.variant.value, kernels.threads.value = "z", 1
     assert panel.activity.code == f"mambakernels.kernels.register('one', variant='z', threads=1, {given})"
+    kernels.shown_as.value = "Mine on {blas}"
+    named = "display_name='Mine on {blas}', variant='z', threads=1"
+    assert panel.activity.code == f"mambakernels.kernels.register('one', {named}, {given})"
     kernels.variables.value = "A=1 B"
     assert panel.activity.code == "'B' is not NAME=VALUE. For example: OPENBLAS_CORETYPE=Haswell"
     panel.act(kernels.action)

@@ -125,6 +125,7 @@ def test_what_only_a_front_end_can_show_is_shown_below() -> None:
     assert "Figure: see below" in page(both, below=True)
     assert "<script" not in page(both)
     assert "IntSlider()" in page(both)
+    assert page(both).count("it works in a notebook that runs on a.") == 1
 
 
 def test_nothing_that_a_kernel_prints_is_html() -> None:
