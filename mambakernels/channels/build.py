@@ -83,11 +83,10 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     root = Root(Path(message["root"]))
     request = decoding.decode(message["request"], WheelsRequest)
     known = wheels.load(root) or State(interpreter.fingerprint(), wheels.code())
-    shutil.rmtree(wheels.scratch(root), ignore_errors=True)  # a killed process may have left it
-    wheels.scratch(root).mkdir(parents=True)
-    build = Build(root, wheels.scratch(root), known, progress)
-    state = _build(build, request, update=message["update"], insist=message["insist"])
-    wheels.save(root, state)
+    with conda_packages.scratch(wheels.folder(root)) as scratch:
+        build = Build(root, scratch, known, progress)
+        state = _build(build, request, update=message["update"], insist=message["insist"])
+        wheels.save(root, state)
     return {"packages": len(state.files)}
 
 

@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any, Literal
 _TIMESTAMP = datetime(2020, 1, 1, tzinfo=timezone.utc)
 # 1 of 9: the packages stay on this machine, and 9 takes ten times as long.
 _COMPRESSION = 1
+_SCRATCH = ".build-"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,27 @@ class Recipe:
     build_suffix: str = ""
     build_number: int = 0
     noarch: Literal["python", "generic"] | None = None
+
+
+@contextmanager
+def scratch(channel: Path) -> Iterator[Path]:
+    """Yield an empty folder in a channel's folder for one build, and remove it at the end.
+
+    It has a new name each time: the processes of a build that was killed may write to theirs for a moment longer.
+    """
+    remove_scratch(channel)
+    channel.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=channel))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_scratch(channel: Path) -> None:
+    """Remove what builds that were killed have left in a channel's folder; none may be going on."""
+    for left in channel.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def build_string(recipe: Recipe, files: Path) -> str:

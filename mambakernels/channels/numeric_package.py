@@ -80,11 +80,8 @@ def work(message: process.Json, progress: Progress) -> process.Json:
     """Build the package in a worker process, and publish it next to the earlier ones."""
     import importlib.metadata
 
-    root = Root(Path(message["root"]))
-    scratch = folder(root) / ".build"
-    shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
+    channel = folder(Root(Path(message["root"])))
     progress(Event("stage", NAME))
-    _copy_sources(scratch / "stage" / "site-packages")
     recipe = conda_packages.Recipe(
         name=NAME,
         version=importlib.metadata.version("mambakernels"),
@@ -95,9 +92,10 @@ def work(message: process.Json, progress: Progress) -> process.Json:
         build_prefix=f"s{source_hash()[:8]}",
         noarch="python",
     )
-    conda_packages.seed_index(folder(root), scratch / "index", subdir=_SUBDIR)
-    built = conda_packages.assemble(recipe, scratch / "stage", scratch / "index" / _SUBDIR)
-    members = {*conda_packages.records(folder(root), _SUBDIR), built.name}
-    conda_packages.publish(scratch / "index", folder(root), members=members, subdir=_SUBDIR)
-    shutil.rmtree(scratch)
+    with conda_packages.scratch(channel) as scratch:
+        _copy_sources(scratch / "stage" / "site-packages")
+        conda_packages.seed_index(channel, scratch / "index", subdir=_SUBDIR)
+        built = conda_packages.assemble(recipe, scratch / "stage", scratch / "index" / _SUBDIR)
+        members = {*conda_packages.records(channel, _SUBDIR), built.name}
+        conda_packages.publish(scratch / "index", channel, members=members, subdir=_SUBDIR)
     return {}

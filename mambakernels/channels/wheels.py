@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mambakernels import errors, paths
-from mambakernels.channels import blas_libraries, interpreter
+from mambakernels.channels import blas_libraries, conda_packages, interpreter
 from mambakernels.channels.blas_libraries import BlasLibrary
 from mambakernels.engines import match_spec
 from mambakernels.paths import PathLike, Root, storage_errors
@@ -83,11 +83,6 @@ def folder(root: Root) -> Path:
     return root.channels / f"wheels-{interpreter.MINOR}"
 
 
-def scratch(root: Root) -> Path:
-    """Return the scratch folder of a build, which is removed however the build ends."""
-    return folder(root) / ".build"
-
-
 def url(root: Root) -> str:
     """Return the channel's address, as engines take it."""
     return folder(root).as_uri()
@@ -118,7 +113,7 @@ def ensure(
         try:
             process.Worker("mambakernels.channels.build").call(message, progress=progress)
         finally:
-            shutil.rmtree(scratch(root), ignore_errors=True)  # a worker that was stopped could not remove it
+            conda_packages.remove_scratch(folder(root))  # a worker that was stopped could not remove its folder
         built = load(root)
     if built is None:
         raise errors.ChannelError(

@@ -72,7 +72,8 @@ def test_the_bundle_is_what_was_agreed_upon(measured: list[Measurement]) -> None
 
 def test_the_table_says_what_ran_how_fast_and_whether_it_is_right(measured: list[Measurement]) -> None:
     probed = probe()
-    title, header, _, gemm, eigh, exp, note, verdicts = as_text(measured, probed).splitlines()
+    alike = [replace(one, stability="too short") for one in measured]  # some may be noisy, on a busy machine
+    title, header, _, gemm, eigh, exp, note, verdicts = as_text(alike, probed).splitlines()
     assert title.startswith(f"NumPy {probed.numpy} on {probed.blas.name} {probed.blas.version}")
     assert header.split("  ")[0] == "operation"
     assert gemm.startswith("gemm")
