@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ LIBRARY = Path(HERE.anchor, "python311.zip")  # from make.py
 SITE = HERE / "Lib" / "site-packages"
 SHIPPED = HERE / "share" / "jupyter" / "kernels" / "python3"
 _PATIENCE = 120.0
+_SERVICES = {"explorer.exe", "plugplay.exe", "rpcss.exe", "services.exe", "svchost.exe", "winedevice.exe"}
 
 
 @cache
@@ -104,3 +106,31 @@ def gone(pids: Iterable[int]) -> bool:
         left = {pid for pid in left if psutil.pid_exists(pid)}
         time.sleep(0.1)
     return not left
+
+
+def running() -> dict[int, str]:
+    """Return the commands of this Windows by their numbers outside of it, without its services.
+
+    Inside, Wine shows no commands of other processes.
+    """
+    mark = f"WINEPREFIX={os.environ['WINEPREFIX']}".encode()
+    found = {}
+    for process in Path("Z:/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            ours = words[0].lower().endswith(b".exe") and mark in (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended, or is another user's
+        if ours and words[0].decode().lower().rpartition("\\")[2] not in _SERVICES:
+            found[int(process.name)] = b" ".join(words).decode(errors="replace")
+    return found
+
+
+def left_over(before: Iterable[int]) -> list[str]:
+    """Return what still runs, and did not before, when the patience of these tests is at its end."""
+    end = time.monotonic() + _PATIENCE
+    while left := [command for number, command in running().items() if number not in before]:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.5)
+    return left

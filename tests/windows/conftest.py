@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,13 @@ else:
     # As Jupyter's servers do; with the default one, the tests' own clients of kernels warn.
     asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     Cli = Callable[..., subprocess.CompletedProcess[bytes]]
+
+    @pytest.fixture(scope="module", autouse=True)
+    def _nothing_is_left() -> Iterator[None]:
+        """No process that a module's tests have started, of whatever kind, is there after them."""
+        before = machine.running()
+        yield
+        assert machine.left_over(before) == []
 
     @pytest.fixture(scope="session", name="place")
     def _place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -4,11 +4,13 @@
 
 CPython comes from two places: its machine code from a wheel that carries one (panda3d's, for programs that it freezes),
 its library from the CPython 3.11 that runs this. What is made for the same `make.py` and `requirements.txt` is kept.
+It takes 0.5 GB, as Wine's own files in it are links to those of the system.
 """
 
 from __future__ import annotations
 
 import compileall
+import filecmp
 import hashlib
 import os
 import re
@@ -16,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import venv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +26,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 WHEEL = "panda3d==1.10.16"
 PYTHON = "drive_c/Python311"
+PIP = "pip"  # an environment with a pip, which the system's Python may lack
 LIBRARY = "drive_c/python311.zip"
 _COMPILER = "x86_64-w64-mingw32-"
 _NOT_NEEDED = ("__pycache__", "site-packages", "lib-dynload", "test", "tests", "idlelib", "tkinter", "turtledemo")
 _NOT_NEEDED_EITHER = ("config-3.11*", "_sysconfigdata*")
+_OF_DEBIAN = ("EXTERNALLY-MANAGED", "_distutils_system_mod.py", "sitecustomize.py")
+_WINE = Path("/usr/lib/x86_64-linux-gnu/wine/x86_64-windows")
+_INF = Path("/usr/share/wine/wine.inf")  # Wine compares the age of a prefix with that of this file
 
 # What a Windows has and this one lacks.
 _PROGRAM = """
@@ -51,7 +58,8 @@ _MANIFEST = """<assembly xmlns="urn:schemas-microsoft-com:asm.v1" manifestVersio
 def main(folder: Path) -> None:
     """Make it, unless it is there; print where it is."""
     sources = [HERE / "make.py", HERE / "requirements.txt"]
-    version = hashlib.sha256(b"".join(file.read_bytes() for file in sources) + sys.version.encode()).hexdigest()[:12]
+    made_of = [*(file.read_bytes() for file in sources), sys.version.encode(), str(_INF.stat().st_mtime).encode()]
+    version = hashlib.sha256(b"".join(made_of)).hexdigest()[:12]
     made = folder / version
     if not (made / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,21 +82,28 @@ def _make(made: Path) -> None:
     _say("Wine")
     first = subprocess.Popen(["wineboot", "-i"], env=environment(made), **_quiet())
     _say("CPython")
-    _pip("download", "--no-deps", "--dest", str(wheels), WHEEL)
+    venv.create(made / PIP, with_pip=True)
+    _pip(made, "download", "--no-deps", "--dest", str(wheels), WHEEL)
     _machine_code(next(wheels.glob("panda3d*.whl")), python)
     library = sysconfig.get_path("stdlib")
-    leave = shutil.ignore_patterns(*_NOT_NEEDED, *_NOT_NEEDED_EITHER)
+    leave = shutil.ignore_patterns(*_NOT_NEEDED, *_NOT_NEEDED_EITHER, *_OF_DEBIAN)
     shutil.copytree(library, python / "Lib", ignore=leave, dirs_exist_ok=True)
     _programs(python, made / "build")
     _say("packages")
-    _pip("install", "--no-compile", "--target", str(site), "--requirement", str(HERE / "requirements.txt"))
+    _pip(made, "install", "--no-compile", "--target", str(site), "--requirement", str(HERE / "requirements.txt"))
     shutil.copytree(site / "share", python / "share")
-    compileall.compile_dir(python / "Lib", quiet=2, workers=2)
+    for tests in sorted(site.rglob("tests")):
+        if tests.is_dir():
+            shutil.rmtree(tests)
+    for package in ("_pytest", "pytest_timeout.py", "xdist"):  # else each run compiles them: it writes no bytecode
+        _compile(site / package)
     _library_in_one_file(python / "Lib", made / LIBRARY)
     shutil.rmtree(wheels)
     _say("Windows 10")
     first.wait(300)
     shutil.copy(made / "build/bcryptprimitives.dll", made / "drive_c/windows/system32")
+    (made / ".update-timestamp").write_text("disable\n")  # an update would write through the links
+    _link_to_the_system(made / "drive_c/windows")
     for words in (["wine", "reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f"],):
         subprocess.run(words, env=environment(made), check=True, timeout=120, **_quiet())
 
@@ -114,11 +129,26 @@ def environment(made: Path) -> dict[str, str]:
     }
 
 
-def _pip(*words: str) -> None:
-    options = ["--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--platform", "win_amd64"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", words[0], *options, "--python-version", "3.11", *words[1:]], check=True
-    )
+def _pip(made: Path, *words: str) -> None:
+    options = ["-qq", "--disable-pip-version-check", "--only-binary", ":all:", "--platform", "win_amd64"]
+    command = [str(made / PIP / "bin/python"), "-m", "pip", words[0], *options, "--python-version", "3.11", *words[1:]]
+    subprocess.run(command, check=True)
+
+
+def _compile(source: Path) -> None:
+    if source.is_dir():
+        compileall.compile_dir(source, quiet=2)
+    else:
+        compileall.compile_file(source, quiet=2)
+
+
+def _link_to_the_system(windows: Path) -> None:
+    """Replace copies of Wine's files, of 0.6 GB, by links to them."""
+    for file in [*windows.glob("system32/**/*"), *windows.glob("winsxs/**/*")]:
+        original = _WINE / file.name
+        if file.is_file() and original.is_file() and filecmp.cmp(file, original, shallow=False):
+            file.unlink()
+            file.symlink_to(original)
 
 
 def _machine_code(wheel: Path, python: Path) -> None:
