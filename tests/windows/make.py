@@ -85,10 +85,13 @@ def _make(made: Path) -> None:
     venv.create(made / PIP, with_pip=True)
     _pip(made, "download", "--no-deps", "--dest", str(wheels), WHEEL)
     _machine_code(next(wheels.glob("panda3d*.whl")), python)
+    shutil.rmtree(wheels)
     library = sysconfig.get_path("stdlib")
     leave = shutil.ignore_patterns(*_NOT_NEEDED, *_NOT_NEEDED_EITHER, *_OF_DEBIAN)
     shutil.copytree(library, python / "Lib", ignore=leave, dirs_exist_ok=True)
     _programs(python, made / "build")
+    first.wait(300)
+    _windows_10(made)
     _say("packages")
     _pip(made, "install", "--no-compile", "--target", str(site), "--requirement", str(HERE / "requirements.txt"))
     shutil.copytree(site / "share", python / "share")
@@ -98,14 +101,15 @@ def _make(made: Path) -> None:
     for package in ("_pytest", "pytest_timeout.py", "xdist"):  # else each run compiles them: it writes no bytecode
         _compile(site / package)
     _library_in_one_file(python / "Lib", made / LIBRARY)
-    shutil.rmtree(wheels)
-    _say("Windows 10")
-    first.wait(300)
-    shutil.copy(made / "build/bcryptprimitives.dll", made / "drive_c/windows/system32")
+
+
+def _windows_10(made: Path) -> None:
+    windows = made / "drive_c/windows"
+    shutil.copy(made / "build/bcryptprimitives.dll", windows / "system32")
     (made / ".update-timestamp").write_text("disable\n")  # an update would write through the links
-    _link_to_the_system(made / "drive_c/windows")
-    for words in (["wine", "reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f"],):
-        subprocess.run(words, env=environment(made), check=True, timeout=120, **_quiet())
+    _link_to_the_system(windows)
+    words = ["wine", "reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f"]
+    subprocess.run(words, env=environment(made), check=True, timeout=120, **_quiet())
 
 
 def _say(what: str) -> None:
