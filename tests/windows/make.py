@@ -77,10 +77,12 @@ def _make(made: Path) -> None:
     python = made / PYTHON
     site = python / "Lib/site-packages"
     wheels = made / "wheels"
-    for folder in (made / "home", wheels, site, python / "DLLs"):
+    for folder in (made / "home", made / "tmp", wheels, site, python / "DLLs"):
         folder.mkdir(parents=True)
+    os.environ["TMPDIR"] = str(made / "tmp")
     _say("Wine")
-    first = subprocess.Popen(["wineboot", "-i"], env=environment(made), **_quiet())
+    # The first program says where Wine's server has its files; in there, Python would take it for its own.
+    first = subprocess.Popen(["wineboot", "-i"], env={**environment(made), "TMPDIR": os.environ["TMPDIR"]}, **_quiet())
     _say("CPython")
     venv.create(made / PIP, with_pip=True)
     _pip(made, "download", "--no-deps", "--dest", str(wheels), WHEEL)
