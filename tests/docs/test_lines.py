@@ -85,6 +85,7 @@ def variables(tmp_path: Path, channel: Path) -> dict[str, str]:
         "MAMBAKERNELS_ROOT": str(tmp_path / "root"),
         "MAMBAKERNELS_CONDA_FORGE": channel.as_uri(),
         "MAMBAKERNELS_MICROMAMBA_URL": "http://127.0.0.1:9/none",
+        "PYTEST_ADDOPTS": "-p no:xonsh",  # its plugin, which takes three seconds to start, is only here for other tests
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
