@@ -88,6 +88,13 @@ def test_options_that_the_pages_mention_are_some_commands() -> None:
     assert len(command_lines()) > 40
 
 
+def test_no_page_installs_it_from_a_package_index() -> None:
+    """It is not on one."""
+    text = TEXT + WORKFLOW.read_text(encoding="utf-8")
+    assert len(re.findall(r"pip install ", text)) > 5
+    assert re.findall(r"pip install (?:-\S+ )*['\"]?mambakernels(?! @ git).*", text) == []
+
+
 def test_the_workflow_runs_reports_and_keeps_what_ran() -> None:
     assert [line.split()[0] for line in commands_of_the_workflow()] == ["sync", "run", "report"]
     workflow = yaml.load(WORKFLOW.read_text(encoding="utf-8"))
