@@ -22,6 +22,7 @@ _ROW = 30  # height of one bar with the space around it
 _BARS_TOP, _LINES_TOP, _BOTTOM = 30, 34, 46  # above and below the panel
 _HEIGHT = 270  # of a panel of lines
 _PLAIN_BAR, _REFERENCE = SeriesStyle("#46566A", "circle"), SeriesStyle(INK, "")
+_GAP = 9  # between a bar and its number
 _MOST_OF_WIDTH = 0.4  # for names
 
 
@@ -61,7 +62,7 @@ def bars(
     height = _ROW * len(numbers)
     body = [
         *_x_axis(axis, height, unit),
-        *_rows(numbers, axis),
+        *_rows(numbers, axis, free=None if reference is None else float(reference)),
         *_reference(axis, reference, height, f"{reference_label or 'reference'}:"),
     ]
     svg = drawing.document(title, top=_BARS_TOP, height=height + _BOTTOM, body=body)
@@ -103,7 +104,9 @@ def lines(
     return Chart(svg, "\n".join([title, *_lines_text(points, x, y, top, top_label)]))
 
 
-def _rows(values: Mapping[str, float], axis: Scale) -> Iterable[str]:
+def _rows(values: Mapping[str, float], axis: Scale, *, free: float | None) -> Iterable[str]:
+    """Draw each value with its number, which leaves the line at `free` alone."""
+    line = axis.place(free) if free is not None and axis.can_show(free) else None
     zero = axis.start if axis.log else axis.place(0.0)
     for index, (name, value) in enumerate(values.items()):
         middle = _ROW * (index + 0.5)
@@ -117,7 +120,14 @@ def _rows(values: Mapping[str, float], axis: Scale) -> Iterable[str]:
             yield drawing.marker(end, middle, style)
         else:
             yield drawing.bar(zero, end, middle, color=style.color)
-        yield drawing.text(max(end, zero) + 9, middle + 4, measured(value))
+        yield drawing.text(_beside(max(end, zero) + _GAP, measured(value), line), middle + 4, measured(value))
+
+
+def _beside(start: float, words: str, line: float | None) -> float:
+    """Return where words start: to the right of a line that they would touch."""
+    if line is None or not start - _GAP / 2 < line < start + drawing.text_width(words) + _GAP / 2:
+        return start
+    return line + _GAP
 
 
 def _curves(points: Mapping[str, Points], x_scale: Scale, y_scale: Scale, *, dashed: Collection[str]) -> Iterable[str]:

@@ -152,6 +152,7 @@ def _evidence(rows: Sequence[Json]) -> Evidence:
         controls=tuple(float(row["seconds"]) for row in controls),
         samples=sum(row["samples"] for row in counted),
         disturbed=sum(row["disturbed"] for row in counted),
+        where="the kernels",
     )
 
 

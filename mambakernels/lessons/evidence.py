@@ -21,11 +21,15 @@ _LATEST = 60
 
 @dataclass(frozen=True)
 class Evidence:
-    """Seconds of the control, and how many of the samples of a measurement other programs disturbed."""
+    """Seconds of the control, and how many of the samples of a measurement other programs disturbed.
+
+    `where` names what the control ran in: it takes another time on another code path of NumPy, whatever else runs.
+    """
 
     controls: tuple[float, ...]
     samples: int
     disturbed: int
+    where: str = "this kernel"
 
 
 EVIDENCE: deque[Evidence] = deque(maxlen=_LATEST)
@@ -72,11 +76,14 @@ def reason(otherwise: str, *, gap: float) -> str:
     `gap` is the factor by which it was missed. Where other programs disturbed few samples, they can explain no more
     than the control differs by.
     """
-    controls = [control for one in EVIDENCE for control in one.controls]
+    controls: dict[str, list[float]] = {}
+    for one in EVIDENCE:
+        controls.setdefault(one.where, []).extend(one.controls)
     samples, disturbed = sum(one.samples for one in EVIDENCE), sum(one.disturbed for one in EVIDENCE)
     if not controls:
         return otherwise
-    apart, share = max(controls) / min(controls), disturbed / samples if samples else 0.0
+    apart = max((max(taken) / min(taken) for taken in controls.values() if taken), default=1.0)
+    share = disturbed / samples if samples else 0.0
     seen = f"other programs disturbed {share:.0%} of the samples, and a control took up to {apart:.2f} times its least"
     if share > BUSY or STEADY < apart >= gap:
         return f"The machine was busy: {seen}. Run it again when less is going on."

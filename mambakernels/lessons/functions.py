@@ -145,7 +145,8 @@ def in_fresh_process(
     if ended.returncode:
         raise ElsewhereError(f"{where} ended with {_ending(ended.returncode)}.\n{_last_lines(ended.stderr)}")
     value, seen = json.loads(ended.stdout.rpartition(_MARK)[2])
-    EVIDENCE.extend(Evidence(tuple(controls), samples, disturbed) for controls, samples, disturbed in seen)
+    there = f"a fresh process {sorted(variables.items())}"
+    EVIDENCE.extend(Evidence(tuple(controls), samples, disturbed, there) for controls, samples, disturbed in seen)
     return value
 
 

@@ -8,7 +8,8 @@ from html import escape
 
 Row = Sequence[str]
 
-_UNBROKEN = "white-space:nowrap;"  # a number and its unit
+_UNBROKEN = "white-space:nowrap;"  # a number and its unit, a kernel's name
+_SHORT = 24  # characters
 _UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
@@ -57,9 +58,12 @@ def threads_used(asked: int | None, used: int | None) -> str:
 
 def _html_row(row: Row, sides: Sequence[str], *, marked: bool) -> str:
     style = "color:var(--jp-error-color1, #d32f2f);font-weight:bold" if marked else ""
+    looks = (
+        _UNBROKEN * (side == "right" or len(text) <= _SHORT) + style for text, side in zip(row, sides, strict=True)
+    )
     cells = (
-        f'<td style="text-align:{side};{_UNBROKEN * (side == "right")}{style}">{escape(text)}</td>'
-        for text, side in zip(row, sides, strict=True)
+        f'<td style="text-align:{side};{look}">{escape(text)}</td>'
+        for text, side, look in zip(row, sides, looks, strict=True)
     )
     return f"<tr>{''.join(cells)}</tr>"
 

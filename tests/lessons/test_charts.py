@@ -77,6 +77,19 @@ def test_what_cannot_be_drawn_is_named() -> None:
     assert "nan" not in chart.svg
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_numbers_do_not_touch_the_reference(*, log: bool) -> None:
+    """Bars that end left of the line, at it, and right of it; 8 is a digit's width at most."""
+    values = {str(number): float(number) for number in (50, 88, 90, 92, 95, 99, 100, 101, 120)}
+    picture = drawn(bars(values, title="", unit="ms", log=log, reference=100))
+    [dashed] = [path.attrib["d"] for path in picture.iter(f"{SVG}path") if "stroke-dasharray" in path.attrib]
+    line = float(dashed[1:].split()[0])
+    numbers = [one for one in picture.iter(f"{SVG}text") if one.text in map(measured, values.values())]
+    starts = [float(one.attrib["x"]) for one in numbers if one.attrib["text-anchor"] == "start"]
+    assert len(starts) == len(values)
+    assert not [start for start in starts if line - 2 * 8 < start < line + 4]
+
+
 def test_lines_end_in_their_names_which_do_not_touch() -> None:
     series = {name: [(4.0, rate / 100), (64.0, rate), (1024.0, 60.0)] for name, rate in RATES.items()}
     texts = [one for one in drawn(lines(series, title="", x="n", y="GFLOP/s")).iter(f"{SVG}text") if one.text in RATES]

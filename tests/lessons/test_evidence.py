@@ -30,6 +30,7 @@ def why(shape: Shape) -> str:
         ([], SMALL, SMALL),
         ([Evidence((1.0, 1.02), 100, 3)], "The machine is not the reason", SMALL),
         ([Evidence((1.0, 1.02), 100, 3), Evidence((2.1,), 10, 0)], "The machine was busy: ", "less is going on."),
+        ([Evidence((1.0, 1.02), 9, 0), Evidence((2.1,), 9, 0, "the kernels")], "The machine is not the reason", SMALL),
         ([Evidence((1.0, 1.3), 100, 40)], "The machine was busy, but that does not explain it: ", SMALL),
         ([Evidence((1.0, 1.0), 100, 80)], "The machine was busy: other programs disturbed 80%", "less is going on."),
     ],
