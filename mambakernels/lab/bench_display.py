@@ -55,7 +55,7 @@ class BenchDisplay:
 
 def _page(found: Comparison) -> str:
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in _sentences(found))
-    head = "".join(f'<th style="{_LEFT}">{title}</th>' for title in ("", *_HEADER))
+    head = "<td></td>" + "".join(f'<th style="{_LEFT}">{title}</th>' for title in _HEADER)
     rows = "".join(
         f'<tr><td style="{_LEFT};width:12em"><span style="{_BAR};width:{100 * share:.1f}%"></span></td>'
         + "".join(f'<td style="{_LEFT};white-space:nowrap">{escape(word)}</td>' for word in words[:-1])

@@ -41,7 +41,7 @@ import numpy as np
 a = np.random.default_rng(0).random((700, 700))
 np.linalg.svd(a, compute_uv=False)[:3]""",
     """\
-%%bench --budget {budget}
+%%bench --threads 1 --budget {budget}
 import numpy as np
 a = np.random.default_rng(0).random((200, 200))
 a @ a""",
