@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,17 +16,33 @@ import mambakernels
 from mambakernels.cli.app import PANELS
 
 pytestmark = pytest.mark.slow
+LESSONS = ("00_start_here", "01_the_blas_matters")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as CI builds it, without lessons' outputs."""
-    folder = tmp_path_factory.mktemp("site")
+    """The site with two lessons, as they are in the source: without outputs."""
+    folder, lessons = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("lessons")
+    for lesson in LESSONS:
+        shutil.copy(TOP / "notebooks" / f"{lesson}.ipynb", lessons / f"{lesson}.np-a.ipynb")
     done = subprocess.run(
-        [sys.executable, DOCS / "build.py", folder], capture_output=True, text=True, check=False, timeout=500, cwd=TOP
+        [sys.executable, DOCS / "build.py", folder],
+        env={**os.environ, "MAMBAKERNELS_LESSONS": str(lessons)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+        cwd=TOP,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def test_executed_lessons_are_pages_that_lead_to_each_other(site: Path) -> None:
+    start = (site / "lessons" / "00_start_here.html").read_text(encoding="utf-8")
+    assert start.count("01_the_blas_matters.html") >= 3  # in the table, in the navigation, and as the next page
+    assert ".ipynb" not in "".join(re.findall(r"href=[^ >]+", start))
+    assert "00_start_here.html" in (site / "lessons" / "index.html").read_text(encoding="utf-8")
 
 
 def test_it_loads_nothing_from_the_network(site: Path) -> None:
