@@ -24,12 +24,12 @@ def test_the_driver_calls_each_script_between_two_looks_at_the_variables(tmp_pat
     assert text.endswith("\r\n")
     lines = text.split("\r\n")[:-1]
     assert all(line.startswith("@") for line in lines)
-    assert lines[1] == f'@"cmd.exe" /d /u /c "set&echo mambakernels-end" >"{tmp_path / "before"}"'
+    assert lines[1] == f'@"{cmd._cmd()}" /d /u /c "set&echo mambakernels-end" >"{tmp_path / "before"}"'
     assert [line for line in lines if line.startswith('@call "')] == [
-        f'@call "{tmp_path}/a b.bat" >"{tmp_path}/said" 2>&1',
-        f'@call "{tmp_path}/100%%.bat" >"{tmp_path}/said" 2>&1',
+        f'@call "{tmp_path / "a b.bat"}" >"{tmp_path / "said"}" 2>&1',
+        f'@call "{tmp_path / "100%%.bat"}" >"{tmp_path / "said"}" 2>&1',
     ]
-    assert lines[-1] == f'@"cmd.exe" /d /u /c "set&echo mambakernels-end" >"{tmp_path / "after"}"'
+    assert lines[-1] == f'@"{cmd._cmd()}" /d /u /c "set&echo mambakernels-end" >"{tmp_path / "after"}"'
 
 
 def test_variables_are_read_as_cmd_writes_them(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_programs_are_found_in_condas_order(windows: Path, tmp_path: Path) -> No
     """The one that is found is taken away; then the next is."""
     folders = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
     places = [*(windows / folder for folder in folders), tmp_path / "system"]
-    programs = [add_program(place / "tool") for place in places]
+    programs = [add_program(place / "tool.bat") for place in places]
     path = capture.activated(windows)["PATH"]
     for program in programs:
-        assert shutil.which("tool", path=path) == str(program)
+        assert shutil.which("tool.bat", path=path) == str(program)
         program.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -54,7 +53,7 @@ def test_it_is_emptied_when_the_last_user_has_gone_however_that_ended(empty_root
             time.sleep(0.01)
         assert said == [Event("wait", "another process is using the package cache")]
         assert empty_root.packages.exists()
-        user.send_signal(signal.SIGKILL)
+        user.kill()
         cleaning.join(120)
     assert not cleaning.is_alive()
     assert not empty_root.packages.exists()
