@@ -79,10 +79,9 @@ def _make(made: Path) -> None:
     wheels = made / "wheels"
     for folder in (made / "home", made / "tmp", wheels, site, python / "DLLs"):
         folder.mkdir(parents=True)
-    os.environ["TMPDIR"] = str(made / "tmp")
+    os.environ["TMPDIR"] = str(made / "tmp")  # the compiler leaves files there
     _say("Wine")
-    # The first program says where Wine's server has its files; in there, Python would take it for its own.
-    first = subprocess.Popen(["wineboot", "-i"], env={**environment(made), "TMPDIR": os.environ["TMPDIR"]}, **_quiet())
+    first = subprocess.Popen(["wineboot", "-i"], env=environment(made), **_quiet())
     _say("CPython")
     venv.create(made / PIP, with_pip=True)
     _pip(made, "download", "--no-deps", "--dest", str(wheels), WHEEL)
