@@ -20,6 +20,7 @@ ENOUGH_ROUNDS = 15  # with this many, an interval leaves out the most extreme ro
 _SPARE_ROUNDS = 3  # beyond what an interval needs, as other programs spoil some
 _FIXED_SECONDS = 0.06  # of a visit: messages, waiting until the others idle, the least time of sampling
 _CALLS_PER_VISIT = 2.5  # set-up, first call, check and one sample take as long as a few calls
+_LEAST_SECONDS = 5.0  # of measuring that are worth the start of kernels
 _FAR_TOO_LONG = 4  # a guess from a smaller size is too high, as larger products run at a higher rate, but by less
 
 
@@ -122,12 +123,14 @@ def to_drop(costs: Mapping[Case, float], left: float, *, in_order: bool = False)
 
 
 def too_long(case: Case, seconds: float, *, settings: Settings, left: float) -> InvalidRequestError:
-    """Return the error for a budget too small for the smallest case."""
+    """Return the error for a budget too small for the smallest case, or for the start of the kernels."""
     budget = settings.budget
-    wanted = math.ceil(budget - left + seconds * wanted_rounds(settings))
+    wanted = math.ceil(budget - left + max(seconds * wanted_rounds(settings), _LEAST_SECONDS))
+    why = f"{case} takes about {formatting.seconds(seconds)} a round, and {left:.1f} s were left after starting."
+    if left <= 0:
+        why = "starting the kernels took longer."
     return InvalidRequestError(
-        f"Not even one round fits into {budget:g} seconds: {case} takes about {formatting.seconds(seconds)} a round, "
-        f"and {max(left, 0):.1f} s were left after starting.",
+        f"Not even one round fits into {budget:g} seconds: {why}",
         where=f"--budget {budget:g}",
         next_step=f"Give smaller sizes, or a budget of about {wanted} seconds.",
     )

@@ -56,6 +56,12 @@ def test_the_error_says_what_would_fit() -> None:
     assert "a budget of about 1110 seconds" in str(error.next_step)
 
 
+def test_the_error_names_a_start_that_took_the_whole_budget() -> None:
+    error = too_long(LARGE, 0.0, settings=SETTINGS, left=-2)
+    assert str(error).startswith("Not even one round fits into 30 seconds: starting the kernels took longer.")
+    assert "about 37 seconds" in str(error)
+
+
 def test_the_most_expensive_are_dropped_first_and_never_all() -> None:
     by_case = {SMALL: 1.0, LARGE: 9.0, CONTROL: 5.0}
     assert to_drop(by_case, 20) == []
