@@ -23,7 +23,7 @@ WIDE = {"class", "module", "package"}  # scopes; a session's fixtures are made f
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what is quick, and put what takes long first; in a worker, write down which tests belong together."""
     for item in items:
-        if not _is_slow(item):
+        if not _is_slow(item) and item.get_closest_marker("exhaustive") is None:
             item.add_marker("quick")
     builder = next((_module(item) for item in items if "root" in _fixtures(item)), "")
     with_channel = {_group(item) for item in items if "root" in _fixtures(item)}
