@@ -102,7 +102,10 @@ def ensure(
     `update` looks for newer versions of everything. Raises ChannelError and then leaves the channel as it was.
     """
     if sys.platform != "linux":
-        raise errors.ChannelError("The wheels channel is built on Linux only.", next_step="Use --channel conda-forge.")
+        raise errors.ChannelError(
+            "The wheels channel is built on Linux only.",
+            next_step="Use conda-forge, or name a mirror of it: --channel URL, or MAMBAKERNELS_CONDA_FORGE=URL.",
+        )
     request = WheelsRequest.of(specs)
     if not (update or insist) and (known := _sufficient(root, request)):
         return known
