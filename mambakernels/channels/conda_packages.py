@@ -57,6 +57,11 @@ def scratch(channel: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def has_scratch(channel: Path) -> bool:
+    """Whether a build is going on in a channel's folder, or one that was killed has left something."""
+    return any(channel.glob(f"{_SCRATCH}*"))
+
+
 def remove_scratch(channel: Path) -> None:
     """Remove what builds that were killed have left in a channel's folder; none may be going on."""
     for left in channel.glob(f"{_SCRATCH}*"):

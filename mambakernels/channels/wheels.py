@@ -20,7 +20,7 @@ from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import decoding, process
 from mambakernels.system.files import write_atomically
-from mambakernels.system.locks import locked, nobody_using_packages
+from mambakernels.system.locks import locked, locked_if_free, nobody_using_packages
 
 # Packages of every kernel, and NumPy, so that the channel has one set of versions from the start.
 BASE = ("ipykernel", "numpy", "pip", "threadpoolctl")
@@ -108,6 +108,7 @@ def ensure(
         )
     request = WheelsRequest.of(specs)
     if not (update or insist) and (known := _sufficient(root, request)):
+        _tidy(root)
         return known
     with locked(root, folder(root).name, progress=progress):
         if not (update or insist) and (known := _sufficient(root, request)):
@@ -222,6 +223,14 @@ def unavailable(blas: BlasLibrary, reason: str) -> errors.ChannelError:
         next_step=f"The wheels channel offers {names}; where conda-forge can be reached, it has more: "
         "--channel conda-forge.",
     )
+
+
+def _tidy(root: Root) -> None:
+    """Remove what a build that was killed after it had published has left, unless one is going on."""
+    if conda_packages.has_scratch(folder(root)):
+        with locked_if_free(root, folder(root).name) as alone:
+            if alone:
+                conda_packages.remove_scratch(folder(root))
 
 
 def _sufficient(root: Root, request: WheelsRequest) -> State | None:

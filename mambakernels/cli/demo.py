@@ -91,7 +91,8 @@ def lines(result: Demo) -> Iterator[str]:
     for name, reason in result.missing.items():
         yield from _wrapped(f"Without {name}: {reason}.")
     if result.measured_before:
-        yield from _wrapped(f"Measured at {moment_in_words(measured.started)} UTC. {_AGAIN}")
+        yield f"Measured at {moment_in_words(measured.started)} UTC."
+        yield _AGAIN
     if measured.interrupted:
         yield from _wrapped(f"It was interrupted. These figures are in {_short(result.files['comparison'])}.")
         yield _AGAIN

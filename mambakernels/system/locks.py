@@ -45,6 +45,23 @@ def locked(root: Root, name: str, *, why: str = "", progress: Progress = silent)
 
 
 @contextmanager
+def locked_if_free(root: Root, name: str) -> Iterator[bool]:
+    """Hold the lock of that name if no process has it; yield whether it is held."""
+    import filelock
+
+    lock = _lock(root, name)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
 def measuring(root: Root, *, progress: Progress = silent) -> Iterator[None]:
     """Measure, while no other process of this machine that shares the root does; wait for one that does.
 

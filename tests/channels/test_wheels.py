@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from support import channel_cache
+from support.running_kernels import processes, seconds_until
 
 from mambakernels import errors, paths
 from mambakernels.channels import blas_libraries, conda_packages, downloads, interpreter, wheels
 from mambakernels.paths import Root
 from mambakernels.progress import Event
+from mambakernels.system.locks import locked
 
 SUBDIR = paths.subdir()
 
@@ -99,6 +101,20 @@ def test_nothing_to_do_starts_no_work(root: Root) -> None:
     events: list[Event] = []
     wheels.ensure(root, ["numpy", "libblas=*=*mkl", "python=3"], progress=events.append)
     assert events == []
+
+
+def test_what_a_killed_build_has_left_goes_with_nothing_else_to_do_unless_a_build_goes_on(
+    root: Root, tmp_path: Path
+) -> None:
+    copy = Root(tmp_path / "root")
+    channel_cache.copy(root.channels, copy.channels)
+    left = wheels.folder(copy) / ".build-of-a-killed-process" / "index"
+    left.mkdir(parents=True)
+    with locked(copy, wheels.folder(copy).name):
+        wheels.ensure(copy)
+        assert left.exists()
+    wheels.ensure(copy)
+    assert not left.parent.exists()
 
 
 def test_a_build_string_follows_the_content(tmp_path: Path) -> None:
@@ -216,12 +232,27 @@ wheels.ensure(Root(Path(sys.argv[1])), sys.argv[3:], progress=progress)
 """
 
 
+def builders(root: Root) -> list[int]:
+    """Return the workers that build in a root."""
+    found = [process.pid for process in processes() if "mambakernels.channels.build" in process.command]
+    return [pid for pid in found if f"BUILT_IN={root.path}".encode() in variables_of(pid)]
+
+
+def variables_of(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return []
+
+
 def killed_at_each_step_then_completed(root: Root, *specs: str, **variables: str) -> wheels.State:
     """SIGKILL hits the whole build at a step, later each time, then one is let through."""
     command = [sys.executable, "-c", _BUILD, str(root.path)]
-    environ = {**os.environ, **variables}
+    environ = {**os.environ, "BUILT_IN": str(root.path), **variables}
     for step in ("compile", "pack", "index"):
         assert subprocess.run([*command, step, *specs], env=environ, check=False).returncode == -signal.SIGKILL
+        if step == "index":  # it may have been published before its worker noticed: then there is nothing to do
+            seconds_until(lambda: not builders(root), at_most=60)
         state = wheels.load(root)
         indexed = conda_packages.records(wheels.folder(root), SUBDIR)
         assert all((wheels.folder(root) / SUBDIR / name).exists() for name in indexed)
