@@ -37,3 +37,9 @@ def test_its_files_exist(name: str) -> None:
 )
 def test_a_file_holds_what_a_walk_names(file: str, word: str) -> None:
     assert word in (TOP / file).read_text(encoding="utf-8")
+
+
+def test_the_files_said_to_pass_on_windows_exist() -> None:
+    names = (TOP / "tests/windows/pure.txt").read_text(encoding="utf-8").split()
+    assert len(names) == len(set(names)) >= 10
+    assert [name for name in names if not (TOP / "tests" / name).is_file()] == []
