@@ -11,7 +11,7 @@ from mambakernels.environments.changes import (
     uninstalling,
     updating,
 )
-from mambakernels.environments.cleanup import Cleaned, clean
+from mambakernels.environments.cleanup import Cleaned, clean_root
 from mambakernels.environments.creation import create_environment, solve
 from mambakernels.environments.environment import (
     MANIFEST,
@@ -45,7 +45,7 @@ __all__ = [
     "change",
     "check_environment_name",
     "check_unused",
-    "clean",
+    "clean_root",
     "clone_environment",
     "create_environment",
     "create_in_parallel",

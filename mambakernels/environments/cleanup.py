@@ -31,7 +31,7 @@ class Cleaned:
 
 
 @storage_errors
-def clean(
+def clean_root(
     root: PathLike | None = None,
     *,
     everything: bool = False,

@@ -74,8 +74,15 @@ class Environment:
     def blas(self) -> str | None:
         """The BLAS that the environment was made with (`mkl`, `openblas`, …), from libblas' build string."""
         libblas = self.package("libblas")
-        # conda-forge has two builds of Accelerate: `accelerate`, and `newaccelerate` for macOS 15.5 and later
-        return libblas.build.rpartition("_")[2].removeprefix("new") if libblas else None
+        return blas_of_build(libblas.build) if libblas else None
+
+
+def blas_of_build(build: str) -> str:
+    """Return the BLAS in libblas' build string: its last word.
+
+    conda-forge has two builds of Accelerate: `accelerate`, and `newaccelerate` for macOS 15.5 and later.
+    """
+    return build.rpartition("_")[2].removeprefix("new")
 
 
 @dataclass(frozen=True)

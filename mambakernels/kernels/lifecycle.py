@@ -258,14 +258,14 @@ def clean(
     """
     place = Root.find(root)
     unused = _unused_numeric(place) if everything else []
-    return environments.clean(place, everything=everything, dry_run=dry_run, unused=unused, progress=progress)
+    return environments.clean_root(place, everything=everything, dry_run=dry_run, unused=unused, progress=progress)
 
 
 def _unused_numeric(root: Root) -> list[Path]:
     paths = {spec.variables.get("PYTHONPATH", "") for spec in registered.list_kernels(root=root)}
     used = {entry for path in paths for entry in path.split(os.pathsep)}
     there = sorted(root.numeric.iterdir()) if root.numeric.is_dir() else []
-    return [folder for folder in there if str(folder) not in used]
+    return [folder for folder in there if not any(same_place(folder, Path(entry)) for entry in used if entry)]
 
 
 def _with_numeric(env: Mapping[str, str], root: Root) -> str:

@@ -144,7 +144,7 @@ def test_a_rename_that_was_stopped_is_completed_by_the_next(
 
 def test_a_clone_that_fails_leaves_nothing(world: World) -> None:
     world.create()
-    environments.clean(environments.get("one", world.read("one").root).root)
+    environments.clean_root(environments.get("one", world.read("one").root).root)
     growing_channel.damage(world.channel, "grown-1.0-pyh_0")
     with pytest.raises(errors.EngineError, match="grown"):
         mambakernels.clone("one", "two", **world.options)

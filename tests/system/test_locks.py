@@ -47,7 +47,7 @@ def test_it_is_emptied_when_the_last_user_has_gone_however_that_ended(empty_root
     (empty_root.packages / "some" / "file").write_bytes(b"x" * 1000)
     said: list[Event] = []
     with a_user(empty_root) as user:
-        cleaning = threading.Thread(target=lambda: environments.clean(empty_root, progress=said.append))
+        cleaning = threading.Thread(target=lambda: environments.clean_root(empty_root, progress=said.append))
         cleaning.start()
         while not said:
             time.sleep(0.01)
@@ -69,7 +69,7 @@ def test_clean_says_what_it_frees_and_leaves_what_is_in_use(empty_root: Root, tm
     (empty_root.environments / ".put-back.0123abcd.old").mkdir()
     (empty_root.environments / ".somebodys").mkdir()
     (empty_root.trash / "gone.0123abcd").mkdir(parents=True)
-    planned = environments.clean(empty_root, dry_run=True)
+    planned = environments.clean_root(empty_root, dry_run=True)
     assert {item.path.name: item.size for item in planned} == {
         "pkgs": 1000,
         ".trash": 0,
@@ -77,7 +77,7 @@ def test_clean_says_what_it_frees_and_leaves_what_is_in_use(empty_root: Root, tm
         ".put-back.0123abcd.old": 0,
     }
     assert empty_root.packages.exists()
-    assert environments.clean(empty_root) == planned
+    assert environments.clean_root(empty_root) == planned
     assert sorted(path.name for path in empty_root.environments.iterdir()) == [".somebodys", "put-back"]
     assert not empty_root.packages.exists()
     assert not empty_root.trash.exists()
