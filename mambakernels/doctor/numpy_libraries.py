@@ -12,6 +12,7 @@ from mambakernels import errors
 from mambakernels.doctor.prefixes import Prefix, names_in
 from mambakernels.doctor.survey import Survey
 from mambakernels.engines import match_spec
+from mambakernels.environments.environment import blas_of_build
 from mambakernels.kernels.blas import TITLES
 from mambakernels.numeric.rules import OPENMP_WHY, RULES, Finding, other_library
 from mambakernels.system import quoting
@@ -42,8 +43,8 @@ def wanted_build(prefix: Prefix) -> str | None:
 
 
 def blas_name(build: str) -> str:
-    """Return the BLAS in a pattern of libblas' build string: its last word."""
-    return build.rpartition("_")[2].strip("*").removeprefix("new")
+    """Return the BLAS in a pattern of libblas' build string."""
+    return blas_of_build(build.strip("*"))
 
 
 def fits(name: str, build: str) -> bool:

@@ -47,18 +47,11 @@ def locked(root: Root, name: str, *, why: str = "", progress: Progress = silent)
 @contextmanager
 def locked_if_free(root: Root, name: str) -> Iterator[bool]:
     """Hold the lock of that name if no process has it; yield whether it is held."""
-    import filelock
-
     lock = _lock(root, name)
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        yield False
-        return
-    try:
-        yield True
+        yield _is_free_and_now_held(lock)
     finally:
-        lock.release()
+        lock.release()  # does nothing unless it is held
 
 
 @contextmanager
@@ -117,18 +110,24 @@ def nobody_using_packages(root: Root, *, progress: Progress = silent) -> Iterato
 
 def _is_held(path: Path) -> bool:
     """Whether a process holds a lock; if none does, as it was killed, remove the lock's file."""
-    import filelock
-
     if not path.exists():
         return False
     lock = _file_lock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+    if not _is_free_and_now_held(lock):
         return True
     lock.release()
     path.unlink(missing_ok=True)
     return False
+
+
+def _is_free_and_now_held(lock: BaseFileLock) -> bool:
+    import filelock
+
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return False
+    return True
 
 
 def _lock(root: Root, name: str) -> BaseFileLock:

@@ -51,6 +51,23 @@ def test_a_terminal_shows_a_moving_line_and_keeps_the_decisions() -> None:
         "from mambakernels.cli import bars; from mambakernels.progress import Event\n"
         f"with bars.progress() as show:\n    for event in {EVENTS!r}: show(event)\n"
     )
+    text = _on_a_terminal(code)
+    assert text.count("channel: wheels") == 1
+    assert "engine: embedded rattler" in text
+    assert "np-mkl: cell 2 of 2" in text
+
+
+def test_the_clock_goes_on_after_a_step_that_was_completed() -> None:
+    code = (
+        "import time; from mambakernels.cli import bars; from mambakernels.progress import Event\n"
+        "with bars.progress() as show:\n    show(Event('run', 'a', 4, 4))\n    time.sleep(1.3)\n"
+        "    show(Event('report', 'b'))\n    time.sleep(0.3)\n"
+    )
+    assert re.search(r"writing the report: b.*0:00:0[1-9]", _on_a_terminal(code))
+
+
+def _on_a_terminal(code: str) -> str:
+    """Run Python code and return what it shows on a terminal."""
     import pty  # Windows has none
 
     master, slave = pty.openpty()
@@ -60,28 +77,7 @@ def test_a_terminal_shows_a_moving_line_and_keeps_the_decisions() -> None:
     while chunk := _read(master):
         shown += chunk
     assert child.wait() == 0, shown.decode()
-    text = shown.decode()
-    assert text.count("channel: wheels") == 1
-    assert "engine: embedded rattler" in text
-    assert "np-mkl: cell 2 of 2" in text
-
-
-def test_the_clock_goes_on_after_a_step_that_was_completed() -> None:
-    import pty
-
-    code = (
-        "import time; from mambakernels.cli import bars; from mambakernels.progress import Event\n"
-        "with bars.progress() as show:\n    show(Event('run', 'a', 4, 4))\n    time.sleep(1.3)\n"
-        "    show(Event('report', 'b'))\n    time.sleep(0.3)\n"
-    )
-    master, slave = pty.openpty()
-    child = subprocess.Popen([sys.executable, "-c", code], stderr=slave, env={**os.environ, "TERM": "xterm"})
-    os.close(slave)
-    shown = b""
-    while chunk := _read(master):
-        shown += chunk
-    assert child.wait() == 0, shown.decode()
-    assert re.search(r"writing the report: b.*0:00:0[1-9]", shown.decode())
+    return shown.decode()
 
 
 def _read(terminal: int) -> bytes:
