@@ -89,7 +89,7 @@ def test_lessons_run_on_one_that_stays_as_it_is(project: Path, empty_root: Root)
 def test_code_that_a_kernel_uses_stays_if_its_root_is_named_through_a_link(
     project: Path, empty_root: Root, tmp_path: Path
 ) -> None:
-    [spec] = kernels.register(".venv", numeric=True, root=empty_root.path)
+    [spec] = kernels.register(project / ".venv", numeric=True, root=empty_root.path)
     link = tmp_path / "link to the root"
     link.symlink_to(empty_root.path)
     mambakernels.clean(root=link, everything=True)
