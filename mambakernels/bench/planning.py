@@ -127,12 +127,13 @@ def too_long(case: Case, seconds: float, *, settings: Settings, left: float) -> 
     budget = settings.budget
     wanted = math.ceil(budget - left + max(seconds * wanted_rounds(settings), _LEAST_SECONDS))
     why = f"{case} takes about {formatting.seconds(seconds)} a round, and {left:.1f} s were left after starting."
-    if left <= 0:
-        why = "starting the kernels took longer."
+    advice = f"Give smaller sizes, or a budget of about {wanted} seconds."
+    if left <= 0:  # no size is small enough
+        why, advice = "starting the kernels took longer.", f"Give a budget of about {wanted} seconds."
     return InvalidRequestError(
-        f"Not even one round fits into {budget:g} seconds: {why}",
+        f"Not even one round fits into {budget:g} second{'s' * (budget != 1)}: {why}",
         where=f"--budget {budget:g}",
-        next_step=f"Give smaller sizes, or a budget of about {wanted} seconds.",
+        next_step=advice,
     )
 
 
