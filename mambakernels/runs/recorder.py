@@ -21,7 +21,9 @@ ALLOWED_TO_RAISE = "raises-exception"
 
 _POLL_SECONDS = 0.1
 _INTERRUPT_SECONDS = 2.0
+_QUIET_SECONDS = 2.0  # without a message after the reply, and the kernel is asked whether more comes
 _GAP_SECONDS = 1.0  # threads of the kernel may send in another order than they number
+_TOO_MUCH = "it sent more than could be queued"
 _WITHOUT_ERROR = frozenset(["", "0", "None"])  # what `sys.exit` was given
 
 
@@ -53,6 +55,8 @@ class Recorder(NotebookClient):
         self._replies: dict[str, asyncio.Future[Json]] = {}
         self._idle: dict[str, asyncio.Event] = {}
         self._numbers = MessageNumbers()
+        self._questions: set[str] = set()
+        self._answered = False
         self._last = time.monotonic()
         self._exiting = False
         self._started: set[str] = set()
@@ -77,6 +81,7 @@ class Recorder(NotebookClient):
         self._replies[request] = asyncio.get_running_loop().create_future()
         self._idle[request] = asyncio.Event()
         self._numbers.begin()
+        self._questions, self._answered = set(), False
         try:
             reply = await self._completed(request, timeout)
             await self._all_received()
@@ -159,12 +164,17 @@ class Recorder(NotebookClient):
             if reader.done():
                 reader.result()  # raises what stopped it
         now = time.monotonic()
+        if self._answered and not both.done():
+            raise RunStoppedError(Failure("OutputLost", f"The last messages of the cell were lost: {_TOO_MUCH}."))
         if not reply.done() and now >= end:
             late = f"The cell took longer than {timeout:g} seconds."
             raise RunStoppedError(Failure("TimeoutError", late, traceback=await self._interrupted(both, reply)))
         if reply.done() and now - self._last > OUTPUT_SECONDS:
             late = f"Outputs were still missing {OUTPUT_SECONDS:g} seconds after the cell had ended."
             raise RunStoppedError(Failure("TimeoutError", late))
+        if reply.done() and now - self._last > _QUIET_SECONDS * (len(self._questions) + 1):
+            # Messages come in order or never: what was published before the answer is lost if the answer is here first.
+            self._questions.add(self._client.kernel_info())
         if len(self._started) > 1:
             raise RunStoppedError(Failure("KernelDied", "The kernel restarted itself and has lost what was defined."))
         if death := await self._death():
@@ -183,7 +193,7 @@ class Recorder(NotebookClient):
         end = time.monotonic() + _GAP_SECONDS
         while missing := self._numbers.missing():
             if time.monotonic() > end:
-                lost = f"{missing} messages of the kernel were lost: it sent more than could be queued."
+                lost = f"{missing} messages of the kernel were lost: {_TOO_MUCH}."
                 raise RunStoppedError(Failure("OutputLost", lost))
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -191,6 +201,7 @@ class Recorder(NotebookClient):
         while True:
             message = await self._client.iopub_channel.get_msg(timeout=None)
             self._last = time.monotonic()
+            self._answered |= message["parent_header"].get("msg_id") in self._questions and _is_idle(message)
             self._numbers.saw(message)
             self._started.update(process_of(message))
             self._take(message)
@@ -198,10 +209,10 @@ class Recorder(NotebookClient):
     async def _read_replies(self) -> None:
         while True:
             message = await self._client.shell_channel.get_msg(timeout=None)
-            self._last = time.monotonic()
             self._numbers.saw(message)
             waiting = self._replies.get(message["parent_header"].get("msg_id"))
             if waiting is not None and not waiting.done():
+                self._last = time.monotonic()
                 waiting.set_result(message["content"])
 
     def _take(self, message: Json) -> None:
@@ -215,6 +226,10 @@ class Recorder(NotebookClient):
             self.process_message(message, self.nb.cells[index], index)
         except CellExecutionComplete:
             self._idle[request].set()
+
+
+def _is_idle(message: Json) -> bool:
+    return bool(message["msg_type"] == "status" and message["content"].get("execution_state") == "idle")
 
 
 def _settle(cell: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from support.python_kernels import ARGV
 from support.running_kernels import seconds_until
 
+from mambakernels.runs import recorder
 from mambakernels.runs.execute import run
 from mambakernels.runs.notebooks import heading_above
 from mambakernels.runs.records import read_run
@@ -62,6 +64,30 @@ def test_none_of_many_outputs_is_lost_in_silence(cell: str, count: int, install:
     whole = [[str(n)] for n in range(count)] if "display" in cell else ["".join(f"{n}\n" for n in range(count))]
     # A kernel that no processor is free to read from drops messages: then the run has failed, and says so.
     assert (result.status, got) == ("ok", whole) or (result.error is not None and result.error.ename == "OutputLost")
+
+
+@pytest.mark.parametrize("lost", ["idle", "everything"])
+def test_the_last_messages_of_a_cell_are_missed(
+    lost: str, install: Any, write: Any, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("here")
+    monkeypatch.setattr(recorder, "OUTPUT_SECONDS", {"idle": 300, "everything": 8}[lost])
+    loses = f"""
+        session = get_ipython().kernel.session
+        send, lost = session.send, []
+        def sends(stream, kind, content=None, parent=None, **more):
+            ours = parent and parent["header"]["msg_type"] == "execute_request"
+            if ours and kind == "status" and content["execution_state"] == "idle" or {lost == "everything"} and lost:
+                lost.append(kind)
+                return None
+            return send(stream, kind, content, parent, **more)
+        session.send = sends
+    """
+    begin = time.monotonic()
+    [result] = run(write(textwrap.dedent(loses)), kernels="here", output=output)
+    assert result.error is not None
+    assert result.error.ename == {"idle": "OutputLost", "everything": "TimeoutError"}[lost]
+    assert time.monotonic() - begin < 200
 
 
 def test_an_output_of_an_earlier_cell_is_updated_and_cleared_in_place(outputs: Outputs) -> None:
