@@ -21,6 +21,7 @@ from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.runs.kernelspecs import Kernel, find_kernels
 from mambakernels.system.locks import measuring
+from mambakernels.system.quantities import read_duration
 
 _PYTHON = "python"
 _CONTROL = Case("sort", "float64", CONTROL_SIZE, control=True)  # the steadiest, and one leaves time for more rounds
@@ -37,7 +38,7 @@ def compare(
     check: Callable[..., Any] | None = None,
     flops: Callable[[int], float] | None = None,
     threads: str | Sequence[int] = (),
-    budget: float = 20.0,
+    budget: float | str = 20.0,
     seed: int = 0,
     save: PathLike | None = None,
     margin: float = MARGIN,
@@ -70,7 +71,8 @@ def compare(
         Thread counts, or a text such as `1,2`: each kernel gets a process for each count. Without any, kernels run as
         registered.
     budget
-        Seconds of measuring, once all kernels have started; more if each function and size, once, takes longer.
+        Seconds of measuring (a number, or a text such as `2m`), once all kernels have started; more if each function
+        and size, once, takes longer.
     seed, save, margin, progress
         As in `bench`; the seed is that of the order, and of the places of arrays in memory.
 
@@ -113,14 +115,15 @@ def compare_codes(
     sizes: Sequence[int],
     kernels: Sequence[str],
     threads: Sequence[int],
-    budget: float,
+    budget: float | str,
     seed: int = 0,
     save: PathLike | None = None,
     margin: float = MARGIN,
     progress: Progress = silent,
 ) -> Comparison:
     """Compare kernels by code that is source text already; see `compare`."""
-    check_request(budget, margin, save)
+    seconds = read_duration(budget, "budget")
+    check_request(margin, save)
     if not (kernels := kernels or registered()):
         raise InvalidRequestError(
             "No kernel was named, and mambakernels has registered none.",
@@ -134,7 +137,7 @@ def compare_codes(
         cases=(*(Case(code.name, NO_DTYPE, size) for code in codes for size in sizes or (0,)), _CONTROL),
         codes=tuple(codes),
         threads=tuple(threads),
-        budget=budget,
+        budget=seconds,
         starting_counts=False,
         seed=seed,
         visit_seconds=_VISIT_SECONDS,

@@ -28,6 +28,7 @@ from mambakernels.numeric.rules import Finding
 from mambakernels.paths import PathLike, Root, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system.locks import measuring
+from mambakernels.system.quantities import read_duration
 
 _PATIENCE_SECONDS = 3600.0  # of a budget that someone would wait for
 
@@ -143,7 +144,7 @@ def bench(
     sizes: str | Sequence[int] = (256,),
     dtypes: Sequence[str] = ("float64",),
     threads: str | Sequence[int] = (),
-    budget: float = 60.0,
+    budget: float | str = 60.0,
     seed: int = 0,
     save: PathLike | None = None,
     against: PathLike | None = None,
@@ -164,7 +165,7 @@ def bench(
         Thread counts, or a text such as `1,2`: each kernel gets a process for each count. Without any, kernels run as
         registered.
     budget
-        Seconds for everything, from starting kernels to ending them.
+        Seconds, or a text such as `2m`, for everything from starting kernels to ending them.
     seed
         Seeds the random numbers, the order of measuring, and the places of arrays in memory.
     save
@@ -192,13 +193,14 @@ def bench(
     KernelError
         No kernel starts.
     """
-    check_request(budget, margin, save)
+    seconds = read_duration(budget, "budget")
+    check_request(margin, save)
     then = None if against is None else Measured.load(against)
     settings = cases.Settings(
         kernels=(kernels,) if isinstance(kernels, str) else tuple(kernels),
         cases=cases.all_cases(operations, cases.read_sizes(sizes), dtypes),
         threads=cases.read_counts(threads),
-        budget=budget,
+        budget=seconds,
         seed=seed,
     )
 
@@ -212,13 +214,8 @@ def bench(
     return evaluate(measured, against=then, force=force, margin=margin, saved=saved)
 
 
-def check_request(budget: float, margin: float, save: PathLike | None) -> None:
+def check_request(margin: float, save: PathLike | None) -> None:
     """Raise InvalidRequestError for a value that cannot be used."""
-    if not 0 < budget < math.inf:  # nan neither
-        raise InvalidRequestError(
-            f"The budget must be more than 0 seconds, not {budget:g}.",
-            next_step="Give a number of seconds, such as 60.",
-        )
     if not 0 < margin < 1:
         raise InvalidRequestError(
             f"The margin must be a share between 0 and 1, not {margin:g}.", next_step="Give one such as 0.05."

@@ -32,7 +32,7 @@ def bench(
     threads: Annotated[
         str, typer.Option(help="Thread counts, such as 1,2 (0: the libraries choose); by default as registered.")
     ] = "",
-    budget: Annotated[float, typer.Option(help="Seconds for the whole comparison.")] = 60.0,
+    budget: Annotated[str, typer.Option(help="Seconds, or 2m, for the whole comparison.")] = "60",
     margin: Annotated[
         str, typer.Option(help="The difference that does not matter: kernels within it are equal.")
     ] = "5%",

@@ -40,7 +40,7 @@ def demo(
     channel: Annotated[str, typer.Option("--channel", "-c", help="auto, wheels, conda-forge or a URL.")] = "auto",
     root: RootOption = None,
     parameter: ParameterOption = None,
-    budget: Annotated[float, typer.Option(help="The most seconds of measuring.")] = 30.0,
+    budget: Annotated[str, typer.Option(help="The most seconds of measuring, or 2m.")] = "30",
     again: Annotated[bool, typer.Option("--again", help="Measure again, even if there are results.")] = False,
     clean: Annotated[
         bool, typer.Option("--clean", help="Remove what demos made: environments, kernels, and the output folder.")

@@ -15,6 +15,7 @@ from mambakernels.environments import Environment
 from mambakernels.kernels.blas import Processors
 from mambakernels.paths import PathLike, Root, absolute, storage_errors
 from mambakernels.progress import Event, Progress, silent
+from mambakernels.system.quantities import read_duration
 
 if TYPE_CHECKING:
     from mambakernels.bench.comparison import Comparison
@@ -71,7 +72,7 @@ def demo(
     channel: str = "auto",
     root: PathLike | None = None,
     parameters: Mapping[str, Any] | None = None,
-    budget: float = BUDGET,
+    budget: float | str = BUDGET,
     again: bool = False,
     progress: Progress = silent,
 ) -> Demo:
@@ -81,12 +82,10 @@ def demo(
     measured in turns, for at most `budget` seconds. Run again, it does only what is missing; `again` measures again.
     The caller checks the outcome with `Demo.check()`.
     """
-    from mambakernels.bench.comparison import check_request
-    from mambakernels.bench.pairs import MARGIN
     from mambakernels.demo import results
     from mambakernels.runs import execute
 
-    check_request(budget, MARGIN, None)
+    seconds = read_duration(budget, "budget")
     place, folder = Root.find(root), absolute(output)
     made, missing = making.make_environments(blas, channel=channel, engine=engine, root=place, progress=progress)
     with belongings.remembering(place, folder, results.names(made)):
@@ -98,7 +97,7 @@ def demo(
             progress=progress,
         )
         known = None if again else results.load(folder, made)
-        comparison = known or results.measure(made, budget=budget, progress=progress)
+        comparison = known or results.measure(made, budget=seconds, progress=progress)
         if not comparison.measured.interrupted:
             progress(Event("report", str(folder)))
         files = results.write(comparison, runs, folder, changed=known is None)

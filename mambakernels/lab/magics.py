@@ -97,7 +97,7 @@ class KernelMagics(Magics):
                 setup=setup,
                 kernels=options.kernels or list(dict.fromkeys(name.partition(" (")[0] for name in self._last)),
                 threads=options.threads or (),
-                budget=read_duration(options.budget),
+                budget=read_duration(options.budget, "budget"),
                 progress=display.report,
             )
             display.finish(found)

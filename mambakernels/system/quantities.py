@@ -13,10 +13,14 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) *([KMGT])(?:i?B)?", re.IGNORECASE)
 _MINUTE = 60
+_WITHOUT = {"time-out": "none at all", "budget": "the default"}
 
 
-def read_duration(given: float | str) -> float:
-    """Return seconds from a number or a text such as `90`, `10m`, `1h30m`; InvalidRequestError unless more than 0."""
+def read_duration(given: float | str, what: str = "time-out") -> float:
+    """Return seconds from a number or a text such as `90`, `10m`, `1h30m`.
+
+    InvalidRequestError unless more than 0, and finite; it calls the value by `what` it is.
+    """
     try:
         seconds = float(given)
     except ValueError:
@@ -25,8 +29,9 @@ def read_duration(given: float | str) -> float:
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not (math.isfinite(seconds) and seconds > 0):
         raise InvalidRequestError(
-            f"{given!r} is not a time-out of more than 0 seconds.",
-            next_step="Write it as seconds, 90, or with units: 45s, 10m, 2h, 1h30m. Leave it out for none at all.",
+            f"{given!r} is not a {what}: a number of seconds, finite and more than 0.",
+            next_step="Write it as seconds, 90, or with units: 45s, 10m, 2h, 1h30m. "
+            f"Leave it out for {_WITHOUT[what]}.",
         )
     return seconds
 

@@ -22,6 +22,8 @@ def test_durations_are_read(given: float | str, seconds: float) -> None:
 def test_what_is_not_a_duration_is_refused(given: float | str) -> None:
     with pytest.raises(InvalidRequestError, match=r"not a time-out(.|\n)*1h30m"):
         read_duration(given)
+    with pytest.raises(InvalidRequestError, match=r"not a budget(.|\n)*the default"):
+        read_duration(given, "budget")
 
 
 @pytest.mark.parametrize(
