@@ -103,7 +103,8 @@ def measure_one(
     one_more = call.first_call + call.check_takes
     checks_again = left > call.first_call + one_more
     deadline = start + sampling.budget - (one_more if checks_again else 0.0)
-    timing = sample(call.sampler, sampling=sampling, clock=clock, deadline=deadline)
+    with _flags_ignored():
+        timing = sample(call.sampler, sampling=sampling, clock=clock, deadline=deadline)
     if checks_again:
         call.check()
     return Measurement.of(call, timing, stability(timing, sampling))
@@ -126,25 +127,26 @@ class PreparedCall:
         self._clock = clock
         self.sampler = Sampler(operation.call, self.given, clock=clock)
         self._result: Any
-        self.first, self._result = self.sampler.first()
+        with _flags_ignored():
+            self.first, self._result = self.sampler.first()
         self.first_call = self.first.wall
 
     def calibrate(self, min_sample: float = DEFAULT.min_sample) -> int:
         """Return how many calls make a sample of at least `min_sample` seconds."""
-        with no_garbage_collection():
+        with no_garbage_collection(), _flags_ignored():
             return self.sampler.calibrate(min_sample=min_sample)[0]
 
     def sample(self, loops: int) -> Sample:
         """Take a sample of `loops` calls in a row."""
-        with no_garbage_collection():
+        with no_garbage_collection(), _flags_ignored():
             return self.sampler.take(loops)
 
     def check(self) -> float:
         """Check a result, the first call's or that of one more call, and return its residual."""
         start = self._clock()
-        result = self.operation.call(*self.given) if self._result is None else self._result
-        self._result = None  # the first check is of the first call's result
-        with np.errstate(all="ignore"):  # a wrong result may hold anything, and is reported as wrong
+        with _flags_ignored():  # a wrong result may hold anything, and is reported as wrong
+            result = self.operation.call(*self.given) if self._result is None else self._result
+            self._result = None  # the first check is of the first call's result
             residual = _finite(self.operation.check(self.given, result))
             # The same entries in every check, and in every kernel.
             error = self.operation.error(self.given, result, np.random.default_rng([self.seed, self.n]))
@@ -171,6 +173,15 @@ def result_fingerprint(result: Any) -> str:
     for part in result if isinstance(result, tuple) else (result,):
         digest.update(_bits(part))
     return digest.hexdigest()
+
+
+def _flags_ignored() -> np.errstate:
+    """Have NumPy not warn of the processor's floating-point flags.
+
+    Some libraries leave flags behind that say nothing of the result (OpenBLAS and Accelerate do where the processor has
+    SME: numpy issues 28687 and 29820), and each warning takes time. Whether a result is right, its residual says.
+    """
+    return np.errstate(all="ignore")
 
 
 def _bits(part: Any) -> Any:

@@ -13,6 +13,8 @@ import pytest
 from mambakernels.numeric import exact
 from mambakernels.numeric.operations import DTYPES, OPERATIONS
 
+pytestmark = pytest.mark.usefixtures("flags_ignored")
+
 SUMS = sorted(name for name, operation in OPERATIONS.items() if operation.sums)
 EPS = {dtype: float(np.finfo(dtype).eps) for dtype in DTYPES}
 

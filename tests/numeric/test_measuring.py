@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mambakernels.numeric import DTYPES, OPERATIONS, measure, prepare
-from mambakernels.numeric.measuring import Measurement, measure_one, result_fingerprint
+from mambakernels.numeric.measuring import Measurement, PreparedCall, measure_one, result_fingerprint
 from mambakernels.numeric.timing import Sampling, Timing, stability
 
 QUICK: dict[str, Any] = {"repeats": 2, "min_sample": 1e-4, "least": 1e-9}
@@ -228,6 +228,23 @@ def test_the_error_is_the_worst_of_all_checks_and_of_the_same_entries() -> None:
     case.operation = right
     case.check()
     assert case.error == worst
+
+
+def test_flags_that_a_library_leaves_behind_are_no_warnings() -> None:
+    # numpy issue 28687: on processors with SME, products that are right say "divide by zero encountered in matmul".
+    right = OPERATIONS["gemm"]
+
+    def call(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        A[0, 0] / np.float64(0)
+        return right.call(A, B)
+
+    flagged = replace(right, call=call)
+    with np.errstate(all="raise"):
+        m = measure_one(flagged, 20, "float64", sampling=SAMPLING)
+        case = PreparedCall(flagged, 20, "float64")
+        assert case.sample(case.calibrate(1e-4)).wall > 0
+        assert case.check() < 1
+    assert m.correct
 
 
 @pytest.mark.parametrize("arguments", [("gemn", 8), ("gemm", 0), ("gemm", 8, "int64"), ("svm", 8, "float32")])

@@ -10,6 +10,8 @@ from support import flop_counting
 from mambakernels.numeric import native
 from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available_operations
 
+pytestmark = pytest.mark.usefixtures("flags_ignored")
+
 # At n = 1000, real numbers, worked out by hand from the formulas the modules name.
 FLOPS = {
     "gemm": 2.0e9,

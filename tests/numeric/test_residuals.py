@@ -14,6 +14,8 @@ import pytest
 from mambakernels.numeric import residuals, setups
 from mambakernels.numeric.operations import OPERATIONS, available_operations
 
+pytestmark = pytest.mark.usefixtures("flags_ignored")
+
 EPS = float(np.finfo("float64").eps)
 
 
