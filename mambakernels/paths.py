@@ -20,7 +20,13 @@ PathLike = str | os.PathLike[str]
 P = ParamSpec("P")
 R = TypeVar("R")
 _DIGITS = re.compile(r"([0-9]+)")
-_OPTIONS = {"output": "--output", "prefix": "--prefix", "root": f"--root or {ROOT_VARIABLE}", "save": "--save"}
+_OPTIONS = {
+    "output": "--output",
+    "prefix": "--prefix",
+    "root": f"--root or {ROOT_VARIABLE}",
+    "save": "--save",
+    "to": "--to",
+}
 
 
 @dataclass(frozen=True)

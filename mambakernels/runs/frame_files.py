@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
-from mambakernels.paths import PathLike
-from mambakernels.system.files import write_atomically
+from mambakernels.paths import PathLike, absolute
+from mambakernels.system.files import writable_folder, write_atomically
 
 TEXT = "string"  # not `str`: pandas 2 makes the text "None" of a missing one then
 
@@ -39,8 +39,9 @@ class FrameFiles:
     schema: int = 1
 
     def check_target(self, path: PathLike) -> None:
-        """Raise InvalidRequestError if a file of that name could not be written."""
+        """Raise InvalidRequestError or StorageError if a file of that name could not be written."""
         self._format(Path(path))
+        writable_folder(absolute(path).parent)
 
     def save(self, frame: pd.DataFrame, path: PathLike, about: Json | None = None) -> Path:
         """Write a frame and what is known about it to a file, whole or not at all, and return the file's path."""

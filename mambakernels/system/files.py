@@ -128,6 +128,8 @@ def writable_folder(folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
             raise StorageError("A file is where the output folder should be.", where=str(folder)) from error
+        except FileNotFoundError as error:  # parents too: a drive that is not there, or /proc
+            raise StorageError("No folder can be made there.", where=str(folder)) from error
         probe.open("xb").close()
         probe.unlink()
     return folder

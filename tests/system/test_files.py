@@ -9,6 +9,7 @@ import platformdirs
 import pytest
 from platformdirs.macos import MacOS
 
+import mambakernels
 from mambakernels import paths
 from mambakernels.errors import StorageError
 from mambakernels.system.files import writable_folder, write_atomically
@@ -33,8 +34,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 def test_a_file_system_that_takes_no_files_is_a_storage_error() -> None:
     with pytest.raises(StorageError):
         write_atomically(Path("/proc/nowhere/file"), b"content")
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"No folder can be made there. \(/proc/nowhere\)"):
         writable_folder(Path("/proc/nowhere"))
+
+
+def test_where_results_cannot_go_is_said_before_anything_starts() -> None:
+    for call in (
+        lambda: mambakernels.demo(output="/proc/nowhere", blas=["none such"]),
+        lambda: mambakernels.bench("none-such", save="/proc/nowhere/a.json"),
+        lambda: mambakernels.compare("1", kernels="none-such", save="/proc/nowhere/a.json"),
+        lambda: mambakernels.collect([], to="/proc/nowhere/a.csv"),
+    ):
+        with pytest.raises(StorageError, match=r"No folder can be made there. (.|\n)*Choose another place with --"):
+            call()
 
 
 def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
