@@ -21,6 +21,14 @@ _LEFT_OUT_FILES = ("*.pyc", "*.a", "EXTERNALLY-MANAGED")
 VERSION = ".".join(map(str, sys.version_info[:3]))
 MINOR = ".".join(map(str, sys.version_info[:2]))
 TAG = f"py{MINOR.replace('.', '')}"  # of build strings
+# Debian's Python would have pip install into `local/` of a prefix: programs into `local/bin`, which is not on PATH.
+_SCHEMES = """\
+def _get_preferred_schemes():  # written by mambakernels: packages go where every conda environment has them
+    return {"prefix": "posix_prefix", "home": "posix_home", "user": "posix_user"}
+
+
+"""
+_FIRST_USE = "def get_preferred_scheme("  # in the module sysconfig; what follows it has the schemes as defaults
 # Relative to the prefix of any environment.
 LIBRARY = Path("lib") / f"python{MINOR}"
 SITE_PACKAGES = LIBRARY / "site-packages"
@@ -64,7 +72,8 @@ def stage(prefix: Path) -> None:
     (library_folder / "site-packages").mkdir(exist_ok=True)
     (library_folder / "site-packages" / "README.txt").write_text("Packages of this environment.\n", encoding="utf-8")
     _bundle_libraries(prefix, executable)
-    _reach_site_packages(prefix)
+    if "deb_system" in sysconfig.get_scheme_names():
+        reach_site_packages(prefix)
 
 
 def _executable() -> Path:
@@ -112,11 +121,19 @@ def _bundle_libraries(prefix: Path, executable: Path) -> None:
             elf.edit(module, rpath="$ORIGIN/../..")
 
 
-def _reach_site_packages(prefix: Path) -> None:
-    """Link `lib/python3/dist-packages`, where Debian's patched Python looks, to `site-packages`."""
-    if "deb_system" in sysconfig.get_scheme_names():
-        (prefix / "lib" / "python3").mkdir()
-        (prefix / "lib" / "python3" / "dist-packages").symlink_to(os.path.relpath(SITE_PACKAGES, "lib/python3"))
+def reach_site_packages(prefix: Path) -> None:
+    """Make a copy of Debian's patched Python install packages into `site-packages`, and find them there.
+
+    Where it looks cannot be changed, as its module `site` is part of the executable: `lib/python3/dist-packages` is a
+    link.
+    """
+    (prefix / "lib" / "python3").mkdir()
+    (prefix / "lib" / "python3" / "dist-packages").symlink_to(os.path.relpath(SITE_PACKAGES, "lib/python3"))
+    for name in ("sysconfig.py", "sysconfig/__init__.py"):  # the latter since 3.13
+        file = prefix / LIBRARY / name
+        if file.is_file():
+            text = file.read_text("utf-8")
+            file.write_text(text.replace(_FIRST_USE, _SCHEMES + _FIRST_USE, 1), encoding="utf-8")
 
 
 def _licence() -> tuple[Path, ...]:

@@ -13,6 +13,7 @@ ELSEWHERE = (
     "this micromamba can",
     "only on Linux: ",
     "only where there is no Windows: ",
+    "only on Debian: ",
     "PowerShell is here",
     "there is no wheel of NumPy 1.26 for this Python",
 )
