@@ -178,6 +178,8 @@ class Explorer:
         return whole
 
     def _field(self, kind: Any, label: str, **options: Any) -> Any:
+        if issubclass(kind, self._widgets.Text):
+            options["continuous_update"] = False  # as in the panel's forms
         return kind(description=label, **self._small, **options)
 
     def _button(self, text: str, call: Any, tooltip: str, style: str = "") -> Any:

@@ -89,6 +89,10 @@ class Form:
         return button
 
     def _field(self, kind: Any, label: str, tooltip: str, *, grow: int = 1, least: int = 150, **options: Any) -> Any:
+        if issubclass(kind, ipywidgets.Text):
+            # Sent when it is complete: while a kernel is busy, front ends send only the first of several changes, and
+            # every click, so that a button found the first letter of what was typed.
+            options["continuous_update"] = False
         field = kind(
             description=label,
             tooltip=tooltip,
