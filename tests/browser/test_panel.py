@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from browser import driving
-from browser.driving import Lab
+from browser.driving import Lab, Notebook
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import growing_channel
 from support.channel_server import Fault, Site, serve
@@ -61,6 +61,10 @@ class Shown:
     @property
     def status(self) -> Locator:
         return self.page.locator(".mbk-activity .status")
+
+    @property
+    def code(self) -> Locator:
+        return self.page.get_by_label("The line of Python that does the same")
 
     @property
     def rows(self) -> Locator:
@@ -130,8 +134,7 @@ def test_an_environment_is_made_and_its_kernel_is_in_the_launcher(panel: Shown) 
     expect(panel.status).to_contain_text("first is ready")
     expect(panel.row("first")).to_contain_text("ready")
     expect(panel.row("first")).to_contain_text("nothing")  # that doctor found
-    code = panel.page.get_by_label("The line of Python that does the same")
-    expect(code).to_have_text(
+    expect(panel.code).to_have_text(
         f"mambakernels.create('first', ['python', 'grown'], channel='{panel.site.url('channel')}')"
     )
     panel.picture("made")
@@ -179,6 +182,8 @@ def test_a_variant_is_registered_with_the_keyboard_alone(panel: Shown) -> None:
     panel.page.keyboard.press("Enter")
     variant = panel.page.get_by_label("Variant", exact=True)
     expect(variant).to_be_visible()
+    expect(panel.code).to_contain_text("kernels.register('first'")
+    Notebook(panel.page).wait_for_kernel()  # of two changes, the front end sends the second when the first was handled
     [kernel] = psutil.Process(panel.lab.pid).children()
     kernel.suspend()  # as one that is busy: what is done meanwhile reaches it later, and in order
     try:
