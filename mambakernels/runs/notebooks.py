@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -108,12 +109,17 @@ def outputs_of(content: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, A
         yield from ((index, output) for output in outputs if isinstance(output, dict))
 
 
+def _below(place: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(place):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found = (name for name in names if name.endswith(".ipynb") and not name.startswith("."))
+        yield from (f"{folder}/{name}" for name in found)
+
+
 def _matching(path: PathLike) -> list[Path]:
     place = Path(path).expanduser().absolute()
     if place.is_dir():
-        found = [
-            file for file in sorted(place.rglob("*.ipynb"), key=by_numbers) if not _is_hidden(file.relative_to(place))
-        ]
+        found = [Path(file) for file in sorted(_below(place), key=by_numbers)]
     elif place.exists():
         found = [place]
     else:
@@ -129,10 +135,6 @@ def nothing_there(path: object) -> NotFoundError:
     return NotFoundError(
         "No notebook is there.", where=str(path), next_step="Give executed notebooks, or their folder."
     )
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _read(file: Place) -> bytes:
