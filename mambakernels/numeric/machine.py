@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Machine:
 def machine() -> Machine:
     """Describe the machine this process runs on, now."""
     cpuinfo = _read(Path("/proc/cpuinfo"))
-    cpu = cpu_name(cpuinfo) or _text(sysctl("machdep.cpu.brand_string")) or platform.processor() or platform.machine()
+    cpu = cpu_name(cpuinfo) or _text(sysctl("machdep.cpu.brand_string")) or cpu_name_of_lscpu()
+    cpu = cpu or platform.processor() or platform.machine()
     sets = instruction_sets(cpuinfo) or _instruction_sets_of_numpy()
     ghz, virtual = sustained_ghz(cpu, _read(_FREQUENCY / "base_frequency")), is_virtual(cpuinfo)
     if (guest := sysctl("kern.hv_vmm_present")) is not None:  # macOS, which has no /proc
@@ -77,6 +79,20 @@ def cpu_name(cpuinfo: str) -> str | None:
     """Take the processor's name from the text of `/proc/cpuinfo`; ARM kernels give none."""
     name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return name.group(1).strip() if name else None
+
+
+def cpu_name_of_lscpu() -> str | None:
+    """Ask Linux's `lscpu`, which knows names for the numbers that ARM kernels give, such as Neoverse-N1."""
+    if sys.platform != "linux":
+        return None
+    try:
+        listed = subprocess.run(
+            ["lscpu"], env={**os.environ, "LC_ALL": "C"}, check=False, capture_output=True, timeout=10, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    name = re.search(r"^Model name: +(\S.*)$", listed.stdout, re.MULTILINE)
+    return name[1].strip() if name and name[1] != "-" else None
 
 
 def is_virtual(cpuinfo: str) -> bool | None:

@@ -11,7 +11,7 @@ import pytest
 from support.shims import COMPILER
 
 from mambakernels.numeric import native
-from mambakernels.numeric.machine import cpu_name, cpu_quota, instruction_sets, machine, memory_bytes
+from mambakernels.numeric.machine import cpu_name, cpu_name_of_lscpu, cpu_quota, instruction_sets, machine, memory_bytes
 
 X86 = """processor\t: 0
 model name\t: Imaginary Processor 9000 @ 2.10GHz
@@ -36,6 +36,17 @@ def test_x86() -> None:
 def test_arm_names_no_processor() -> None:
     assert cpu_name(ARM) is None
     assert instruction_sets(ARM) == ("asimd", "sve", "bf16")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: lscpu is Linux's")
+def test_lscpu_names_the_processor_where_the_kernel_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = cpu_name(Path("/proc/cpuinfo").read_text())
+    monkeypatch.setattr("mambakernels.numeric.machine.cpu_name", lambda _: None)
+    assert machine().cpu == cpu_name_of_lscpu()
+    assert cpu_name_of_lscpu() == named or named is None
+    monkeypatch.setenv("PATH", "")
+    assert cpu_name_of_lscpu() is None
+    assert machine().cpu
 
 
 # What macOS' kernel answers, with the signature that its manual gives; a name that it lacks is an error.
