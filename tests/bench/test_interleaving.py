@@ -6,18 +6,21 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
+from support.python_kernels import installing
 from support.running_kernels import exists
 
 from mambakernels.bench import cases
 from mambakernels.bench.cases import Settings, all_cases
-from mambakernels.bench.comparison import bench, evaluate
+from mambakernels.bench.comparison import Comparison, bench, evaluate
 from mambakernels.bench.interleaving import measure_interleaved
 from mambakernels.bench.measured import Measured
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
+from mambakernels.numeric.rules import Finding
 from mambakernels.progress import Event
 from mambakernels.system import process
 
@@ -55,29 +58,62 @@ def pids(found: Measured) -> list[int]:
     return [kernel.facts["pid"] for kernel in found.kernels if "pid" in kernel.facts]
 
 
-def test_every_kernel_measures_every_case_in_every_round(install: Install) -> None:
-    install("one")
-    install("two")
+@dataclass(frozen=True)
+class Shared:
+    """A comparison that several tests look at, and what it reported."""
+
+    found: Measured
+    events: list[Event]
+
+
+@pytest.fixture(scope="module")
+def in_turns(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Two kernels, four rounds."""
     events: list[Event] = []
-    found = measure_interleaved(settings("one", "two", seed=7), progress=events.append)
+    with installing(tmp_path_factory.mktemp("in turns")) as install:
+        install("one")
+        install("two")
+        asked = settings("one", "two", seed=7, rounds=4, starting_counts=False)
+        return Shared(measure_interleaved(asked, progress=events.append), events)
+
+
+@pytest.fixture(scope="module")
+def flawed(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Kernels that each lack something, and one that does not: it is the reference."""
+    with installing(tmp_path_factory.mktemp("flawed")) as install:
+        install("well")
+        install("wrong", site=WRONG)
+        install("np-mkl", mark={"blas": "no such blas", "prefix": "/nowhere"})
+        install("frail", site="import os, numpy; numpy.matmul = lambda *given: os._exit(7)\n")
+        install("later", site=DIES_LATER)
+        install("gone", argv=["/nowhere/python", "{connection_file}"])
+        install("bare", site=WITHOUT_SCIPY)
+        names = ("well", "wrong", "np-mkl", "frail", "later", "gone", "bare")
+        return evaluate(measure_interleaved(settings(*names, operations=("gemm", "lu"), rounds=6)))
+
+
+def gates_of(kernel: str, found: Comparison) -> list[Finding]:
+    return [gate for gate in found.gates if gate.kernel == f"{kernel} (1 thread)"]
+
+
+def test_every_kernel_measures_every_case_in_every_round(in_turns: Shared) -> None:
+    found = in_turns.found
     counts = found.frame.groupby(["kernel", "operation"]).size()
-    assert set(counts) == {2}
+    assert set(counts) == {4}
     assert len(counts) == 2 * 4
-    assert found.rounds == 2
-    assert len(found.canary) == 3
+    assert found.rounds == 4
+    assert len(found.canary) == 5
     assert found.frame["correct"].all()
     assert found.settings.seed == 7
     assert len(set(pids(found))) == 2
     assert not any(exists(pid) for pid in pids(found))
-    assert any("round 2 of 2: two, gemm n=32" in event.detail.replace(" (1 thread)", "") for event in events)
+    said = [event.detail.replace(" (1 thread)", "") for event in in_turns.events]
+    assert any("round 2 of 4: two, gemm n=32" in line for line in said)
     assert found.seconds < BUDGET
 
 
-def test_kernels_take_turns_next_to_each_other(install: Install) -> None:
-    install("one")
-    install("two")
-    found = measure_interleaved(settings("one", "two", rounds=4))
-    by_turn = found.frame.sort_values(["round", "position"])
+def test_kernels_take_turns_next_to_each_other(in_turns: Shared) -> None:
+    by_turn = in_turns.found.frame.sort_values(["round", "position"])
     turns = [tuple(visit["operation"]) for _, visit in by_turn.groupby("elapsed")]
     assert all(turns[start] == turns[start + 1] for start in range(0, len(turns), 2))
     assert set(turns) == {("gemm",), ("fft", "exp", "sort")}, "controls are measured at one visit"
@@ -93,10 +129,8 @@ def test_the_same_seed_gives_the_same_order_and_the_same_numbers(install: Instal
     assert frames[0]["fingerprint"].tolist() == frames[1]["fingerprint"].tolist()
 
 
-def test_that_the_others_idle_is_verified_where_it_can_be(install: Install) -> None:
-    install("one")
-    install("two")
-    others = measure_interleaved(settings("one", "two")).frame["others"]
+def test_that_the_others_idle_is_verified_where_it_can_be(in_turns: Shared) -> None:
+    others = in_turns.found.frame["others"]
     assert others.isna().all() != Path("/proc/self/task").is_dir()
 
 
@@ -110,21 +144,19 @@ def test_a_thread_count_means_a_process_that_was_told_before_its_libraries_loade
     assert sorted(set(found.frame["asked"])) == [1, 2]
 
 
-def test_as_registered_no_threads_are_told(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    install("one")
-    found = measure_interleaved(settings("one", threads=()))
-    assert "OPENBLAS_NUM_THREADS" not in found.kernels[0].probe["variables"]
-    assert found.frame["asked"].isna().all()
+def test_what_has_no_flaw_passes_the_gates_next_to_what_has(flawed: Comparison) -> None:
+    assert gates_of("well", flawed) == gates_of("bare", flawed) == []
+    assert len(flawed.gates) == 5
+    mine = flawed.frame[flawed.frame["kernel"] == "well"]
+    assert set(mine.groupby("operation").size()) == {6}
+    assert mine["correct"].all()
 
 
-def test_a_product_that_is_wrong_does_not_pass_the_gate(install: Install) -> None:
-    install("right")
-    install("wrong", site=WRONG)
-    found = evaluate(measure_interleaved(settings("right", "wrong")))
-    assert not found.ok
-    assert {(gate.rule, gate.kernel) for gate in found.gates} == {("result", "wrong (1 thread)")}
-    assert found.pairs.set_index("operation").loc["gemm", "verdict"] == "wrong"
+def test_a_product_that_is_wrong_does_not_pass_the_gate(flawed: Comparison) -> None:
+    assert not flawed.ok
+    assert {gate.rule for gate in gates_of("wrong", flawed)} == {"result"}
+    pairs = flawed.pairs[flawed.pairs["kernel"] == "wrong"]
+    assert pairs.set_index("operation").loc["gemm", "verdict"] == "wrong"
 
 
 @several_cores
@@ -134,28 +166,21 @@ def test_a_library_that_ignores_the_threads_does_not_pass_the_gate(install: Inst
     assert {gate.rule for gate in found.gates} == {"threads"}
 
 
-def test_another_library_than_the_environments_does_not_pass_the_gate(install: Install) -> None:
-    install("np-mkl", mark={"blas": "no such blas", "prefix": "/nowhere"})
-    found = evaluate(measure_interleaved(settings("np-mkl")))
-    assert {gate.rule for gate in found.gates} == {"library"}
+def test_another_library_than_the_environments_does_not_pass_the_gate(flawed: Comparison) -> None:
+    assert {gate.rule for gate in gates_of("np-mkl", flawed)} == {"library"}
 
 
-def test_a_kernel_that_dies_is_named_and_the_others_go_on(install: Install) -> None:
-    install("well")
-    install("frail", site="import os, numpy; numpy.matmul = lambda *given: os._exit(7)\n")
-    found = evaluate(measure_interleaved(settings("well", "frail")))
-    assert set(found.frame["kernel"]) == {"well"}
-    [gate] = found.gates
-    assert (gate.rule, gate.kernel) == ("kernel", "frail (1 thread)")
+def test_a_kernel_that_dies_is_named_and_the_others_go_on(flawed: Comparison) -> None:
+    [gate] = gates_of("frail", flawed)
+    assert gate.rule == "kernel"
     assert "status 7" in gate.text
+    assert "gemm" not in set(flawed.frame[flawed.frame["kernel"] == "frail"]["operation"])
 
 
-def test_a_kernel_that_cannot_start_is_named_and_the_others_go_on(install: Install) -> None:
-    install("well")
-    install("gone", argv=["/nowhere/python", "{connection_file}"])
-    found = evaluate(measure_interleaved(settings("well", "gone")))
-    assert [gate.kernel for gate in found.gates] == ["gone (1 thread)"]
-    assert set(found.frame["kernel"]) == {"well"}
+def test_a_kernel_that_cannot_start_is_named_and_the_others_go_on(flawed: Comparison) -> None:
+    [gate] = gates_of("gone", flawed)
+    assert gate.rule == "kernel"
+    assert "gone" not in set(flawed.frame["kernel"])
 
 
 def test_without_any_kernel_there_is_an_error(install: Install) -> None:
@@ -166,14 +191,11 @@ def test_without_any_kernel_there_is_an_error(install: Install) -> None:
         measure_interleaved(settings("never-there"))
 
 
-def test_an_operation_that_needs_what_is_not_there_is_left_out(install: Install) -> None:
-    install(
-        "bare",
-        site=WITHOUT_SCIPY,
-    )
-    found = measure_interleaved(settings("bare", operations=("gemm", "lu")))
-    assert "lu" not in set(found.frame["operation"])
-    assert any("leaves lu n=32 out" in note and "scipy" in note for note in found.notes)
+def test_an_operation_that_needs_what_is_not_there_is_left_out(flawed: Comparison) -> None:
+    measured = flawed.frame.groupby("kernel")["operation"].apply(set)
+    assert measured["well"] - measured["bare"] == {"lu"}
+    notes = [note for note in flawed.measured.notes if "leaves lu n=32 out" in note]
+    assert [note.startswith("bare") and "scipy" in note for note in notes] == [True]
 
 
 def test_interrupted_it_gives_what_was_measured_and_leaves_nothing_running(install: Install) -> None:
@@ -261,56 +283,63 @@ def test_a_budget_that_not_even_one_round_fits_says_so(install: Install) -> None
         measure_interleaved(settings("one", cases=cases, budget=20.0))
 
 
-def test_a_kernel_that_dies_later_leaves_what_it_measured(install: Install) -> None:
-    install("well")
-    install("frail", site=DIES_LATER)
-    found = evaluate(measure_interleaved(settings("well", "frail", rounds=6)))
-    counts = found.frame[found.frame["operation"] == "gemm"].groupby("kernel").size()
+def test_a_kernel_that_dies_later_leaves_what_it_measured(flawed: Comparison) -> None:
+    counts = flawed.frame[flawed.frame["operation"] == "gemm"].groupby("kernel").size()
     assert counts["well"] == 6
-    assert 1 <= counts["frail"] < 6
-    assert [gate.kernel for gate in found.gates] == ["frail (1 thread)"]
+    assert 1 <= counts["later"] < 6
+    assert [gate.rule for gate in gates_of("later", flawed)] == ["kernel"]
 
 
-def test_a_round_that_was_begun_within_the_budget_is_the_last(install: Install) -> None:
+def test_a_round_that_was_begun_within_the_budget_is_the_last(in_turns: Shared, install: Install) -> None:
     install("one")
-    enough = 2 * measure_interleaved(settings("one")).seconds  # for a few rounds, as busy as this machine now is
-    found = measure_interleaved(settings("one", budget=enough, rounds=10**6))
+    enough = 1 + in_turns.found.seconds  # a second to end, and time for a few rounds, as busy as this machine now is
+    found = measure_interleaved(settings("one", budget=enough, rounds=10**6, starting_counts=False))
     assert 1 <= found.rounds < 10**6
 
 
-def test_ending_the_kernels_is_no_measuring(install: Install) -> None:
+def test_as_registered_no_threads_are_set_and_ending_the_kernels_is_no_measuring(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the start does not count, the end does not either: it takes as long as the kernels want."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     install("one", site="import atexit, time\natexit.register(time.sleep, 2)\n")
     begin = time.monotonic()
-    found = measure_interleaved(settings("one", starting_counts=False))
+    found = measure_interleaved(settings("one", threads=(), starting_counts=False))
     assert found.seconds + 2 < time.monotonic() - begin
+    assert "OPENBLAS_NUM_THREADS" not in found.kernels[0].probe["variables"]
+    assert found.frame["asked"].isna().all()
 
 
-@pytest.fixture
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `bench`, whose rounds go on to the end of the budget, end after a few."""
-    monkeypatch.setattr(cases, "Settings", partial(Settings, rounds=3, samples=1))
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A comparison that `bench` saved; its rounds would go on to the end of the budget, and here end after a few."""
+    folder = tmp_path_factory.mktemp("base")
+    with installing(folder) as install, pytest.MonkeyPatch.context() as patch:
+        install("one")
+        patch.setattr(cases, "Settings", partial(Settings, rounds=3, samples=1))
+        save = folder / "base.json"
+        return bench("one", operations=["gemm"], sizes="32", threads=[1], budget=BUDGET, save=save)
 
 
-@pytest.mark.usefixtures("few_rounds")
-def test_saved_and_compared_with_itself_nothing_is_slower_by_much(install: Install, tmp_path: Path) -> None:
-    install("one")
-    base = bench("one", operations=["gemm"], sizes="32", threads=[1], budget=BUDGET, save=tmp_path / "base.json")
-    assert base.saved == tmp_path / "base.json"
+def test_saved_and_compared_with_itself_nothing_is_slower_by_much(base: Comparison) -> None:
+    assert base.saved is not None
+    assert base.saved.name == "base.json"
+    assert Measured.load(base.saved).settings == base.measured.settings
     again = evaluate(base.measured, against=base.measured)
     assert again.ok
     assert set(again.regression.frame["verdict"]) <= {"equal", "undecided"}  # type: ignore[union-attr]
 
 
-@pytest.mark.usefixtures("few_rounds")
-def test_what_is_not_comparable_is_refused_before_it_is_measured(install: Install, tmp_path: Path) -> None:
+def test_what_is_not_comparable_is_refused_before_it_is_measured(
+    base: Comparison, install: Install, tmp_path: Path
+) -> None:
+    assert base.saved is not None
     install("one")
-    base = tmp_path / "base.json"
-    bench("one", operations=["gemm"], sizes="32", threads=[1], budget=BUDGET, save=base)
-    base.write_text(base.read_text().replace('"numpy": "', '"numpy": "0'))
+    other = tmp_path / "other.json"
+    other.write_text(base.saved.read_text().replace('"numpy": "', '"numpy": "0'))
     steps: list[str] = []
     with pytest.raises(InvalidRequestError, match="NumPy in one"):
-        bench("one", operations=["gemm"], threads=[1], against=base, progress=lambda event: steps.append(event.detail))
+        bench("one", operations=["gemm"], threads=[1], against=other, progress=lambda event: steps.append(event.detail))
     assert not any("round" in step for step in steps)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +19,40 @@ ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Return a function that installs a kernelspec and returns its folder; no other is visible to the test.
+def install(tmp_path: Path) -> Iterator[Install]:
+    """Return a function that installs a kernelspec and returns its folder; no other is visible to the test."""
+    with installing(tmp_path) as install_kernelspec:
+        yield install_kernelspec
+
+
+@contextmanager
+def installing(folder: Path) -> Iterator[Install]:
+    """Give a function that installs a kernelspec and returns its folder; no other is visible meanwhile.
 
     `site` is code that runs when the kernel's Python starts; `mark` is what mambakernels would have recorded.
     """
-    jupyter = tmp_path / "jupyter dätä"
-    monkeypatch.setenv("JUPYTER_PATH", str(jupyter))
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "user"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    jupyter = folder / "jupyter dätä"
 
     def install_kernelspec(
         name: str, *, argv: Sequence[str] = (), site: str = "", mark: Mapping[str, Any] | None = None, **fields: Any
     ) -> Path:
-        folder = jupyter / "kernels" / name
-        folder.mkdir(parents=True, exist_ok=True)
+        place = jupyter / "kernels" / name
+        place.mkdir(parents=True, exist_ok=True)
         spec = {"argv": list(argv) or ARGV, "display_name": f"Python on {name}", "language": "python", **fields}
         if site:
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "sitecustomize.py").write_text(site)
-            spec["env"] = {"PYTHONPATH": str(tmp_path / name)}
+            (folder / name).mkdir()
+            (folder / name / "sitecustomize.py").write_text(site)
+            spec["env"] = {"PYTHONPATH": str(folder / name)}
         if mark:
             spec["metadata"] = {"mambakernels": dict(mark)}
-        (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-        return folder
+        (place / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        return place
 
-    return install_kernelspec
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(jupyter))
+        patch.setenv("JUPYTER_DATA_DIR", str(folder / "user"))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        yield install_kernelspec
 
 
 @pytest.fixture
