@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import json
 import os
@@ -363,6 +364,11 @@ class _Plain:
     wheel: wheel.Wheel
     folder: Path
 
+    @functools.cached_property
+    def is_fixed(self) -> bool:
+        """Whether it runs on its own library only."""
+        return relink.is_fixed(self.wheel.path)
+
     def unpacked(self) -> Path:
         if not self.folder.exists():
             wheel.stage(self.wheel, self.folder)
@@ -381,6 +387,8 @@ def _stage_numpy_on(build: Build, numpy: _Plain, blas: BlasLibrary, found: dict[
     libraries = [build.package(provider.name) for provider in blas.providers]
 
     def fill(files: Path) -> Recipe:
+        if blas.needed and numpy.is_fixed:
+            raise relink.FixedBlasError(f"This NumPy cannot be relinked to {blas.title}.")
         shutil.copytree(numpy.unpacked(), files, dirs_exist_ok=True, symlinks=True)
         if blas.needed:
             relink.relink(files, blas, [path for name in libraries for path in build.files(name).glob("lib/*.so*")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,15 +36,19 @@ def stage_provider(provider: Provider, source: Path, prefix: Path) -> None:
         elf.edit(library, rpath="$ORIGIN", needed=provider.replace_needed)
 
 
+def is_fixed(wheel: Path) -> bool:
+    """Whether a NumPy wheel has no module whose BLAS calls can be redirected; nothing but its modules is unpacked."""
+    with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as scratch:
+        names = [name for name in archive.namelist() if name.startswith("numpy/") and name.endswith(".so")]
+        return not any(_calls(Path(archive.extract(name, scratch))) for name in names)
+
+
 def relink(numpy: Path, blas: BlasLibrary, libraries: Iterable[Path]) -> None:
     """Make the NumPy that is staged under the prefix `numpy` call `blas`, whose libraries are given as files."""
     given = {path.name: path for path in libraries}
     needed = tuple(_resolve(pattern, given) for pattern in blas.needed)
     offered = frozenset().union(*(elf.exported(given[name]) for name in needed))
-    modules = [module for module in _modules(numpy) if _calls(module)]
-    if not modules:
-        raise FixedBlasError(f"This NumPy cannot be relinked to {blas.title}: its BLAS calls cannot be redirected.")
-    for module in modules:
+    for module in filter(_calls, _modules(numpy)):
         _relink_module(module, numpy, blas, needed=needed, offered=offered)
     _drop_unneeded(numpy)
 
