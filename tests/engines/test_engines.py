@@ -20,11 +20,13 @@ def request(root: Root, *specs: str) -> Request:
     return Request(specs, (wheels.url(root),), paths.subdir())
 
 
-def test_solve_and_create_agree(any_engine: Engine, root: Root, tmp_path: Path) -> None:
+def test_solve_and_create_agree_and_progress_is_reported(any_engine: Engine, root: Root, tmp_path: Path) -> None:
     wanted = request(root, "python", "numpy", "libblas=*=*netlib")
     solved = any_engine.solve(wanted, cache=tmp_path / "pkgs")
     final = tmp_path / "final place"
-    made = any_engine.create(wanted, tmp_path / "staged", final=final, cache=tmp_path / "pkgs")
+    events: list[Event] = []
+    made = any_engine.create(wanted, tmp_path / "staged", final=final, cache=tmp_path / "pkgs", progress=events.append)
+    assert {"solve", "link"} <= {event.step for event in events}
     assert made == solved
     assert engines.installed(tmp_path / "staged") == made
     (tmp_path / "staged").rename(final)
@@ -72,14 +74,6 @@ def test_a_missing_channel_is_named(any_engine: Engine, tmp_path: Path) -> None:
     wanted = Request(("python",), ((tmp_path / "nothing here").as_uri(),), paths.subdir())
     with pytest.raises(errors.ChannelError, match=r"nothing(%20| )here"):
         any_engine.create(wanted, tmp_path / "x", final=tmp_path / "y", cache=tmp_path / "pkgs")
-
-
-def test_progress_is_reported(any_engine: Engine, root: Root, tmp_path: Path) -> None:
-    events: list[Event] = []
-    any_engine.create(
-        request(root, "python"), tmp_path / "x", final=tmp_path / "y", cache=tmp_path / "pkgs", progress=events.append
-    )
-    assert {"solve", "link"} <= {event.step for event in events}
 
 
 def test_a_spec_that_is_none_is_refused(tmp_path: Path, root: Root) -> None:

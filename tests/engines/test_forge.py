@@ -69,9 +69,9 @@ def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(engine_name: str) -> Iterator[Engine]:
-    """Each engine, new for the test: one that was at work before keeps the variables it was started with."""
+    """Each engine, with what remains of its work for the tests before: it keeps the variables it was started with."""
     with closing(engine_of(engine_name)) as program:
         yield program
 
@@ -456,9 +456,10 @@ def poisoned_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_rc_files_are_not_read(engine: Engine, site: Site, poisoned_home: Path, tmp_path: Path, cache: Path) -> None:
-    place = tmp_path / "env"
-    made = engine.create(Request(("old-format",), (site.url(),), SUBDIR), place, final=place, cache=cache)
+def test_rc_files_are_not_read(engine_name: str, site: Site, poisoned_home: Path, tmp_path: Path, cache: Path) -> None:
+    place, wanted = tmp_path / "env", Request(("old-format",), (site.url(),), SUBDIR)
+    with closing(engine_of(engine_name)) as engine:  # started with these variables
+        made = engine.create(wanted, place, final=place, cache=cache)
     assert set(map(str, made)) == {"old-format=1.0=0", "tiny=1.0=0"}
     assert not (poisoned_home / "poisoned").exists()
 
@@ -470,11 +471,12 @@ def root_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mm root"
 
 
-def test_create_from_an_address(engine: Engine, formed: Site, root_folder: Path) -> None:
-    name = "micromamba" if engine.name == "micromamba" else "rattler"
-    made = mambakernels.create("forged", ["python", "greeter"], channel=formed.url(), engine=name, root=root_folder)
-    assert made.channels == (formed.url(),)
-    assert made.engine.startswith(name)
+def test_create_from_an_address(engine_name: str, site: Site, root_folder: Path) -> None:
+    made = mambakernels.create(
+        "forged", ["python", "greeter"], channel=site.url(), engine=engine_name, root=root_folder
+    )
+    assert made.channels == (site.url(),)
+    assert made.engine.startswith(engine_name)
     assert {"python", "greeter", "ipykernel", "activated"} <= {package.name for package in made.packages}
     [spec] = kernels.list()
     document = json.loads((spec.path / "kernel.json").read_text())
@@ -485,12 +487,11 @@ def test_create_from_an_address(engine: Engine, formed: Site, root_folder: Path)
 
 @pytest.mark.parametrize("channel", ["conda-forge", "auto"])
 def test_a_mirror_of_conda_forge_is_a_setting(
-    engine: Engine, formed: Site, root_folder: Path, monkeypatch: pytest.MonkeyPatch, channel: str
+    engine_name: str, site: Site, root_folder: Path, monkeypatch: pytest.MonkeyPatch, channel: str
 ) -> None:
-    monkeypatch.setenv("MAMBAKERNELS_CONDA_FORGE", formed.url() + "/")
-    name = "micromamba" if engine.name == "micromamba" else "rattler"
-    made = mambakernels.create("forged", ["python", "greeter"], channel=channel, engine=name, root=root_folder)
-    assert made.channels == (formed.url(),)
+    monkeypatch.setenv("MAMBAKERNELS_CONDA_FORGE", site.url() + "/")
+    made = mambakernels.create("forged", ["python", "greeter"], channel=channel, engine=engine_name, root=root_folder)
+    assert made.channels == (site.url(),)
     assert made.package("greeter") is not None
 
 
@@ -500,14 +501,13 @@ def test_a_mirror_on_the_command_line(
     words = ["create", "forged", "python", "greeter", "--engine", "rattler", "--root", root_folder]
     done = cli(*words, "--channel", "conda-forge", MAMBAKERNELS_CONDA_FORGE=site.url())
     assert done.returncode == 0, done.stderr
-    listed = cli("list", "--json", "--root", root_folder)
-    assert json.loads(listed.stdout)[0]["channels"] == [site.url()]
+    [listed] = mambakernels.list(root=root_folder)
+    assert listed.channels == (site.url(),)
 
 
-def test_a_failed_creation_leaves_nothing(engine: Engine, site: Site, root_folder: Path) -> None:
+def test_a_failed_creation_leaves_nothing(engine_name: str, site: Site, root_folder: Path) -> None:
     site.faults["tiny-1.0-0.conda"] = Fault(status=404)
-    name = "micromamba" if engine.name == "micromamba" else "rattler"
     with pytest.raises(errors.MambakernelsError, match="tiny"):
-        mambakernels.create("forged", ["python", "patched"], channel=site.url(), engine=name, root=root_folder)
+        mambakernels.create("forged", ["python", "patched"], channel=site.url(), engine=engine_name, root=root_folder)
     assert list((root_folder / "envs").iterdir()) == []
     assert kernels.list() == []
