@@ -60,6 +60,7 @@ ONLY = {
         "kernels/launch/start.py",
         "kernels/launch/start_windows.py",
         "lessons/functions.py",
+        "numeric/machine.py",
     },
     "nbclient": {"runs"},
     "nbformat": {"runs"},
