@@ -196,7 +196,7 @@ def _wanted_blas(specs: Sequence[str]) -> tuple[str, ...]:
         if asked.name in {*blas_libraries.INTERFACES, "blas"} and asked.build:
             wanted += [blas.name for blas in _matching(spec)]
         elif asked.name in blas_libraries.BY_NAME:
-            wanted.append(asked.name)
+            wanted += [blas.name for blas in _possible((blas_libraries.BY_NAME[asked.name],))]
     return tuple(dict.fromkeys(wanted)) or ("openblas",)
 
 
@@ -209,9 +209,14 @@ def _matching(spec: str) -> tuple[BlasLibrary, ...]:
             + ", ".join(f"'libblas=*=*{name}'" for name in blas_libraries.BY_NAME)
             + ".",
         )
-    possible = tuple(blas for blas in matching if blas_libraries.why_not(blas) is None)
+    return _possible(matching)
+
+
+def _possible(named: tuple[BlasLibrary, ...]) -> tuple[BlasLibrary, ...]:
+    """Return those that are available here; ChannelError if none is."""
+    possible = tuple(blas for blas in named if blas_libraries.why_not(blas) is None)
     if not possible:
-        raise unavailable(matching[0], str(blas_libraries.why_not(matching[0])))
+        raise unavailable(named[0], str(blas_libraries.why_not(named[0])))
     return possible
 
 

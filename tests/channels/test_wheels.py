@@ -53,6 +53,15 @@ def test_the_blas_that_a_spec_names_is_the_one_that_is_built(spec: str, wanted: 
         wheels.WheelsRequest.of([spec])
 
 
+@pytest.mark.parametrize("spec", ["libblas=*=*mkl", "mkl>=2024"])
+def test_a_blas_that_is_for_other_processors_is_refused_however_it_is_named(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blas_libraries, "why_not", lambda blas: "it is for others" if blas.name == "mkl" else None)
+    with pytest.raises(errors.ChannelError, match="MKL is not available here: it is for others"):
+        wheels.WheelsRequest.of([spec])
+
+
 @pytest.mark.parametrize("spec", ["", "  ", "=1.0", ">3", "*"])
 def test_what_is_no_match_spec_is_refused(spec: str) -> None:
     with pytest.raises(errors.InvalidRequestError, match="not a valid match spec"):
