@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,25 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     """A page that knows nothing of earlier ones; what it showed last is kept beside the test's files."""
+    with _new_page(browser) as page:
+        yield page
+        page.screenshot(path=tmp_path / "last.png")
+
+
+@pytest.fixture(scope="module")
+def lasting(browser: Browser) -> Iterator[Page]:
+    """One page for the tests of a module: whatever it has loaded need not be loaded again, which takes seconds."""
+    with _new_page(browser) as page:
+        yield page
+
+
+@contextmanager
+def _new_page(browser: Browser) -> Iterator[Page]:
     from browser import driving
 
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = browser.new_page(viewport=driving.VIEWPORT)
     page.set_default_timeout(driving.WAIT_MILLISECONDS)
     try:
         yield page
     finally:
-        page.screenshot(path=tmp_path / "last.png")
         page.context.close()

@@ -17,10 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
 
 START_SECONDS = 180
 STOP_SECONDS = 60
+VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 WAIT_MILLISECONDS = 120_000  # for anything on a page: Playwright's own 30 s are too few on a machine that is busy
 CHROMIUM = (
     "--no-sandbox",  # root, as containers and CI machines often are
@@ -34,6 +35,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
+SHOWN = ":not(.lm-mod-hidden)"  # of the tabs
+CARDS = f".jp-MainAreaWidget{SHOWN} .jp-LauncherCard[data-category=Notebook]"
 ERRORS = ("application/vnd.jupyter.error", "application/vnd.jupyter.stderr")
 
 
@@ -95,11 +98,22 @@ class Lab:
         )
         assert answer.ok, answer.text()
 
-    def launcher(self, page: Page) -> Locator:
-        """Open JupyterLab as for the first time; return the launcher's cards for new notebooks."""
+    def load(self, page: Page) -> None:
+        """Load JupyterLab as for the first time."""
         page.goto(f"{self.url}lab?token={self.token}&reset")
-        cards = page.locator(".jp-LauncherCard[data-category=Notebook]")
-        cards.first.wait_for()
+        page.locator(CARDS).first.wait_for()
+
+    def launcher(self, page: Page) -> Locator:
+        """Return the launcher's cards for new notebooks: of JupyterLab as the page has it, loaded if it has none.
+
+        Loading takes seconds of work. JupyterLab looks for kernels then, and seldom later.
+        """
+        cards = page.locator(CARDS)
+        if not self._is_ready_in(page):
+            self.load(page)
+        elif cards.count() == 0:
+            page.locator(f".lm-TabBar-addButton{SHOWN}").click()
+            cards.first.wait_for()
         return cards
 
     def new(self, page: Page, display_name: str) -> Notebook:
@@ -110,22 +124,38 @@ class Lab:
         return notebook
 
     def open(self, page: Page, name: str) -> Notebook:
-        """Open a notebook of the served folder, and wait until it has the kernel that it names."""
+        """Load JupyterLab with a notebook of the served folder, and wait until it has the kernel that it names."""
         page.goto(f"{self.url}lab/tree/{name}?token={self.token}&reset")
         notebook = Notebook(page)
         notebook.wait_for_kernel()
         return notebook
 
+    def open_from_list(self, page: Page, name: str) -> Notebook:
+        """Open a notebook with a double click in the list of files, and wait until it has the kernel that it names."""
+        if not self._is_ready_in(page):
+            self.load(page)
+        page.locator(".jp-DirListing-item").filter(has_text=name).dblclick()
+        page.locator(".lm-DockPanel-tabBar .lm-mod-current").filter(has_text=name).wait_for()
+        notebook = Notebook(page)
+        notebook.panel.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        notebook.wait_for_kernel()
+        return notebook
+
+    def _is_ready_in(self, page: Page) -> bool:
+        """Whether a page has this JupyterLab, and no dialog that a test left open."""
+        return page.url.startswith(f"{self.url}lab") and page.locator(".jp-Dialog").count() == 0
+
 
 class Notebook:
-    """The one notebook that is open in a page, used as a student uses it: with mouse and keyboard."""
+    """The notebook that a page shows, used as a student uses it: with mouse and keyboard."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.cells = page.locator(".jp-Notebook .jp-CodeCell")
-        self.outputs = page.locator(".jp-Notebook .jp-OutputArea-output")
-        self.errors = page.locator(", ".join(f".jp-Notebook [data-mime-type='{kind}']" for kind in ERRORS))
-        self.kernel_name = page.locator(".jp-NotebookPanel-toolbar [data-jp-item-name=kernelName]")
+        self.panel = page.locator(f".jp-NotebookPanel{SHOWN}")
+        self.cells = self.panel.locator(".jp-Notebook .jp-CodeCell")
+        self.outputs = self.panel.locator(".jp-Notebook .jp-OutputArea-output")
+        self.errors = self.panel.locator(", ".join(f".jp-Notebook [data-mime-type='{kind}']" for kind in ERRORS))
+        self.kernel_name = self.panel.locator(".jp-NotebookPanel-toolbar [data-jp-item-name=kernelName]")
 
     def wait_for_kernel(self, display_name: str = "") -> None:
         """Wait until the status bar says that the kernel (that one, if named) is connected and has nothing to do."""
@@ -157,7 +187,7 @@ class Notebook:
 
     def restart(self) -> None:
         """Press the toolbar's arrow, confirm, and wait for the kernel."""
-        self.page.locator("jp-button[data-command='notebook:restart-kernel']").click()
+        self.panel.locator("jp-button[data-command='notebook:restart-kernel']").click()
         self.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
         self.page.locator(".jp-Dialog").wait_for(state="detached")
         self.wait_for_kernel()
@@ -175,7 +205,7 @@ class Notebook:
 
     def interrupt(self) -> None:
         """Press the toolbar's square."""
-        self.page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
+        self.panel.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
 
     def _choose(self, menu: str, item: str) -> None:
         self.page.locator(".lm-MenuBar-item").filter(has_text=re.compile(f"^{menu}$")).click()

@@ -238,9 +238,9 @@ def test_an_environment_is_removed_after_a_question(panel: Shown) -> None:
 
 
 def test_the_start_page_opens_with_the_panel(panel: Shown) -> None:
-    notebook = panel.lab.open(panel.page, "00_start_here.ipynb")
+    notebook = panel.lab.open_from_list(panel.page, "00_start_here.ipynb")
     notebook.run(notebook.cells.filter(has_text="mambakernels.lab import manager"))
-    expect(panel.page.locator(".mbk-table")).to_contain_text("0 environments, 0 kernels")
+    expect(notebook.panel.locator(".mbk-table")).to_contain_text("0 environments, 0 kernels")
 
 
 def test_the_browser_has_nothing_to_complain_about(panel: Shown) -> None:
