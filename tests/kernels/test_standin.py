@@ -23,6 +23,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from support.python_kernels import WITHOUT_DEBUGGER
 from support.running_kernels import alive, seconds_until, started
 
 import mambakernels
@@ -96,7 +97,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     prefix = tmp_path / "root" / "envs" / "np-mkl"
     venv.create(prefix, symlinks=True, with_pip=False)
     made = Made(tmp_path / "jüpyter 'data'" / "kernels" / "np-mkl", prefix)
-    (made.packages / "ipykernel.pth").write_text(sysconfig.get_path("purelib"))
+    (made.packages / "ipykernel.pth").write_text(f"{WITHOUT_DEBUGGER}\n{sysconfig.get_path('purelib')}")
     write_spec(made.folder, prefix, [*IPYKERNEL])
     return made
 

@@ -88,7 +88,10 @@ def test_the_command_of_a_warm_process_is_the_kernels_own(argv: list[str], expec
 
 
 @linux
-def test_a_notebook_sees_what_it_sees_in_a_kernel_that_was_started_as_usual(install: Any, tmp_path: Path) -> None:
+def test_a_notebook_sees_what_it_sees_in_a_kernel_that_was_started_as_usual(
+    install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")  # which hides the debugger from other tests' kernels
     install("here", env={"WHO": "me", "PYTHONWARNINGS": "once", "IPYTHONDIR": str(tmp_path / "its own")})
     [kernel] = find_kernels(["here"])
 

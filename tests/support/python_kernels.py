@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 Install = Callable[..., Path]
 Write = Callable[..., Path]
 
+WITHOUT_DEBUGGER = Path(__file__).with_name("without_debugger")
 ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
@@ -52,6 +54,7 @@ def installing(folder: Path) -> Iterator[Install]:
         patch.setenv("JUPYTER_PATH", str(jupyter))
         patch.setenv("JUPYTER_DATA_DIR", str(folder / "user"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("PYTHONPATH", str(WITHOUT_DEBUGGER), prepend=os.pathsep)
         yield install_kernelspec
 
 
