@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from jupyter_client.connect import LocalPortCache
 from support import channel_cache, scheduling, skips
 from support.blas import BLAS, blas_spec
 from support.channel_server import Site, serve
+from support.command_line import Call, command_line
 from support.engines import ENGINES, engine_of
 from support.forge import write as write_forge
 from support.ports import Ports
@@ -140,18 +140,13 @@ def any_engine(request: pytest.FixtureRequest) -> Engine:
     return engine_of(request.param)
 
 
+@pytest.fixture(scope="session")
+def _cli() -> Iterator[Call]:
+    with command_line() as call:
+        yield call
+
+
 @pytest.fixture
-def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(_cli: Call) -> Call:
     """The command line as a user runs it: a process of its own."""
-
-    def call(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mambakernels", *map(str, words)],
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=500,
-        )
-
-    return call
+    return _cli
