@@ -8,12 +8,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from support.command_line import Call
 from support.python_kernels import ARGV
 from support.running_kernels import seconds_until
 
@@ -24,21 +24,6 @@ from mambakernels.runs.records import read_run
 
 pytestmark = pytest.mark.slow
 
-Outputs = Callable[..., list[list[Any]]]
-
-
-@pytest.fixture
-def outputs(install: Any, write: Any, output: Path) -> Outputs:
-    """Return a function that runs cells and returns each one's outputs, texts and errors in short form."""
-    install("here")
-
-    def run_cells(*sources: str, status: str = "ok") -> list[list[Any]]:
-        [result] = run(write(*sources), kernels="here", output=output)
-        assert result.status == status, result.error
-        return [list(map(short, cell.outputs)) for cell in nbformat.read(result.path, as_version=4).cells[1:]]
-
-    return run_cells
-
 
 def short(output: Any) -> Any:
     """Return a text as it is, a display as its plain text in a list, an error as its name in a tuple."""
@@ -47,15 +32,45 @@ def short(output: Any) -> Any:
     return (output.ename,) if output.output_type == "error" else [output.data["text/plain"]]
 
 
-def test_outputs_stay_in_the_order_in_which_they_came(outputs: Outputs) -> None:
-    show = "for n in range(3):\n    print('heading', n, flush=True)\n    display(n)"
-    turns = "import sys\nfor n in range(2):\n    print(n, flush=True)\n    print(n, file=sys.stderr, flush=True)"
-    first, second = outputs(show, turns)
-    assert first == ["heading 0\n", ["0"], "heading 1\n", ["1"], "heading 2\n", ["2"]]
-    assert second == ["0\n", "0\n", "1\n", "1\n"]
+IN_TURN = (
+    "for n in range(3):\n    print('heading', n, flush=True)\n    display(n)",
+    "import sys\nfor n in range(2):\n    print(n, flush=True)\n    print(n, file=sys.stderr, flush=True)",
+)
+IN_PLACE = (
+    "print('a', flush=True); print('b', flush=True); shown = display('old', display_id=True); print('c')",
+    "shown.update('new')",
+    "from IPython.display import clear_output\nprint('gone'); clear_output(wait=True); print('kept')",
+    "print('kept'); clear_output(wait=True)",
+    "print('gone'); clear_output()",
+)
+LATE = """
+import threading, time
+def late():
+    time.sleep(0.5)
+    print('late', flush=True)
+thread = threading.Thread(target=late); thread.start(); print('started')
+"""
+JOINED = "thread.join(); time.sleep(0.2); print('joined')"
+BAR = "for n in (1, 50, 100): print(f'\\r{n} %', end='', flush=True)\nprint('\\ndone')"
 
 
-@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.exhaustive)])  # zmq queues 1,000
+def test_outputs_are_in_their_cells_in_the_order_in_which_they_came(install: Any, write: Any, output: Path) -> None:
+    install("here")
+    [result] = run(write(*IN_TURN, *IN_PLACE, LATE, JOINED, BAR), kernels="here", output=output)
+    assert result.status == "ok", result.error
+    outputs = [list(map(short, cell.outputs)) for cell in nbformat.read(result.path, as_version=4).cells[1:]]
+    assert outputs[0] == ["heading 0\n", ["0"], "heading 1\n", ["1"], "heading 2\n", ["2"]]
+    assert outputs[1] == ["0\n", "0\n", "1\n", "1\n"]
+    # An output of an earlier cell is updated, and cleared, in place.
+    assert outputs[2:7] == [["a\nb\n", ["'new'"], "c\n"], [], ["kept\n"], ["kept\n"], []]
+    # What a thread prints later goes to the cell that started it.
+    assert outputs[7:9] in ([["started\nlate\n"], ["joined\n"]], [["started\n"], ["late\njoined\n"]])
+    # A progress bar leaves what is seen in the end.
+    assert "".join(outputs[9][0]).replace("\r", "") == "100 %\ndone\n"
+    assert len(outputs[9]) == 1
+
+
+@pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.exhaustive)])  # zmq queues 1,000
 @pytest.mark.parametrize("cell", ["display(n)", "print(n, flush=True)"])
 def test_none_of_many_outputs_is_lost_in_silence(cell: str, count: int, install: Any, write: Any, output: Path) -> None:
     install("here")
@@ -88,32 +103,6 @@ def test_the_last_messages_of_a_cell_are_missed(
     assert result.error is not None
     assert result.error.ename == {"idle": "OutputLost", "everything": "TimeoutError"}[lost]
     assert time.monotonic() - begin < 200
-
-
-def test_an_output_of_an_earlier_cell_is_updated_and_cleared_in_place(outputs: Outputs) -> None:
-    cells = outputs(
-        "print('a', flush=True); print('b', flush=True); shown = display('old', display_id=True); print('c')",
-        "shown.update('new')",
-        "from IPython.display import clear_output\nprint('gone'); clear_output(wait=True); print('kept')",
-        "print('kept'); clear_output(wait=True)",
-        "print('gone'); clear_output()",
-    )
-    assert cells == [["a\nb\n", ["'new'"], "c\n"], [], ["kept\n"], ["kept\n"], []]
-
-
-def test_what_a_thread_prints_later_goes_to_the_cell_that_started_it(outputs: Outputs) -> None:
-    first, second = outputs(
-        "import threading, time\n"
-        "def late():\n    time.sleep(0.5)\n    print('late', flush=True)\n"
-        "thread = threading.Thread(target=late); thread.start(); print('started')",
-        "thread.join(); time.sleep(0.2); print('joined')",
-    )
-    assert (first, second) in ((["started\nlate\n"], ["joined\n"]), (["started\n"], ["late\njoined\n"]))
-
-
-def test_a_progress_bar_leaves_what_is_seen_in_the_end(outputs: Outputs) -> None:
-    [bar] = outputs("for n in (1, 50, 100): print(f'\\r{n} %', end='', flush=True)\nprint('\\ndone')")
-    assert "".join(bar).replace("\r", "") == "100 %\ndone\n"
 
 
 def test_what_cannot_be_encoded_is_recorded(install: Any, write: Any, output: Path) -> None:
@@ -152,42 +141,39 @@ def test_a_cell_may_raise_where_its_tag_says_so(install: Any, write: Any, output
     assert (cells[2].execution_count, cells[3].execution_count) == (7, 2)
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        {},
-        {"execution_count": "*", "outputs": None},
-        {"execution_count": 3, "outputs": [{"output_type": "nonsense"}, 7]},
-        {"metadata": None, "outputs": [{"output_type": "stream", "text": 1}]},
-        {"metadata": {"tags": None}, "id": 5},
-    ],
-)
-def test_what_an_earlier_run_left_is_dropped_before_anything_is_checked(
-    cell: dict[str, Any], install: Any, write: Any, output: Path
-) -> None:
+def test_what_an_earlier_run_left_is_dropped_before_anything_is_checked(install: Any, write: Any, output: Path) -> None:
     install("here")
-    path = write("print(1)")
+    path = write()
     content = json.loads(path.read_text("utf-8"))
-    content["cells"][1] = {"cell_type": "code", "source": ["print(1)"], **cell}
+    content["cells"] += [
+        {"cell_type": "code", "source": ["print(1)"], **left}
+        for left in (
+            {},
+            {"execution_count": "*", "outputs": None},
+            {"execution_count": 3, "outputs": [{"output_type": "nonsense"}, 7]},
+            {"metadata": None, "outputs": [{"output_type": "stream", "text": 1}]},
+            {"metadata": {"tags": None}, "id": 5},
+        )
+    ]
     path.write_text(json.dumps(content), "utf-8")
     [result] = run(path, kernels="here", output=output)
     assert result.status == "ok"
     executed = nbformat.read(result.path, as_version=4)
     nbformat.validate(executed)
-    assert executed.cells[1].outputs[0].text == "1\n"
+    assert [[output.text for output in cell.outputs] for cell in executed.cells[1:]] == [["1\n"]] * 5
 
 
-@pytest.mark.parametrize("fields", [{"env": {"N": 1}}, {"argv": [sys.executable, "-m", "ipykernel_launcher", 5]}])
-def test_a_kernelspec_that_cannot_be_started_fails_alone(
-    fields: dict[str, Any], install: Any, write: Any, output: Path
-) -> None:
-    install("odd", **fields)
+def test_a_kernelspec_that_cannot_be_started_fails_alone(install: Any, write: Any, output: Path) -> None:
+    install("variables", env={"N": 1})
+    install("words", argv=[sys.executable, "-m", "ipykernel_launcher", 5])
     install("here")
-    odd, here = run(write("print(1)"), kernels=["odd", "here"], output=output)
-    assert (odd.status, here.status) == ("failed", "ok")
-    assert odd.error is not None
-    assert odd.error.ename == "KernelNotStarted"
-    assert read_run(odd.path) == odd
+    *odd, here = run(write("print(1)"), kernels=["variables", "words", "here"], output=output)
+    assert here.status == "ok"
+    for one in odd:
+        assert one.status == "failed"
+        assert one.error is not None
+        assert one.error.ename == "KernelNotStarted"
+        assert read_run(one.path) == one
 
 
 def test_a_wrapper_gets_its_words_and_no_others_and_sockets_that_it_can_reach(
@@ -238,7 +224,12 @@ def test_a_killed_runner_leaves_what_there_was(install: Any, write: Any, output:
 
 
 @pytest.mark.parametrize(
-    ("number", "option"), [(signal.SIGINT, "--quiet"), (signal.SIGTERM, "--quiet"), (signal.SIGINT, "--json")]
+    ("number", "option"),
+    [
+        (signal.SIGINT, "--json"),
+        (signal.SIGTERM, "--quiet"),
+        pytest.param(signal.SIGINT, "--quiet", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_a_signal_ends_with_what_is_finished(  # noqa: PLR0917 (fixtures)
     number: int, option: str, install: Any, write: Any, output: Path, tmp_path: Path
@@ -268,28 +259,16 @@ def test_a_signal_ends_with_what_is_finished(  # noqa: PLR0917 (fixtures)
     ]
 
 
-def test_a_failed_cell_is_shown_where_it_is_read_first(install: Any, write: Any, output: Path, tmp_path: Path) -> None:
+def test_a_failed_cell_is_shown_where_it_is_read_first(install: Any, write: Any, output: Path, cli: Call) -> None:
     install("here")
     notebook = write("print('said before'); display('shown before'); raise ValueError('no luck')")
-    words = ["-m", "mambakernels", "run", str(notebook), "-k", "here", "-o", str(output), "--html", "--quiet"]
-    answer = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
-    )
+    answer = cli("run", notebook, "-k", "here", "-o", output, "--html", "--quiet")
     assert answer.returncode == 1
     for part in ('cell 2 (In [1], under "A notebook")', "raise ValueError", "Traceback", "said before", "shown before"):
         assert part in answer.stderr
     page = (output / f"{notebook.stem}.here.html").read_text("utf-8")
     assert "no luck" in page
-    [listed] = json.loads(
-        subprocess.run(
-            [sys.executable, *words[:-2], "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            timeout=120,
-        ).stdout
-    )
+    [listed] = json.loads(cli("run", notebook, "-k", "here", "-o", output, "--json").stdout)
     error = listed["error"]
     assert (error["cell"], error["prompt"], error["heading"]) == (2, 1, "A notebook")
     assert error["source"] in answer.stderr

@@ -241,8 +241,11 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 QUICK = (
     "html", "json_not_a_number", "update_display", "clear_output_waiting", "streams_in_turn", "stream_and_display_in_turn",
-    "carriage_returns", "widgets", "error_allowed", "nested_exceptions", "cells_of_all_kinds", "format_3",
+    "carriage_returns", "widgets", "error_allowed", "cells_of_all_kinds",
 )  # fmt: skip
+"""Those whose cells together make one notebook that goes well."""
+ALONE = ("nested_exceptions", "format_3")
+"""An error, which ends its notebook, and another format."""
 
 _VARIES = (
     (re.compile(r"ipykernel_\d+/\d+\.py"), "CELL"),
@@ -264,3 +267,9 @@ def content(name: str) -> dict[str, Any]:
         return FORMATS[name]
     cells = [code(cell) if isinstance(cell, str) else dict(cell) for cell in GALLERY[name]]
     return {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}
+
+
+def together(names: Sequence[str]) -> dict[str, Any]:
+    """Return one notebook with the cells of several of the gallery."""
+    cells = [cell for name in names for cell in content(name)["cells"]]
+    return {**content(names[0]), "cells": cells}
