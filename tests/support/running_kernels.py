@@ -38,17 +38,27 @@ def make_environment(
 ) -> Environment:
     """Make an environment of this Python and its packages, those in `paths` first, with the activation given."""
     prefix = Root(root).environments / name
-    venv.create(prefix, symlinks=True, with_pip=pip)
+    venv.create(prefix, symlinks=True)
     (prefix / "conda-meta").mkdir(exist_ok=True)  # as conda has it
     packages = next(prefix.glob("lib/python3*/site-packages"))
     found = [str(path) for path in (*paths, WITHOUT_DEBUGGER, sysconfig.get_path("purelib"))]
     (packages / "these.pth").write_text("\n".join(found))
+    if pip:
+        _link_pip(prefix, packages)
     shipped = prefix / "share" / "jupyter" / "kernels" / "python3"
     shipped.mkdir(parents=True)
     for file in SHIPPED.iterdir():
         (shipped / file.name).write_bytes(file.read_bytes())
     write_activation(prefix, scripts=scripts, variables=variables, state=state)
     return Environment(name, prefix, Root(root), ("python",), ("wheels",), "rattler", (), "")
+
+
+def _link_pip(prefix: Path, packages: Path) -> None:
+    """Give an environment this Python's pip as its own: installing it would take seconds."""
+    (packages / "pip").symlink_to(Path(sysconfig.get_path("purelib"), "pip"), target_is_directory=True)
+    program = prefix / "bin" / "pip"
+    program.write_text(f"""#!/bin/sh\nexec '{prefix}/bin/python' -m pip "$@"\n""")
+    program.chmod(0o755)
 
 
 def write_activation(
