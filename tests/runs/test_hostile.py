@@ -289,7 +289,8 @@ def test_a_cell_that_takes_away_its_outputs(cell: str, shown: str | None, execut
 @pytest.mark.parametrize(
     ("cell", "size"),
     [
-        ("print('x' * 50_000_000)", 50_000_001),
+        ("print('x' * 10_000_000)", 10_000_001),
+        pytest.param("print('x' * 50_000_000)", 50_000_001, marks=ALSO),
         pytest.param("display({'image/png': 'x' * 50_000_000}, raw=True)", 50_000_000, marks=ALSO),
         pytest.param("for n in range(500_000): print(n)", 3_388_890, marks=ALSO),
         pytest.param("for n in range(500_000): print(n, end='\\r')", 6, marks=ALSO),  # as much as can be seen
@@ -305,7 +306,7 @@ def test_much_output_is_all_recorded(cell: str, size: int, execute: Callable[...
 
 
 def test_what_a_failure_repeats_is_bounded(execute: Callable[..., Run]) -> None:
-    result = execute("print('x' * 10**7); print('end'); raise ValueError('y' * 10**6)")
+    result = execute("print('x' * 10**6); print('end'); raise ValueError('y' * 10**5)")
     assert result.error is not None
     assert len(str(result.error)) + len(result.error.output) + len(result.error.traceback) < 100_000
     assert result.error.output.endswith("end")

@@ -254,7 +254,7 @@ def test_a_forked_kernel_that_takes_too_long_is_stopped(install: Any, write: Any
 
 
 @linux
-@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.exhaustive)])  # zmq queues 1,000
+@pytest.mark.parametrize("count", [1_500, pytest.param(20_000, marks=pytest.mark.exhaustive)])  # zmq queues 1,000
 def test_a_forked_kernel_loses_none_of_many_outputs(count: int, install: Any, write: Any, output: Path) -> None:
     install("here")
     notebook = write("for i in range(n): display(i)", parameters="n = 0")
