@@ -1,14 +1,16 @@
-"""A world for each test: real environments with kernels that run, to be broken."""
+"""A world for each test: real environments with kernels that run, made once and copied back to be broken."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.conda_packages import Package, write_channel
 from support.forge import PACKAGES, SUBDIR
 from support.growing_channel import OLD, module
-from support.world import World
+from support.world import Made, World
 
 from mambakernels import kernels
 from mambakernels.numeric.threads import THREAD_VARIABLES
@@ -32,8 +34,14 @@ def ward_channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the worlds are, one at a time, as environments hold their paths; what they begin as is kept next to it."""
+    return tmp_path_factory.mktemp("doctor") / "world"
+
+
 @pytest.fixture(autouse=True)
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def session(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what this session sets, and the user has, out of the test."""
     for name in (*THREAD_VARIABLES, "JUPYTER_PATH", "MKL_DEBUG_CPU_TYPE", "KMP_DUPLICATE_LIB_OK"):
         monkeypatch.delenv(name, raising=False)
@@ -43,19 +51,36 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "HOME": "home",
         "PYTHONUSERBASE": "user",
     }.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    monkeypatch.setenv("MAMBAKERNELS_ROOT", str(tmp_path / "root ü"))
+        monkeypatch.setenv(name, str(place / folder))
+    monkeypatch.setenv("MAMBAKERNELS_ROOT", str(place / "root ü"))
 
 
 @pytest.fixture
-def world(tmp_path: Path, ward_channel: Path) -> World:
+def world(place: Path, ward_channel: Path) -> Iterator[World]:
     """A root without environments."""
-    return World(tmp_path, ward_channel, "rattler")
+    place.mkdir()
+    yield World(place, ward_channel, "rattler")
+    shutil.rmtree(place)
 
 
 @pytest.fixture
-def one(world: World) -> kernels.KernelSpec:
+def made(world: World) -> Made:
+    """Return a function that makes an environment in a world without any, and returns its kernel; the first time."""
+
+    def make(name: str, *specs: str) -> kernels.KernelSpec:
+        kept = world.path.with_name(name)
+        if not kept.exists():
+            world.create(name, "python", "ipykernel", *specs)
+            shutil.copytree(world.path, kept, symlinks=True)
+        shutil.rmtree(world.path)
+        shutil.copytree(kept, world.path, symlinks=True)
+        [spec] = kernels.list()
+        return spec
+
+    return make
+
+
+@pytest.fixture
+def one(made: Made) -> kernels.KernelSpec:
     """The kernel of an environment that is well."""
-    world.create("one", "python", "ipykernel")
-    [spec] = kernels.list()
-    return spec
+    return made("one")

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.world import World
@@ -41,7 +40,7 @@ def test_what_is_well(cli: Cli) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: Path) -> None:
+def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli) -> None:
     (one.prefix / "etc" / "conda" / "activate.d" / "later.sh").write_text("export LATER=yes\n")
     done = cli("doctor")
     assert (done.returncode, done.stdout.lstrip("\n")) == (1, REPORT)
@@ -70,7 +69,7 @@ def test_what_is_not(world: World, one: kernels.KernelSpec, cli: Cli, tmp_path: 
     done = cli("doctor", "--fix")
     assert (done.returncode, "Repaired" in done.stdout) == (1, False)
     assert one.path.exists()
-    assert not (tmp_path / "home").exists(), "nothing is written to anybody's home"
+    assert not (world.path / "home").exists(), "nothing is written to anybody's home"
 
 
 def test_it_can_be_called_again_and_again(world: World, one: kernels.KernelSpec) -> None:

@@ -9,21 +9,18 @@ from pathlib import Path
 
 import pytest
 from support.examination import change, examine, left_alone, only, site
-from support.world import World
+from support.world import Made, World
 
 from mambakernels import kernels
 from mambakernels.doctor import Finding
-
-pytestmark = pytest.mark.slow  # together: environments are made for each test
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: other systems' libraries are not read")
 
 
 @pytest.fixture
-def mkl(world: World) -> kernels.KernelSpec:
+def mkl(made: Made) -> kernels.KernelSpec:
     """The kernel of an environment that is made for MKL."""
-    world.create("np-mkl", "python", "ipykernel", "numpy", "libblas=*=*mkl")
-    [spec] = kernels.list()
+    spec = made("np-mkl", "numpy", "libblas=*=*mkl")
     assert spec.blas == "mkl"
     return spec
 

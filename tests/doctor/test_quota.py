@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.examination import examine
 from support.measurements import GEMM, kernel, measured, visits
-from support.world import World
+from support.world import Made, World
 
 from mambakernels.bench.diagnosis import diagnose
 from mambakernels.bench.gates import gates
@@ -19,11 +19,11 @@ PROCESSORS = Processors(cores=4, quota=1.5)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_doctor_bench_gates_and_probe_agree(world: World, threads: int) -> None:
+def test_doctor_bench_gates_and_probe_agree(world: World, made: Made, threads: int) -> None:
     expected = ["cpu-quota"] * (threads == 2)
     assert (choose_threads(None, "openblas", processors=PROCESSORS, session={}).count == threads) == (not expected)
 
-    world.create("np", "python", "ipykernel", "libblas=*=*openblas", register=False)
+    made("np", "libblas=*=*openblas")
     registration.register_kernels(world.read("np"), threads=threads)
     assert [finding.rule for finding in examine(world, processors=PROCESSORS).findings] == expected
 

@@ -16,8 +16,6 @@ from mambakernels.environments import MANIFEST
 from mambakernels.errors import KernelError, NotFoundError
 from mambakernels.kernels import registration
 
-pytestmark = pytest.mark.slow  # together: environments are made for each test
-
 
 @pytest.mark.usefixtures("one")
 def test_a_kernel_that_is_well_is_not_found_fault_with(
@@ -182,8 +180,8 @@ def test_names_choose_kernels_and_environments(world: World, one: kernels.Kernel
     assert examine(world, "one", fix=True).kernels == 1
 
 
-def test_an_environment_of_another_root_is_mended_there(world: World, tmp_path: Path) -> None:
-    other = World(tmp_path / "other", world.channel, world.engine)
+def test_an_environment_of_another_root_is_mended_there(world: World) -> None:
+    other = World(world.path / "other", world.channel, world.engine)
     other.create("far", "python", "ipykernel")
     [spec] = kernels.list()
     spec.program.unlink()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.examination import ROOMY, change, examine, left_alone, only, repaired, site
-from support.world import World
+from support.world import Made, World
 
 from mambakernels import kernels
 from mambakernels.kernels import registration
 from mambakernels.kernels.blas import Processors
-
-pytestmark = pytest.mark.slow  # together: environments are made for each test
 
 TIGHT = Processors(cores=8, quota=2.0)
 
@@ -28,11 +24,14 @@ def on_four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def blis(world: World, monkeypatch: pytest.MonkeyPatch) -> kernels.KernelSpec:
+def blis(made: Made, monkeypatch: pytest.MonkeyPatch) -> kernels.KernelSpec:
     on_four_cores(monkeypatch)
-    world.create("np-blis", "python", "ipykernel", "libblas=*=*blis")
-    [spec] = kernels.list()
-    return spec
+    return made("np-blis", "libblas=*=*blis")
+
+
+@pytest.fixture
+def openblas(made: Made) -> kernels.KernelSpec:
+    return made("np", "libblas=*=*openblas")
 
 
 def test_blis_on_one_thread(world: World, blis: kernels.KernelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +54,9 @@ def test_blis_that_was_left_to_itself_is_not_changed(
     assert examine(world).findings == ()
 
 
+@pytest.mark.usefixtures("openblas")
 def test_a_quota_below_the_cores(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.create("np", "python", "ipykernel", "libblas=*=*openblas")
+    registration.register_kernels(world.read("np"))
     assert examine(world, processors=ROOMY).findings == ()
     in_a_container(monkeypatch)
     finding = repaired(world, "cpu-quota", processors=TIGHT)
@@ -64,9 +64,10 @@ def test_a_quota_below_the_cores(world: World, monkeypatch: pytest.MonkeyPatch) 
     assert world.variables("np")["OPENBLAS_NUM_THREADS"] == "2"
 
 
+@pytest.mark.usefixtures("openblas")
 def test_a_limit_that_is_no_longer_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     in_a_container(monkeypatch)
-    world.create("np", "python", "ipykernel", "libblas=*=*openblas")
+    registration.register_kernels(world.read("np"))
     assert examine(world, processors=TIGHT).findings == ()
     assert only(examine(world, processors=Processors(cores=8, quota=1.0))).rule == "cpu-quota"
     on_four_cores(monkeypatch)
@@ -81,8 +82,8 @@ def test_a_number_of_threads_that_was_asked_for_is_no_limit(world: World, blis: 
     assert examine(world).findings == ()
 
 
+@pytest.mark.usefixtures("openblas")
 def test_a_quota_below_what_was_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.create("np", "python", "ipykernel", "libblas=*=*openblas", register=False)
     in_a_container(monkeypatch)
     registration.register_kernels(world.read("np"), threads=4)
     finding = left_alone(world, "cpu-quota", processors=TIGHT)
@@ -99,11 +100,9 @@ def test_a_kernel_without_a_blas_has_no_threads_to_count(
     assert examine(world, processors=TIGHT).findings == ()
 
 
-def test_packages_of_the_user_in_place_of_the_environments(
-    world: World, one: kernels.KernelSpec, tmp_path: Path
-) -> None:
+def test_packages_of_the_user_in_place_of_the_environments(world: World, one: kernels.KernelSpec) -> None:
     own = site(one.prefix)
-    theirs = tmp_path / "user" / "lib" / own.parent.name / "site-packages"
+    theirs = world.path / "user" / "lib" / own.parent.name / "site-packages"
     for folder, name in ((own, "numpy-2.0"), (own, "Some.Thing-1"), (theirs, "numpy-1.0"), (theirs, "other-1")):
         (folder / f"{name}.dist-info").mkdir(parents=True)
     assert examine(world).findings == ()
@@ -131,6 +130,7 @@ def test_settings_that_nobody_should_make(world: World, name: str, monkeypatch: 
     assert (finding.kernel, finding.environment, finding.remedy) == (None, None, f"unset {name}")
 
 
+@pytest.mark.usefixtures("openblas")
 @pytest.mark.parametrize(
     ("name", "found"), [("OPENBLAS_CORETYPE", False), ("MKL_CBWR", True), ("BLIS_ARCH_TYPE", True)]
 )
@@ -140,7 +140,6 @@ def test_settings_of_another_library(
     found: bool,  # noqa: FBT001
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world.create("np", "python", "ipykernel", "libblas=*=*openblas")
     registration.register_kernels(world.read("np"), env={name: "x"}, threads=2)
     assert [finding.text.partition(" ")[0] for finding in examine(world).findings] == [name] * found
     assert examine(world).healthy

@@ -25,37 +25,35 @@ def write(folder: Path, **fields: Any) -> Path:
 
 
 @pytest.mark.usefixtures("one")
-def test_a_kernel_hidden_by_anothers(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_hidden_by_anothers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     registration.register_kernels(world.read("one"), threads=3)
-    other = write(tmp_path / "first" / "kernels" / "ONE")
+    other = write(world.path / "first" / "kernels" / "ONE")
     assert examine(world).findings == ()
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "first"))
+    monkeypatch.setenv("JUPYTER_PATH", str(world.path / "first"))
     finding = left_alone(world, "hidden")
     assert finding.severity == "warning"
     assert str(other) in finding.text
-    unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
+    unregister = f"mambakernels unregister one --jupyter {world.path / 'jupyter'}"
     assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-2 --threads 3"
-    kernels.unregister("one", jupyter=tmp_path / "jupyter")
+    kernels.unregister("one", jupyter=world.path / "jupyter")
     registration.register_kernels(world.read("one"), name="one-2", threads=3)
     assert examine(world).findings == ()
 
 
 @pytest.mark.usefixtures("one")
-def test_a_kernel_that_hides_anothers(world: World, tmp_path: Path) -> None:
-    write(tmp_path / "ipython" / "kernels" / "one-2")
-    other = write(tmp_path / "ipython" / "kernels" / "one")
+def test_a_kernel_that_hides_anothers(world: World) -> None:
+    write(world.path / "ipython" / "kernels" / "one-2")
+    other = write(world.path / "ipython" / "kernels" / "one")
     finding = left_alone(world, "hiding")
     assert finding.severity == "note"
     assert str(other) in finding.text
-    unregister = f"mambakernels unregister one --jupyter {tmp_path / 'jupyter'}"
+    unregister = f"mambakernels unregister one --jupyter {world.path / 'jupyter'}"
     assert finding.remedy == f"{unregister} && mambakernels register one --kernel one-3"
 
 
-def test_the_same_kernel_in_two_folders(
-    world: World, one: kernels.KernelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registration.register_kernels(world.read("one"), data_dir=tmp_path / "project")
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "project"))
+def test_the_same_kernel_in_two_folders(world: World, one: kernels.KernelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    registration.register_kernels(world.read("one"), data_dir=world.path / "project")
+    monkeypatch.setenv("JUPYTER_PATH", str(world.path / "project"))
     hidden = only(examine(world))
     assert (hidden.rule, hidden.severity, hidden.path) == ("hidden", "note", one.path)
     assert hidden.remedy == f"mambakernels unregister one --jupyter {one.jupyter}"
@@ -64,14 +62,12 @@ def test_the_same_kernel_in_two_folders(
 
 
 @pytest.mark.usefixtures("one")
-def test_a_folder_that_jupyter_does_not_look_into(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registration.register_kernels(world.read("one"), variant="mine", data_dir=tmp_path / "a project")
+def test_a_folder_that_jupyter_does_not_look_into(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    registration.register_kernels(world.read("one"), variant="mine", data_dir=world.path / "a project")
     finding = left_alone(world, "not-searched")
     assert (finding.severity, finding.kernel) == ("warning", "one-mine")
-    assert finding.remedy.startswith(f"export JUPYTER_PATH='{tmp_path / 'a project'}'")
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "a project"))
+    assert finding.remedy.startswith(f"export JUPYTER_PATH='{world.path / 'a project'}'")
+    monkeypatch.setenv("JUPYTER_PATH", str(world.path / "a project"))
     assert examine(world).findings == ()
 
 
@@ -90,12 +86,12 @@ def test_a_name_that_jupyter_does_not_accept(world: World, one: kernels.KernelSp
     assert examine(world).findings == ()
 
 
-def test_two_kernels_that_look_alike(world: World, one: kernels.KernelSpec, tmp_path: Path) -> None:
-    write(tmp_path / "ipython" / "kernels" / "theirs", display_name=one.display_name)
+def test_two_kernels_that_look_alike(world: World, one: kernels.KernelSpec) -> None:
+    write(world.path / "ipython" / "kernels" / "theirs", display_name=one.display_name)
     finding = left_alone(world, "display-name")
     assert (finding.kernel, finding.severity) == ("one", "warning")
     assert finding.remedy.startswith("mambakernels register one --display-name")
-    shutil.rmtree(tmp_path / "ipython")
+    shutil.rmtree(world.path / "ipython")
     shutil.copytree(one.path, one.path.with_name("copy"))
     [copied] = [item for item in examine(world).findings if item.rule == "display-name"]
     file = one.path.with_name("copy") / "kernel.json"
@@ -135,9 +131,9 @@ def strangers(folder: Path) -> None:
 
 
 def test_what_others_wrote_is_left_as_it_is(
-    world: World, one: kernels.KernelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, one: kernels.KernelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = [one.path.parent, tmp_path / "first" / "kernels", tmp_path / "ipython" / "kernels"]
+    folders = [one.path.parent, world.path / "first" / "kernels", world.path / "ipython" / "kernels"]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         strangers(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import mambakernels
 from mambakernels import kernels
 from mambakernels.environments import Environment
 from mambakernels.paths import Root
+
+Made = Callable[..., kernels.KernelSpec]
 
 
 @dataclass(frozen=True)
