@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from mambakernels import errors
 from mambakernels.engines import Package
@@ -12,11 +13,15 @@ _LINE = re.compile(
     r"(?P<url>.+/(?P<subdir>[a-z0-9-]+)/(?P<name>[^/]+)-(?P<version>[^-/]+)-(?P<build>[^-/]+)\.(?:conda|tar\.bz2))"
     r"(?:#(?:sha256:)?(?P<hash>[0-9a-f]{64}|[0-9a-f]{32}))?"
 )
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _MD5_DIGITS = 32
 
 
 def parse(line: str, where: str) -> Package:
-    """Return the package in a line; InvalidRequestError if the line has no address of one, or its hash is malformed."""
+    """Return the package in a line; InvalidRequestError if the line has no address of one, or its hash is malformed.
+
+    A path without a scheme is that of a file, seen from the working directory, as conda and micromamba have it.
+    """
     match = _LINE.fullmatch(line)
     if match is None:
         raise errors.InvalidRequestError(
@@ -31,7 +36,7 @@ def parse(line: str, where: str) -> Package:
         version=match["version"],
         build=match["build"],
         subdir=match["subdir"],
-        url=match["url"],
+        url=match["url"] if _SCHEME.match(line) else Path(match["url"]).absolute().resolve().as_uri(),
         sha256="" if is_md5 else found,
         record={"md5": found} if is_md5 else {},
     )

@@ -25,7 +25,8 @@ def read_json(text: str, path: Path) -> tuple[tuple[str, ...], dict[str, list[Pa
             packages[content["platform"]].append(explicit.parse(address + _mark(entry.get("hash") or {}), str(path)))
         pip = [_pip(entry, path.absolute().parent) for entry in (content.get("pipPackages") or {}).values()]
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
-        why = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f"{error!r}"
+        lacking = "it lacks what version 1 of them has"
+        why = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else lacking
         raise errors.InvalidRequestError(
             f"This lockfile of micromamba cannot be read: {why}.",
             where=str(path),

@@ -87,7 +87,8 @@ def _read_explicit(text: str, path: Path) -> EnvironmentSpec:
     found = [_linkable(line, f"{path}, line {number}") for number, line in lines.items() if number > start]
     if not found:
         raise errors.InvalidRequestError("There is no package after @EXPLICIT.", where=str(path))
-    return of_packages(path.stem, found)
+    once = {package.url: package for package in found}
+    return of_packages(path.stem, list(once.values()))
 
 
 def _linkable(line: str, where: str) -> Package:

@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import platform
+import re
 import time
 import traceback
 import uuid
@@ -57,6 +58,7 @@ Keep = Callable[[Place, str], None]
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 """Called when the kernel of a run is ready: entered when its cells may run, and left when they have ended."""
 
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _WRITE_SECONDS = 2.0
 _PAUSE_PER_WRITE = 20  # pause at least so many times as long as the last write took
 _ANSWER_SECONDS = 5.0
@@ -301,7 +303,8 @@ def _fresh(cell: Json, minor: int, seen: set[str]) -> Json:
     fresh: Json = {**cell, "source": source_of(cell)}
     if minor >= FIRST_MINOR_WITH_IDS:
         known = cell.get("id")
-        fresh["id"] = known if isinstance(known, str) and known and known not in seen else uuid.uuid4().hex[:8]
+        is_valid = isinstance(known, str) and _ID.fullmatch(known) and known not in seen
+        fresh["id"] = known if is_valid else uuid.uuid4().hex[:8]
         seen.add(fresh["id"])
     if cell["cell_type"] == "code":
         fresh.setdefault("execution_count", None)

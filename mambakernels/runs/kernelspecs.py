@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from traitlets import TraitError
 
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError
 from mambakernels.kernels import folders, launcher
@@ -21,11 +23,15 @@ from mambakernels.kernels.specs import MARK
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernelspec that a run can use; `fingerprint` is the SHA-256 of its `kernel.json`."""
+    """A kernelspec that a run can use; `fingerprint` is the SHA-256 of its `kernel.json`.
+
+    `problem` says why it cannot be started, if it cannot be read.
+    """
 
     name: str
     spec: KernelSpec
     fingerprint: str
+    problem: str | None = None
 
     @property
     def display_name(self) -> str:
@@ -86,7 +92,8 @@ def with_variables(kernel: Kernel, variables: Mapping[str, str]) -> Kernel:
 def find_kernels(names: Iterable[str]) -> list[Kernel]:
     """Return the kernelspecs of these names, each once, in the order given; `NotFoundError` lists the known ones.
 
-    A name may be a pattern such as `np-*`, or `all`, if no kernelspec has that name.
+    A name may be a pattern such as `np-*`, or `all`, if no kernelspec has that name. A kernelspec that cannot be read
+    is a `KernelError` if it was named; if it matches a pattern, its runs fail, and those of others do not.
     """
     there = _folders()
     wanted = list(dict.fromkeys(names))
@@ -97,7 +104,8 @@ def find_kernels(names: Iterable[str]) -> list[Kernel]:
     if missing:
         raise NotFoundError(f"There is no kernel {' and no kernel '.join(missing)}.", next_step=known_kernels())
     chosen = dict.fromkeys(name for found in matching.values() for name in found)
-    return [_load(name, Path(there[name])) for name in chosen]
+    named = {name.lower() for name in wanted}
+    return [_load(name, Path(there[name])) if name in named else _matched(name, Path(there[name])) for name in chosen]
 
 
 def _matching(name: str, there: list[str]) -> list[str]:
@@ -110,7 +118,9 @@ def _folders() -> dict[str, str]:
     """Return each kernelspec's folder by its name, searched as Jupyter does."""
     searched = [str(folder / "kernels") for folder in folders.searched()]
     # Without the flag, jupyter_client invents a `python3` when none is on disk.
-    found: dict[str, str] = KernelSpecManager(ensure_native_kernel=False, kernel_dirs=searched).find_kernel_specs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names with a space, which Jupyter warns of, and lists
+        found: dict[str, str] = KernelSpecManager(ensure_native_kernel=False, kernel_dirs=searched).find_kernel_specs()
     return found
 
 
@@ -118,12 +128,23 @@ def _load(name: str, folder: Path) -> Kernel:
     file = folder / "kernel.json"
     try:
         raw = file.read_bytes()
-        spec = KernelSpec(resource_dir=str(folder), **json.loads(raw))
-    except (OSError, ValueError, TypeError) as error:
-        raise KernelError(f"The kernelspec '{name}' cannot be read: {error}.", where=str(file)) from error
+        document = {key: value for key, value in dict(json.loads(raw)).items() if value is not None}
+        spec = KernelSpec(resource_dir=str(folder), **document)
+    except (OSError, ValueError, TypeError, TraitError) as error:
+        why = str(error).replace(" trait of a KernelSpec instance", "").rstrip(".")
+        raise KernelError(f"The kernelspec '{name}' cannot be read: {why}.", where=str(file)) from error
     if not spec.argv:
         raise KernelError(f"The kernelspec '{name}' names no command to start.", where=str(file))
     return Kernel(name=name, spec=spec, fingerprint=hashlib.sha256(raw).hexdigest())
+
+
+def _matched(name: str, folder: Path) -> Kernel:
+    """Return a kernel that a pattern matches, which nobody named: a broken one has a `problem`."""
+    try:
+        return _load(name, folder)
+    except KernelError as error:
+        spec = KernelSpec(argv=[str(folder / "kernel.json")], display_name=name)
+        return Kernel(name=name, spec=spec, fingerprint="", problem=str(error))
 
 
 def known_kernels() -> str:

@@ -145,7 +145,9 @@ def _of_language(kernels: Sequence[Kernel], notebook: Notebook, named: Sequence[
 
     `InvalidRequestError` if there is none.
     """
-    fitting = [one for one in kernels if one.name in named or one.language.lower() == notebook.language]
+    exact = {name.lower() for name in named}
+    languages = {notebook.language, ""}  # a kernelspec that names no language may be of this one
+    fitting = [one for one in kernels if one.name in exact or one.language.lower() in languages]
     if not fitting:
         raise InvalidRequestError(
             f"No kernel of {', '.join(named)} runs {notebook.language}.",

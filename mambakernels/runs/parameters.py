@@ -32,12 +32,13 @@ _ADVICE = dict.fromkeys(("Timestamp", "datetime", "date", "datetime64"), "; give
 class Parameter:
     """One name that the `parameters` cell assigns, with its default: a literal, which also sets the type.
 
-    `help` is the comment on its line.
+    `help` is the comment on its line, `declared` a value of the type that its annotation names.
     """
 
     name: str
     default: Any
     help: str = ""
+    declared: Any = None
 
     @property
     def is_settable(self) -> bool:
@@ -45,9 +46,14 @@ class Parameter:
         return self.default is not NOT_LITERAL
 
     @property
+    def example(self) -> Any:
+        """A value of its type: of the annotated one, else the default."""
+        return self.default if self.declared is None else self.declared
+
+    @property
     def kind(self) -> str:
         """The type in words, such as `int` or `list of int`."""
-        return _kind(self.default)
+        return "anything" if self.example is None else _kind(self.example)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind}, default {self.default!r})"
@@ -68,7 +74,8 @@ class Parameters:
     """All parameters of one notebook, in the order of its cell.
 
     `injected` holds the values that a run before this one left in the notebook; they hold as long as none is given.
-    `undeclared` holds the sources of a notebook without a `parameters` cell: a name that they read can be set.
+    `undeclared` holds the sources of a notebook without a `parameters` cell (`has_cell`): a name that they read can be
+    set.
     """
 
     notebook: str
@@ -76,6 +83,7 @@ class Parameters:
     language: str = "python"
     injected: Mapping[str, Any] = field(default_factory=dict)
     undeclared: Sequence[str] = ()
+    has_cell: bool = True
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every parameter: the given one, checked and in the default's type, else the default.
@@ -89,9 +97,10 @@ class Parameters:
     def check(self, name: str, value: Any) -> Any:
         """Return one value in the type of its parameter's default (an int becomes a float where one is due)."""
         parameter = self.get(name)
-        value = value.read(parameter.default) if isinstance(value, Typed) else value
+        value = value.read(parameter.example) if isinstance(value, Typed) else value
+        is_default = value is None and parameter.default is None
         try:
-            conforming = _conform(value, parameter.default)
+            conforming = None if is_default else _conform(value, parameter.example)
             LANGUAGES[self.language].literal(conforming)  # which not every language has
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self.refused(f"{_short(value)} does not fit the parameter '{name}': {error}.") from error
@@ -101,7 +110,7 @@ class Parameters:
         """Return several values for a name, not yet checked; those that were typed are read as one of its values is."""
         if not isinstance(values, TypedValues):
             return values
-        return values.read(self.get(name).default if self.has(name) else None)
+        return values.read(self.get(name).example if self.has(name) else None)
 
     def has(self, name: str) -> bool:
         """Whether the notebook has a parameter of that name, settable or not."""
@@ -139,7 +148,8 @@ class Parameters:
         """Return the error for a value that cannot be set; it lists the parameters that can be."""
         settable = (parameter for parameter in self.known.values() if parameter.default is not NOT_LITERAL)
         names = ", ".join(map(str, settable))
-        advice = f"Its parameters: {names}." if names else "It has none: no cell of it is tagged `parameters`."
+        none = "its `parameters` cell assigns no literal" if self.has_cell else "no cell of it is tagged `parameters`"
+        advice = f"Its parameters: {names}." if names else f"It has none: {none}."
         return InvalidRequestError(reason, where=self.notebook, next_step=advice)
 
 
@@ -168,10 +178,24 @@ def read_parameters(notebook: Notebook) -> Parameters:
     if not declared:
         known = {name: Parameter(name, value) for name, value in injected.items()}
         code = [source_of(cell) for cell in cells if cell["cell_type"] == "code" and INJECTED_TAG not in tags_of(cell)]
-        return Parameters(where, known, language, undeclared=code if notebook.language in LANGUAGES else ())
+        undeclared = code if notebook.language in LANGUAGES else ()
+        return Parameters(where, known, language, undeclared=undeclared, has_cell=False)
     source = source_of(cells[declared[0]])
-    assigned = [Parameter(name, default, _comment(source, name)) for name, default in _assignments(source, notebook)]
-    return Parameters(where, {one.name: one for one in assigned}, language, injected)
+    assigned = dict(_assignments(source, notebook))
+    declarations = LANGUAGES[language].examples(source) if notebook.language in LANGUAGES else {}
+    found = [_parameter(name, value, source, declarations.get(name)) for name, value in assigned.items()]
+    return Parameters(where, {one.name: one for one in found}, language, injected)
+
+
+def _parameter(name: str, default: Any, source: str, declared: Any) -> Parameter:
+    """Return a parameter of a cell; an annotation counts if the default is None or a value of that type."""
+    comment = _comment(source, name)
+    if default is None or declared is None:
+        return Parameter(name, default, comment, declared)
+    try:
+        return Parameter(name, _conform(default, declared), comment, declared)
+    except (TypeError, ValueError):
+        return Parameter(name, default, comment)
 
 
 def _comment(source: str, name: str) -> str:
@@ -318,7 +342,7 @@ def _short(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    name = "anything" if value is None else type(value).__name__
+    name = "None" if value is None else type(value).__name__
     if not isinstance(value, list | tuple) or not value:
         return name
     return f"{name} of {' or '.join(dict.fromkeys(type(element).__name__ for element in value))}"

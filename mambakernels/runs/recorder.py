@@ -241,9 +241,14 @@ def _settle(cell: Any) -> None:
 
 
 def _raised(reply: Json, cell: Any) -> Failure:
-    """Return the failure that a reply describes; the traceback is the one that the reader sees, where there is one."""
-    shown = [output["traceback"] for output in cell.outputs if output["output_type"] == "error"]
-    lines = shown[-1] if shown else reply.get("traceback", ())
+    """Return the failure that a reader sees, else the one that a reply describes.
+
+    Where an object's `repr` raises, IPython replies `NoneType: None`.
+    """
+    shown = [output for output in cell.outputs if output["output_type"] == "error"]
+    said = shown[-1] if shown else reply
     return Failure(
-        str(reply.get("ename", "Error")), str(reply.get("evalue", "")), traceback=without_colours("\n".join(lines))
+        str(said.get("ename", "Error")),
+        str(said.get("evalue", "")),
+        traceback=without_colours("\n".join(said.get("traceback", ()))),
     )

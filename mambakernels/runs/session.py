@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import os
 import re
@@ -291,13 +292,20 @@ async def _launch(manager: AsyncKernelManager, kernel: Kernel, *, folder: Path, 
     # Runs would otherwise fill the history that the user's own sessions search.
     options = ["--HistoryManager.hist_file=:memory:"] if kernel.is_ipykernel else []
     env = {**os.environ, leftovers.VARIABLE: mark}
+    if kernel.problem is not None:
+        raise RunStoppedError(Failure("KernelNotStarted", kernel.problem))
+    texts = {"argv": kernel.spec.argv, **{f"env {name}": [value] for name, value in kernel.spec.env.items()}}
+    wrong = next(((where, word) for where, words in texts.items() for word in words if not isinstance(word, str)), None)
+    if wrong is not None:
+        said = f"In the kernelspec's {wrong[0]}, {json.dumps(wrong[1])} must be a text, in quotes."
+        raise RunStoppedError(Failure("KernelNotStarted", said))
     try:
         with log.open("wb") as written:
             await manager.start_kernel(
                 extra_arguments=options, cwd=str(folder), env=env, stdout=written, stderr=written
             )
-    except (OSError, ValueError, TypeError) as error:  # TypeError: a number among the words or variables
-        reason = getattr(error, "strerror", None) or error
+    except (OSError, ValueError, TypeError, ImportError) as error:  # ImportError: a provisioner that is not installed
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         failure = Failure("KernelNotStarted", f"{kernel.spec.argv[0]} cannot be started: {reason}.")
         raise RunStoppedError(failure) from error
 

@@ -12,6 +12,7 @@ from mambakernels.errors import InvalidRequestError
 from mambakernels.system.ranges import read_range, split_list
 
 _MOST_VALUES = 100_000
+_OPENING = ("[", "{", '"', "'")
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Typed:
         """Return the value for a parameter with this default, whose type is still to be checked.
 
         Where the default is a text, the value is exactly what was typed. Any other is read as a Python literal
-        (`[256, 512]`, `1e-3`, `True`) or else as YAML (`[a, b]`, `true`, `null`).
+        (`[256, 512]`, `1e-3`, `True`) or else as YAML (`[a, b]`, `true`, `null`); what is neither is a text.
         """
-        return self.text if isinstance(default, str) else _with_floats(_read_value(self.text.strip()), default)
+        return self.text if isinstance(default, str) else _with_floats(_read_value(self.text.strip(), default), default)
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,20 @@ def _split(assignments: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _unquoted(text: str) -> str:
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    value = _read_value(text) if is_quoted else text
+    value = _read_value(text, None) if is_quoted else text
     return value if isinstance(value, str) else text
 
 
-def _read_value(text: str) -> Any:
+def _read_value(text: str, default: Any) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         from mambakernels.system import yaml  # slow to import, and most values are literals
 
     try:
-        return yaml.load(text)
+        if text.startswith(_OPENING) or isinstance(default, list | tuple | dict):
+            return yaml.load(text)
+        return yaml.plain(text)  # not a document: in one, `a #b`, `title: x` and `- a` are no texts
     except ValueError:
         return text  # the type check then says what was expected
 

@@ -83,12 +83,13 @@ def _number(text: str) -> float:
 for _tag, (_pattern, _first) in _CORE.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
-for _tag, _convert in {
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
     "null": lambda _: None,
     "bool": _truth,
     "int": lambda text: int(text, _BASES.get(text[:2], 10)),
     "float": _number,
-}.items():
+}
+for _tag, _convert in _CONVERTERS.items():
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _scalar(_convert))
 for _known in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", None):
     _Loader.yaml_constructors[_known] = yaml.SafeLoader.yaml_constructors[_known]
@@ -98,6 +99,14 @@ def load(text: str) -> Any:
     """Return the value of a document; ValueError if it is not YAML, as `line 2, column 6: …`."""
     with _refusals(text):
         return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+
+
+def plain(text: str) -> Any:
+    """Return the value of a text as a plain scalar: null, a bool or a number, else the text itself as it stands."""
+    for tag, (pattern, _) in _CORE.items():
+        if re.fullmatch(pattern, text):
+            return _CONVERTERS[tag](text)
+    return text
 
 
 def load_written(text: str) -> Any:

@@ -162,7 +162,7 @@ def without(content: dict[str, Any], key: str) -> dict[str, Any]:
         ),
         ({**pixi_lock(6), "version": 99}, "a lockfile of rattler or pixi, and cannot", "another version of the tool"),
         ({**micromamba_lock(), "channelInfo": {}}, "lockfile of micromamba cannot be read", "Write it again"),
-        ({**micromamba_lock(), "packages": []}, "lockfile of micromamba cannot be read", "Write it again"),
+        ({**micromamba_lock(), "packages": []}, "cannot be read: it lacks what version 1", "Write it again"),
         ({**micromamba_lock(), "platform": "zos-z"}, f"no packages for {SUBDIR}, only for zos-z", "--subdir"),
         (without(pixi_lock(6), "version"), "not a lockfile", "pixi, conda-lock or micromamba"),
     ],

@@ -183,6 +183,13 @@ def test_explicit_files_are_recognised_under_any_name(tmp_path: Path, name: str)
     assert (package.name, package.url, package.record["md5"]) == ("tzdata", *LISTED.split("#"))
 
 
+def test_an_explicit_file_may_name_files_and_one_package_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "some where" / "noarch" / "tiny-1.0-0.conda"
+    (tmp_path / "packages.txt").write_text(f"@EXPLICIT\n{file}\nsome where/noarch/tiny-1.0-0.conda\n")
+    assert [package.url for package in read_file(tmp_path / "packages.txt").packages] == [file.as_uri()]
+
+
 def test_environment_files_are_recognised_under_any_name(tmp_path: Path) -> None:
     path = tmp_path / "environment.txt"
     path.write_text("name: x\ndependencies:\n  - python\n")

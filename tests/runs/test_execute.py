@@ -15,6 +15,7 @@ from support.running_kernels import exists, seconds_until
 from mambakernels.errors import InvalidRequestError, KernelError, NotFoundError, RunError, StorageError
 from mambakernels.progress import Event
 from mambakernels.runs.execute import run
+from mambakernels.runs.kernelspecs import find_kernels
 from mambakernels.runs.records import Run, read_run
 
 pytestmark = pytest.mark.slow
@@ -160,6 +161,28 @@ def test_a_broken_kernelspec_is_named(install: Any, write: Any, output: Path) ->
     (install("torn") / "kernel.json").write_text("{", encoding="utf-8")
     with pytest.raises(KernelError, match=r"'torn' cannot be read(.|\n)*kernel\.json"):
         run(write("1"), kernels="torn", output=output)
+
+
+def test_null_in_a_kernelspec_is_taken_as_absent_and_what_no_kernelspec_has_is_said(install: Any) -> None:
+    folder = install("odd")
+    document = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
+    (folder / "kernel.json").write_text(json.dumps({**document, "env": None, "metadata": None}), encoding="utf-8")
+    [kernel] = find_kernels(["ODD"])
+    assert (kernel.spec.env, kernel.ours, kernel.problem) == ({}, None, None)
+    for wrong in ({"env": ["A=1"]}, {"interrupt_mode": "never"}, {"argv": None}):
+        (folder / "kernel.json").write_text(json.dumps({**document, **wrong}), encoding="utf-8")
+        with pytest.raises(KernelError, match=r"'odd' (cannot be read: The '|names no command)"):
+            find_kernels(["odd"])
+
+
+def test_of_what_a_pattern_matches_a_broken_kernelspec_fails_alone(install: Any, write: Any, output: Path) -> None:
+    install("whole-two")
+    (install("torn-two") / "kernel.json").write_text("{", encoding="utf-8")
+    assert [kernel.problem is None for kernel in find_kernels(["*-two"])] == [False, True]
+    [torn] = run(write("1"), kernels="t*-two", output=output)
+    assert torn.error is not None
+    assert torn.error.ename == "KernelNotStarted"
+    assert "'torn-two' cannot be read" in torn.error.evalue
 
 
 def test_a_kernel_is_the_one_on_disk_in_the_notebooks_folder_and_runs_its_exit_handlers(

@@ -115,12 +115,12 @@ def test_a_notebook_without_cells_goes_well(execute: Callable[..., Run]) -> None
     assert execute().status == "ok"
 
 
-def test_duplicate_ids_are_made_unique(install: Any, write: Any, output: Path) -> None:
+def test_duplicate_and_invalid_ids_are_replaced(install: Any, write: Any, output: Path) -> None:
     install("here")
     path = write("print(1)", "print(2)")
     content = json.loads(path.read_text("utf-8"))
-    for cell in content["cells"]:
-        cell["id"] = "same"
+    for cell, name in zip(content["cells"], ("same", "same", "with a space"), strict=True):
+        cell["id"] = name
     path.write_text(json.dumps(content), "utf-8")
     [result] = run(path, kernels="here", output=output)
     executed = nbformat.read(result.path, as_version=4)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mambakernels.errors import InvalidRequestError
-from mambakernels.runs.languages import LANGUAGES
+from mambakernels.runs.languages import LANGUAGES, NOT_LITERAL
 from mambakernels.runs.notebooks import Notebook, read_notebook
 from mambakernels.runs.parameters import Parameters, inject, read_parameters
 from mambakernels.runs.typed import typed_parameters
@@ -73,6 +73,67 @@ def test_names_defaults_and_types_are_read_in_order(parameters: Parameters) -> N
         ("empty", [], "list"),
         ("floats", [0.5], "list of float"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "default"),
+    [
+        ("if x:\n    %matplotlib inline\nn = 3", 3),
+        ("files = !ls \\\n  -l\nhere = %pwd\nlen?\nn = 3", 3),
+        ("%%time\nn = 3", 3),
+        ('n = """\n%d items\n!now\n"""', "\n%d items\n!now\n"),
+        ("m = n = 3", 3),
+        ("m, n = 1, 'b'", "b"),
+        ("n = 3\nif n:\n    n = 4", 3),
+        ("n: float = 2", 2.0),
+        ("n: str = None", None),
+        ("n: int = 'a'", "a"),
+    ],
+)
+def test_ipythons_lines_and_every_kind_of_assignment_are_read(write: Any, cell: str, default: Any) -> None:
+    found = read_parameters(read_notebook(write(parameters=cell))).get("n").default
+    assert (found, type(found)) == (default, type(default))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "text", "value"),
+    [
+        ("n: str = None", "n=010", "010"),
+        ("n: 'str | None' = None", "n=3.10", "3.10"),
+        ("n: Optional[float] = None", "n=2", 2.0),
+        ("n: float = 2", "n=2.5", 2.5),
+        ("n: list[str] = []", "n=['1']", ["1"]),
+    ],
+)
+def test_an_annotation_sets_the_type(write: Any, declaration: str, text: str, value: Any) -> None:
+    parameters = read_parameters(read_notebook(write(parameters=declaration)))
+    found = typed(text, parameters)[1]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["a #b", "|", "&x y", "-", "---", "- a", "title: x", "!x", "> x", "a, b"])
+def test_a_text_for_anything_arrives_as_typed(text: str, parameters: Parameters) -> None:
+    assert typed(f"anything={text}", parameters) == ("anything", text)
+
+
+def test_a_name_that_is_no_literal_is_refused_as_that(write: Any) -> None:
+    parameters = read_parameters(read_notebook(write(parameters="with open('a') as n:\n    pass")))
+    with pytest.raises(InvalidRequestError, match=r"its default is not a literal(.|\n)*assigns no literal"):
+        parameters.check("n", 1)
+    with pytest.raises(InvalidRequestError, match="int was expected, not None"):
+        read_parameters(read_notebook(write(parameters="n = 1"))).check("n", None)
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "default"),
+    [
+        ("r", r's <- r"(a\b)"', NOT_LITERAL), ("r", "s <- 'a;b';", "a;b"), ("r", "s <- 3; t <- 4", NOT_LITERAL),
+        ("julia", "s = 'c'", NOT_LITERAL), ("julia", r's = L"\alpha"', NOT_LITERAL), ("julia", 's = "$x"', NOT_LITERAL),
+        ("julia", r's = "\$x"', "$x"), ("julia", "s = 5;  # five", 5),
+    ],
+)  # fmt: skip
+def test_texts_of_r_and_julia_with_rules_of_their_own_are_no_literals(language: str, line: str, default: Any) -> None:
+    assert dict(LANGUAGES[language].assignments(line)) == {"s": default}
 
 
 @pytest.mark.parametrize(
@@ -308,7 +369,7 @@ def test_values_are_written_as_literals_of_the_language(language: str, lines: li
 
 @pytest.mark.parametrize(
     "line",
-    ["import os", "n = 2 ** 3", "n = m = 1", "a, b = 1, 2", "n = {1, 2}", "n: int", "n = b'x'", "n = float('x')",
+    ["import os", "n = 2 ** 3", "n = m = f()", "a, n = f()", "n = {1, 2}", "n: int", "n = b'x'", "n = float('x')",
      "f(1)", "%matplotlib inline", "!ls", "n = {1: 'a'}"],
 )  # fmt: skip
 def test_what_is_no_literal_is_passed_over_and_refused_only_by_name(line: str, write: Any) -> None:

@@ -25,6 +25,15 @@ from mambakernels.runs.records import read_run
 pytestmark = pytest.mark.slow
 
 
+def test_a_failure_is_the_one_that_the_reader_sees() -> None:
+    shown = nbformat.v4.new_output("error", ename="ValueError", evalue="r", traceback=["Cell In[1]", "ValueError: r"])
+    cell = nbformat.v4.new_code_cell(outputs=[shown])
+    reply = {"ename": "NoneType", "evalue": "None", "traceback": ["of the shell"]}  # where an object's repr raises
+    failure = recorder._raised(reply, cell)
+    assert (str(failure), failure.traceback) == ("ValueError: r", "Cell In[1]\nValueError: r")
+    assert str(recorder._raised(reply, nbformat.v4.new_code_cell())) == "NoneType: None"
+
+
 def short(output: Any) -> Any:
     """Return a text as it is, a display as its plain text in a list, an error as its name in a tuple."""
     if output.output_type == "stream":
