@@ -8,7 +8,7 @@ import pytest
 from support.measurements import FFT, GEMM, SVD, kernel, measured, noisy, visits
 
 from mambakernels.bench.agreement import check_pairs
-from mambakernels.bench.pairs import FAMILY_LEVEL, MARGIN, PER_PROCESS, judge, pairs, ratio_of
+from mambakernels.bench.pairs import FAMILY_LEVEL, MARGIN, PER_PROCESS, Ratio, judge, pairs, ratio_of
 
 A, B, C = kernel("a"), kernel("b"), kernel("c")
 ROUNDS = 20
@@ -175,10 +175,24 @@ def test_what_controls_differ_by_widens_the_interval() -> None:
     assert check_pairs(with_control(1.04, 1.04)).verdict == "agree"
 
 
+def ratio(first: list[float], second: list[float]) -> Ratio:
+    """Return what `pairs` makes of a single pair, without the frames, which take a hundred times as long."""
+    return ratio_of(np.log(np.divide(second, first)).tolist(), confidence=1 - FAMILY_LEVEL, widened=PER_PROCESS)
+
+
+def test_a_single_pair_in_a_frame_has_the_ratio_of_its_rounds() -> None:
+    generator = np.random.default_rng(7)
+    first, second = noisy(generator, 1.0, ROUNDS), noisy(generator, 1.3, ROUNDS)
+    found, same = pair_of(first, second), ratio(first, second)
+    assert [found["ratio"], found["low"], found["high"]] == pytest.approx([same.middle, same.low, same.high])
+    assert found["verdict"] == same.verdict(MARGIN)
+
+
 @pytest.mark.parametrize(("rounds", "equal"), [(12, 2), (20, 8), (40, 30)])
 def test_the_same_library_twice_is_never_called_different(rounds: int, equal: int) -> None:
     generator = np.random.default_rng(rounds)
-    verdicts = [pair_of(noisy(generator, 1.0, rounds), noisy(generator, 1.0, rounds))["verdict"] for _ in range(40)]
+    found = [ratio(noisy(generator, 1.0, rounds), noisy(generator, 1.0, rounds)) for _ in range(40)]
+    verdicts = [pair.verdict(MARGIN) for pair in found]
     assert set(verdicts) <= {"equal", "undecided"}
     assert verdicts.count("equal") >= equal
 
@@ -186,16 +200,16 @@ def test_the_same_library_twice_is_never_called_different(rounds: int, equal: in
 @pytest.mark.parametrize("rounds", [40, 60])
 def test_ten_percent_more_time_is_called_slower(rounds: int) -> None:
     generator = np.random.default_rng(rounds)
-    verdicts = [pair_of(noisy(generator, 1.0, rounds), noisy(generator, 1.1, rounds))["verdict"] for _ in range(40)]
-    assert verdicts == ["slower"] * 40
+    found = [ratio(noisy(generator, 1.0, rounds), noisy(generator, 1.1, rounds)) for _ in range(40)]
+    assert [pair.verdict(MARGIN) for pair in found] == ["slower"] * 40
 
 
 def test_two_runs_of_the_same_comparison_give_intervals_that_overlap() -> None:
     generator = np.random.default_rng(5)
     overlapping = 0
     for _ in range(40):
-        one, two = (pair_of(noisy(generator, 1.0, ROUNDS), noisy(generator, 1.3, ROUNDS)) for _ in range(2))
-        overlapping += bool(one["low"] <= two["high"] and two["low"] <= one["high"])
+        one, two = (ratio(noisy(generator, 1.0, ROUNDS), noisy(generator, 1.3, ROUNDS)) for _ in range(2))
+        overlapping += bool(one.low <= two.high and two.low <= one.high)
     assert overlapping >= 36
 
 

@@ -106,8 +106,12 @@ def cut_off(figure: Figure) -> list[str]:
 
 def overlapping(figure: Figure) -> list[tuple[str, str]]:
     """Return the pairs of texts that lie on one another."""
-    boxes = [(text.get_text(), _box(text)) for text in texts(figure)]
-    return [(one, other) for (one, a), (other, b) in itertools.combinations(boxes, 2) if _meet(a, b)]
+    found = texts(figure)
+    boxes = np.array([_box(text).extents for text in found]).reshape(-1, 4)
+    low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
+    shared = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
+    meet = np.triu((shared > _TOUCH).all(axis=2), k=1)
+    return [(found[one].get_text(), found[other].get_text()) for one, other in np.argwhere(meet)]
 
 
 def crossed(figure: Figure) -> list[str]:
@@ -171,6 +175,7 @@ def _unseen(axis: Axes) -> Iterator[Text]:
             yield each.label
 
 
+@functools.cache
 def _box(text: Text) -> Bbox:
     return Text.get_window_extent(text) if isinstance(text, Annotation) else text.get_window_extent()
 
@@ -179,8 +184,3 @@ def _within(inner: Bbox, outer: Bbox) -> bool:
     return bool(
         outer.x0 <= inner.x0 and outer.y0 <= inner.y0 and inner.x1 <= outer.x1 and inner.y1 <= outer.y1
     )  # fmt: skip
-
-
-def _meet(one: Bbox, other: Bbox) -> bool:
-    shared = Bbox.intersection(one, other)
-    return shared is not None and min(shared.width, shared.height) > _TOUCH and not np.isnan(shared.width)
