@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mambakernels.numeric.estimates import DISTURBED, Sampled
@@ -44,12 +45,12 @@ class Pooled:
 
 def pool(rows: pd.DataFrame) -> Pooled:
     """Return the one figure for rows that measured the same: used in tables, pictures, reports and verdicts alike."""
-    good = comparable(rows)
-    used = good if len(good) else rows
-    counts = rows["disturbed_samples"].dropna()
+    good = _is_comparable(rows)
+    seconds, counts = rows["seconds"], rows["disturbed_samples"].dropna()
+    used = good if good.any() else np.ones(len(rows), dtype=bool)
     return Pooled(
-        seconds=float(used["seconds"].median()),
-        estimator=", ".join(dict.fromkeys(used["estimator"])),
+        seconds=float(seconds[used].median()),
+        estimator=", ".join(dict.fromkeys(rows["estimator"][used])),
         samples=sum(map(len, rows["samples"])) if "samples" in rows else 0,
         disturbed=int(counts.sum()) if len(counts) else None,
     )
@@ -77,12 +78,19 @@ def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     Not all of their samples were disturbed, and one thread did not do alone what several do in most rows of the same
     kernel and case: a library may use fewer threads while the machine is busy.
     """
-    good = (frame["estimator"] != DISTURBED).fillna(value=True).astype(bool)
+    return frame[_is_comparable(frame)]
+
+
+def _is_comparable(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    # Lists: pandas takes milliseconds for what figures ask of hundreds of groups of a few rows.
+    good = np.array([not (isinstance(name, str) and name == DISTURBED) for name in frame["estimator"]], dtype=bool)
     if "alone" not in frame:
-        return frame[good]
+        return good
     alone = frame["alone"].fillna(value=True).astype(bool)
+    if alone.all() or not alone.any():
+        return good
     share = alone.groupby([frame[name] for name in ("kernel", "threads", *KEY)], dropna=False).transform("mean")
-    return frame[good & ~(alone & (share < _MOST))]
+    return good & ~(alone & (share < _MOST)).to_numpy()
 
 
 def usable_samples(rows: pd.DataFrame) -> list[Sequence[float]]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mambakernels.plots import sheets
 from mambakernels.plots.appearance import Appearance, appearances
 from mambakernels.plots.captions import caption
-from mambakernels.plots.frames import Limit, Name, as_dicts, groups, highest, per_panel, points, rate_in_words, rated
+from mambakernels.plots.frames import Limit, Name, as_dicts, groups, per_panel, points, rate_in_words, rated
 from mambakernels.plots.frames import peak as peak_of
 from mambakernels.plots.hover import hint
 from mambakernels.plots.sheets import SheetName, Surroundings
@@ -80,7 +80,8 @@ def draw(
             _point(axis, place, curve.iloc[0], known[key], palette)
         axis.set_xticks([])
         axis.set_xlim(-0.7, len(curves) - 0.3)
-    _end(axis, highest(rows), peak_of(rows, peak), palette)
+    best = max(float(curve[["rate", "high"]].max().max()) for curve in curves.values())
+    _end(axis, best, peak_of(rows, peak), palette)
     notes = [str(first["dtype"]), *(word for column, word in _NOTES.items() if rows[column].any())]
     entitle(axis, palette, str(first["operation"]), ", ".join(notes))
 
