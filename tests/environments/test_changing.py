@@ -177,13 +177,20 @@ def test_a_creation_that_fails_leaves_nothing(world: World) -> None:
     assert kernels.list() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_change_changes_nothing(world: World, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "moments"),
+    [
+        (signal.SIGINT, (0.0, 0.05, 0.15)),
+        (signal.SIGTERM, (0.02,)),
+        pytest.param(signal.SIGTERM, (0.0, 0.02, 0.05, 0.1, 0.15), marks=pytest.mark.exhaustive),
+    ],
+)
+def test_an_interrupted_change_changes_nothing(world: World, number: int, moments: tuple[float, ...]) -> None:
     world.create()
     before = tree(world.root / "envs" / "one")
     words = ["install", "one", "big", "--engine", world.engine, "--root", world.root, "-q"]
     interrupted = 0
-    for wait in (0.0, 0.02, 0.05, 0.1, 0.15):
+    for wait in moments:
         child = subprocess.Popen(
             [sys.executable, "-m", "mambakernels", *words],
             stdout=subprocess.PIPE,
