@@ -546,14 +546,14 @@ def start(server: Server, root: Root, *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_eight_processes_download_once(server: Server, empty_root: Root) -> None:
+def test_several_processes_download_once(server: Server, empty_root: Root) -> None:
     content = fake(padding=200_000)
     path = f"/m/micromamba-{HERE}-9.8.7-0"
     server.at(path, bad.dripping(content, 0.02, size=20_000))
     server.at(path + ".sha256", bad.whole(hashlib.sha256(content).hexdigest().encode()))
-    children = [start(server, empty_root, "--json") for _ in range(8)]
+    children = [start(server, empty_root, "--json") for _ in range(4)]
     answers = [child.communicate(timeout=120) for child in children]
-    assert [child.returncode for child in children] == [0] * 8, answers
+    assert [child.returncode for child in children] == [0] * 4, answers
     assert len({json.loads(out)["sha256"] for out, _ in answers}) == 1
     assert server.count(path) == 1
 

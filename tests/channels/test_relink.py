@@ -71,8 +71,12 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--root
 @pytest.mark.parametrize("name", BLAS)
 @pytest.mark.parametrize(
     "cases",
-    # Stacks of matrices take the same calls of the library once more, and most of the time.
-    [pytest.param(["-k", "not generalized"], id="one"), pytest.param([], id="stacks", marks=pytest.mark.exhaustive)],
+    [
+        pytest.param(["-k", "not generalized and not threading and not sdot_bug"], id="one"),
+        # Stacks of matrices take the same calls of the library once more; 200 products look for faults of threads,
+        # which are one here; and four more Pythons for one of macOS: together, they take three quarters of the time.
+        pytest.param([], id="stacks", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_numpys_own_linalg_tests_pass(environments: dict[str, Environment], name: str, cases: list[str]) -> None:
     environment = environments[name]

@@ -210,7 +210,11 @@ def test_an_unknown_package_is_an_error_and_leaves_the_channel_as_it_was(root: R
 
 
 @pytest.mark.slow
-def test_no_index_in_reach_is_said_so(empty_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_index_in_reach_is_said_so(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the interpreter in the channel: else it would be packed meanwhile, for nothing."""
+    copy = Root(tmp_path / "root")
+    channel_cache.copy(root.channels, copy.channels)
+    before = conda_packages.records(wheels.folder(copy), SUBDIR)
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -218,8 +222,8 @@ def test_no_index_in_reach_is_said_so(empty_root: Root, monkeypatch: pytest.Monk
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("PIP_RETRIES", "1")
     with pytest.raises(errors.ChannelError, match="index cannot be reached: Connection refused"):
-        wheels.ensure(empty_root)
-    assert conda_packages.records(wheels.folder(empty_root), SUBDIR) == {}
+        wheels.ensure(copy, ["tabulate"])
+    assert conda_packages.records(wheels.folder(copy), SUBDIR) == before
 
 
 def test_other_code_or_another_interpreter_makes_the_state_void(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def _right(name: str, dtype: str) -> tuple[tuple[np.ndarray, ...], tuple[Any, ..
 CASES = [(name, dtype) for name in available_operations() for dtype in OPERATIONS[name].routines]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 17, 96])
+@pytest.mark.parametrize("n", [1, 2, pytest.param(3, marks=pytest.mark.exhaustive), 17, 96])
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_what_this_numpy_computes_is_right(name: str, dtype: str, n: int) -> None:
     for seed in range(3 if n < 96 else 1):

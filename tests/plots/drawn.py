@@ -184,3 +184,9 @@ def _within(inner: Bbox, outer: Bbox) -> bool:
     return bool(
         outer.x0 <= inner.x0 and outer.y0 <= inner.y0 and inner.x1 <= outer.x1 and inner.y1 <= outer.y1
     )  # fmt: skip
+
+
+def forget() -> None:
+    """Let go of the figures that were laid out."""
+    texts.cache_clear()
+    _box.cache_clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from plots.drawn import compared, crossed, cut_off, measured, outside, overlapping, words
+from plots.drawn import compared, crossed, cut_off, forget, measured, outside, overlapping, words
 
 from mambakernels import plots
 from mambakernels.errors import InvalidRequestError
@@ -82,6 +82,14 @@ def drawn(figure: str, name: str, **how: Any) -> Figure:
     return DRAW[figure](variants() if figure == "paths" and frame["architecture"].nunique() < 4 else frame, **how)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def figures() -> Iterator[None]:
+    """Keep these tests on one worker, as they share what is drawn, and forget it when they are done."""
+    yield
+    drawn.cache_clear()
+    forget()
+
+
 def shaded(axis: Axes) -> list[set[tuple[float, float]]]:
     """Return the corners of each shaded area beyond a limit."""
     areas = [area for area in axis.collections if area.get_label() == "_beyond"]
@@ -98,7 +106,14 @@ def intervals(axis: Axes) -> int:
 @pytest.mark.parametrize(
     ("figure", "frame"),
     [
-        *itertools.product(DRAW, ("several", "eight kernels", "long names")),
+        *itertools.product(sorted({*DRAW} - {"paths"}), ("eight kernels", "long names")),
+        ("paths", "variants"),
+        ("threads", "several"),
+        # Fewer kernels than the eight, and no more panels.
+        *(
+            pytest.param(name, "several", marks=pytest.mark.exhaustive)
+            for name in sorted({*DRAW} - {"paths", "threads"})
+        ),
         *itertools.product(("gflops", "roofline"), ("one size", "many sizes", "wrong results", "unknown BLAS")),
         *itertools.product(("accuracy",), ("exact results", "wrong results", "nonsense", "one kernel")),
         *itertools.product(("page",), ("one kernel", "one operation", "unknown BLAS", "variants")),
@@ -127,7 +142,9 @@ def test_a_narrow_sheet_can_be_read_too(figure: str) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("figure", DRAW)
 def test_the_caption_names_machine_and_versions(figure: str, theme: str) -> None:
-    seen = drawn(figure, "several", **({} if theme == "light" else {"theme": theme}))
+    seen = drawn(
+        figure, "one operation" if figure == "page" else "one size", **({} if theme == "light" else {"theme": theme})
+    )
     caption = " ".join(seen.get_supxlabel().split())
     for fact in ("A <Processor>", "2 cores", "Linux 6", "NumPy 2.4.0", "Python 3.12.1", "openblas 0.3.31"):
         assert fact in caption
