@@ -103,7 +103,7 @@ def run(
         "kernels": None if file and not kernel else kernel_names(kernel),
         "parameters": typed_parameters(parameter or ()),
         "grid": typed_grid(grid or ()),
-        "zipped": [group.split(",") for group in zipped or ()],
+        "zipped": [[name.strip() for name in group.split(",")] for group in zipped or ()],
         "exclude": typed_exclusions(exclude or ()),
         "repeat": repeat,
         "output": output,
@@ -244,8 +244,10 @@ def _show_next(output: str, watch: live.Watch) -> None:
     from mambakernels.runs.listing import PAGE, index_of
 
     if watch.total and watch.outcomes["already done"] == watch.total:
-        what = "The run is" if watch.total == 1 else f"All {watch.total} runs are"
-        typer.echo(f"{what} done already, and nothing that they depend on has changed. To repeat: --force")
+        one = watch.total == 1
+        what = "The run is done already, and nothing that it depends" if one else ""
+        what = what or f"All {watch.total} runs are done already, and nothing that they depend"
+        typer.echo(f"{what} on has changed. To repeat: --force")
     index = index_of(output)
     if index is not None:
         typer.echo(f"All runs in this folder: {index}")

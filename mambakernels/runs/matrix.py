@@ -118,7 +118,11 @@ def _combinations(grid: Mapping[str, Sequence[Any]], zipped: Sequence[Sequence[s
         if missing:
             raise InvalidRequestError(f"'{missing[0]}' has no values to zip.", next_step="Give it several with -g.")
         lengths = {len(grid[name]) for name in names}
-        if len(lengths) > 1 or 0 in lengths:
+        if 0 in lengths:
+            empty = next(name for name in names if not grid[name])
+            advice = "A range goes up from 1 or more, such as 1:8 or 100:500:100."
+            raise InvalidRequestError(f"There is no value in the list or range for '{empty}'.", next_step=advice)
+        if len(lengths) > 1:
             counts = ", ".join(f"{name} has {len(grid[name])}" for name in names)
             advice = "Give each the same number of values."
             raise InvalidRequestError(f"The values do not fit together: {counts}.", next_step=advice)

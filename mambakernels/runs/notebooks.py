@@ -133,7 +133,9 @@ def _matching(path: PathLike) -> list[Path]:
 def nothing_there(path: object) -> NotFoundError:
     """Return the error for a path or address without notebooks."""
     return NotFoundError(
-        "No notebook is there.", where=str(path), next_step="Give executed notebooks, or their folder."
+        "No notebook is there.",
+        where=str(path),
+        next_step="Give a notebook, a folder that has some, or a pattern such as 'runs/*.ipynb'.",
     )
 
 

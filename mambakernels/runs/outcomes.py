@@ -122,7 +122,7 @@ class _Papermill(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     mambakernels: msgspec.Raw = _NOTHING
-    papermill: _Papermill | None = None
+    papermill: msgspec.Raw = _NOTHING
     kernelspec: _Kernelspec | None = None
 
 
@@ -153,12 +153,13 @@ def outcome_of(raw: bytes, path: str) -> Outcome | None:
 def _outcome(path: str, executed: _Executed) -> Outcome | None:
     metadata = executed.metadata or _Metadata()
     record = _record(metadata)
-    if record is None and metadata.papermill is None and not any(map(_was_executed, executed.cells)):
+    papermill = _papermill(metadata)
+    if record is None and papermill is None and not any(map(_was_executed, executed.cells)):
         return None
     results, proof = dict(_results(executed.cells)), _proof(executed.cells)
     if record is not None:
         return _of_record(record, results, proof)
-    return _of_others(executed, metadata, Path(path).name, results, proof)
+    return _of_others(executed, metadata, papermill or _Papermill(), Path(path).name, results=results, proof=proof)
 
 
 def _decode(raw: bytes, path: str) -> _Executed:
@@ -175,6 +176,14 @@ def _decode(raw: bytes, path: str) -> _Executed:
 def _record(metadata: _Metadata) -> Record | None:
     try:
         return _RECORD.decode(metadata.mambakernels)
+    except msgspec.DecodeError:
+        return None
+
+
+def _papermill(metadata: _Metadata) -> _Papermill | None:
+    """Return what papermill wrote; None if it wrote nothing, or something of another form stands there."""
+    try:
+        return msgspec.json.decode(metadata.papermill, type=_Papermill | None)
     except msgspec.DecodeError:
         return None
 
@@ -196,9 +205,10 @@ def _of_record(record: Record, results: Json, proof: str | None) -> Outcome:
     )
 
 
-def _of_others(executed: _Executed, metadata: _Metadata, name: str, results: Json, proof: str | None) -> Outcome:
+def _of_others(
+    executed: _Executed, metadata: _Metadata, papermill: _Papermill, name: str, *, results: Json, proof: str | None
+) -> Outcome:
     """Return what is known of a run by papermill, by another program or by hand."""
-    papermill = metadata.papermill or _Papermill()
     error = next(_errors(executed.cells), None)
     finished = papermill.start_time is None or papermill.end_time is not None
     status = "failed" if error or papermill.exception else "ok" if finished else "running"

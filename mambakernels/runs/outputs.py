@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mambakernels.errors import InvalidRequestError
+from mambakernels.errors import InvalidRequestError, StorageError
 from mambakernels.paths import PathLike, by_numbers
 from mambakernels.system.files import writable_folder, write_atomically
 
@@ -56,7 +56,8 @@ class RemotePath:
     @property
     def system(self) -> Any:
         """The file system of fsspec that it is on; InvalidRequestError if what opens it is not installed."""
-        return file_system(self.url.partition("://")[0])
+        scheme, _, rest = self.url.partition("://")
+        return file_system(scheme, rest.partition("/")[0])
 
     @property
     def _inside(self) -> str:
@@ -108,8 +109,13 @@ def writable(folder: Place) -> Place:
     if isinstance(folder, Path):
         return writable_folder(folder)
     probe = folder / f".{uuid.uuid4().hex}.part"
-    write(probe, b"")
-    probe.system.rm_file(probe._inside)  # noqa: SLF001 (of this module)
+    try:
+        write(probe, b"")
+        probe.system.rm_file(probe._inside)  # noqa: SLF001 (of this module)
+    except OSError as error:
+        why = str(error.strerror or error).rstrip(".")
+        advice = "Check the address, the network and what its kind needs to open it, such as a user and a password."
+        raise StorageError(f"Nothing can be written there: {why}.", where=str(folder), next_step=advice) from error
     return folder
 
 
@@ -166,13 +172,18 @@ def _is_hidden(relative: str) -> bool:
 
 
 @functools.cache
-def file_system(scheme: str) -> Any:
-    """Return the file system of fsspec for addresses of a kind; InvalidRequestError if it is not installed."""
+def file_system(scheme: str, host: str) -> Any:
+    """Return the file system of fsspec for addresses of a kind; InvalidRequestError if it cannot be used here.
+
+    `host` is what an address has before its first slash; some kinds (`sftp`, `ftp`) need it, and what stands there with
+    it: a user, a port.
+    """
     advice = "Install it: pip install 'mambakernels[cluster]'"
     try:
         import fsspec
 
-        return fsspec.filesystem(scheme)
+        kind = fsspec.get_filesystem_class(scheme)
+        return kind(**kind._get_kwargs_from_urls(f"{scheme}://{host}"))  # noqa: SLF001 (what fsspec.open calls)
     except ImportError as error:
         raise InvalidRequestError(
             f"{scheme}:// cannot be opened: {error}.", next_step=f"{advice}, and s3fs, gcsfs, … for its kind."

@@ -72,12 +72,17 @@ def read_html(html: str) -> Any:
     parser.feed(html)
     body = [row for row in parser.body if row]
     labels = max((sum(is_label for is_label, _ in row) for row in body), default=0)
-    header = _without_extras([[text for _, text in row] for row in parser.header], labels)
+    header = [[text for _, text in row] for row in parser.header]
+    kinds = header.pop() if _is_of_polars(html, header) else []
+    header = _without_extras(header, labels)
     if not header and not labels:  # a matrix of R
         return encode([[_cell(text) for _, text in row] for row in body])
     if len(header) != 1:
         raise ValueError("there is not one row of names")
     rows = [[text for _, text in row[labels:]] for row in body]
+    if kinds:
+        typed = [[_of_polars(*item) for item in zip(row, kinds, strict=True)] for row in rows]
+        return _table([_clean(name) for name in header[0]], list(range(len(rows))), typed)
     index = [[text for _, text in row[:labels]] for row in body] if labels else list(range(len(rows)))
     return _as_table(header[0][labels:], index, rows)
 
@@ -167,6 +172,20 @@ def _cell(text: str) -> Any:
         return float(text)
     words = {"True": True, "False": False, "None": None, "": None, **_WORDS}
     return words.get(text, _clean(text))
+
+
+def _is_of_polars(html: str, header: list[list[str]]) -> bool:
+    """Whether a table is a frame of polars: with its shape, and the types in the second row of the header."""
+    return "<small>shape: (" in html and len(header) == 2  # noqa: PLR2004 (rows)
+
+
+def _of_polars(text: str, kind: str) -> Any:
+    """Return the value in a cell of this type; ValueError where polars has cut it or left out rows."""
+    if text.rstrip('"').endswith("…"):
+        raise ValueError("the table is shortened")
+    if text == "null":
+        return None
+    return _clean(text[1:-1]) if kind == "str" and text.startswith('"') else _cell(text)
 
 
 def _without_extras(header: list[list[str]], labels: int) -> list[list[str]]:

@@ -16,6 +16,7 @@ from mambakernels.runs.execute import run
 from mambakernels.runs.matrix import Matrix, expand
 from mambakernels.runs.records import read_record
 from mambakernels.runs.tasks import Limits, Task
+from mambakernels.runs.typed import TypedValues
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,8 @@ def test_zipped_and_excluded_combinations(
     ("options", "said"),
     [
         ({"grid": {"n": [1, 2], "m": [3]}, "zipped": [("n", "m")]}, "n has 2, m has 1"),
-        ({"grid": {"n": []}}, "n has 0"),
+        ({"grid": {"n": []}}, "no value in the list or range for 'n'"),
+        ({"grid": {"n": TypedValues("8:1")}}, "no value in the list or range for 'n'"),
         ({"grid": {"n": [1]}, "zipped": [("n", "other")]}, "'other' has no values"),
         ({"grid": {"other": [1]}}, "no parameter 'other'"),
         ({"repeat": 0}, "cannot run 0 times"),

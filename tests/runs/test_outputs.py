@@ -85,6 +85,12 @@ def test_workers_write_to_a_bucket_themselves(install: Any, write: Any, bucket: 
         run(notebook, kernels="one", output="s3://no-such-bucket/runs")
 
 
+def test_an_address_names_the_host_to_the_file_system_that_needs_one() -> None:
+    with pytest.raises(StorageError, match=r"Nothing can be written there(.|\n)*Check the address") as refused:
+        outputs.writable(outputs.place("ftp://127.0.0.1:1/runs"))
+    assert refused.value.where == "ftp://127.0.0.1:1/runs"
+
+
 def test_an_entry_changes_with_its_file(tmp_path: Path, memory: str) -> None:
     for folder in (outputs.place(tmp_path), outputs.place(memory)):
         outputs.write(folder / "a.ipynb", "1")

@@ -30,6 +30,11 @@ from mambakernels.runs.results import FIXED, Table, collect, rows
 
 GLUED = Path(__file__).parents[1] / "data" / "glued.ipynb"
 UTC = dt.timezone.utc
+POLARS = (
+    '<div><style>\n.dataframe > thead</style>\n<small>shape: (2, 2)</small><table border="1" class="dataframe"><thead>'
+    "<tr><th>a</th><th>b</th></tr><tr><td>i64</td><td>str</td></tr></thead><tbody><tr><td>{}</td><td>{}</td></tr>"
+)
+POLARS_END = "<tr><td>null</td><td>&quot;x &lt;y&gt;&quot;</td></tr></tbody></table></div>"
 Json = dict[str, Any]
 
 
@@ -183,6 +188,14 @@ TAGGED = {
         {"text/html": pd.DataFrame({"a": [1, 2], "b": [0.5, None], "c": ["007", "NaN"]})._repr_html_()},
         Table(["a", "b", "c"], [0, 1], [[1, 0.5, "007"], [2, math.nan, math.nan]]),
     ),
+    "a frame of polars": (
+        {"text/html": POLARS.format(1, "&quot;1&quot;") + POLARS_END},
+        Table(["a", "b"], [0, 1], [[1, "1"], [None, "x <y>"]]),
+    ),
+    "a shortened text of polars": (
+        {"text/html": POLARS.format(1, "&quot;zzz…") + POLARS_END, "text/plain": "cut"},
+        "cut",
+    ),
     "a frame with a named index": (
         {"text/html": pd.DataFrame({"k": ["x"], "v": [1]}).set_index("k")._repr_html_()},
         Table(["v"], ["x"], [[1]]),
@@ -249,6 +262,13 @@ def test_what_scrapbook_glued_is_recorded() -> None:
 def test_what_papermill_recorded_before_scrapbook_counts_too(write_executed: Any) -> None:
     (row,) = rows(write_executed(shown({"application/papermill.record+json": {"loss": 0.5}})))
     assert row["loss"] == 0.5
+
+
+@pytest.mark.parametrize("written", [[1], {"duration": "long"}, None, "x"])
+def test_what_papermill_did_not_write_hides_no_results(write_executed: Any, written: Any) -> None:
+    cell = shown({"application/papermill.record+json": {"loss": 0.5}})
+    (row,) = rows(write_executed(cell, metadata={"papermill": written}))
+    assert (row["status"], row["loss"]) == ("ok", 0.5)
 
 
 def test_notebooks_run_by_papermill_are_rows(install: Any, write: Any, tmp_path: Path) -> None:
