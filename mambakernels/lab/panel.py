@@ -67,7 +67,7 @@ class Panel:
         self.table.observe(lambda _: self._show(), "selected")
         self.table.on_msg(self._on_message)
         self.activity.on_msg(lambda *_: self.cancel())
-        self._pages.observe(lambda _: self.show_code(), "selected_index")
+        self._pages.observe(lambda _: self._turn(), "selected_index")
         self._show()
         self.show_code()
 
@@ -110,6 +110,19 @@ class Panel:
         with self._lock:
             if self.job is None:
                 self.activity.code = self._code()
+
+    def _turn(self) -> None:
+        self._keep_order()
+        self.show_code()
+
+    def _keep_order(self) -> None:
+        """Send something from every control.
+
+        ipykernel 7.4 handles a control's messages in the subshell of what the control sent last, and the first ones in
+        the main shell: a click was handled before what was typed until then.
+        """
+        for control in (control for form in self.forms for control in (*form.fields, *form.buttons)):
+            control.send_state("disabled")
 
     def _code(self) -> str:
         try:
@@ -181,6 +194,8 @@ class Panel:
         """Watch as long as a front end shows the table; look again when asked to."""
         if content.get("kind") == "look":
             self.look_again()
+        if content.get("kind") == "shown":
+            self._keep_order()
         with self._lock:
             self._views += {"shown": 1, "hidden": -1}.get(content.get("kind", ""), 0)
             if self._views > 0 and not self._watching:
