@@ -26,7 +26,7 @@ from matplotlib import pyplot
 if os.environ["NAME"] == "one":
     raise ValueError("only here")
 pyplot.figure(figsize=(4, 3)); pyplot.plot([1, 2, 4]); pyplot.show()"""
-FLOOD = "%%kernels\nfor number in range(20_000): print(number, 'a line of a flood')"
+FLOOD = "%%kernels\nfor number in range(5_000): print(number, 'a line of a flood')"
 LIVE = """\
 %%kernels
 import time
@@ -77,7 +77,7 @@ def test_columns_show_what_each_kernel_does_and_survive_in_the_saved_notebook(
     assert right["x"] > left["x"] + left["width"] - 1
 
     columns = run(notebook, 2)
-    expect(columns.nth(1)).to_contain_text("19999 a line of a flood")
+    expect(columns.nth(1)).to_contain_text("4999 a line of a flood")
     expect(columns.nth(1)).to_contain_text("lines left out")
     assert columns.nth(1).inner_text().count("a line of a flood") < 100
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -10,14 +13,15 @@ import pytest
 from browser import driving
 from playwright.sync_api import Browser, Page, expect
 from support.blas import BLAS
+from support.measurements import kernel, measured, visits
+from support.python_kernels import ARGV
 
 import mambakernels
 from mambakernels import paths
-from mambakernels.bench.cases import Settings, all_cases
+from mambakernels.bench.cases import all_cases
 from mambakernels.bench.comparison import evaluate
-from mambakernels.bench.interleaving import measure_interleaved
+from mambakernels.bench.measured import Measured
 from mambakernels.blas_report.html import write_blas_report
-from mambakernels.environments import Environment
 
 pytestmark = pytest.mark.browser
 
@@ -63,16 +67,41 @@ SPILLED = """() => [...document.body.querySelectorAll("*")]
 
 
 @pytest.fixture(scope="module")
-def report(environments: dict[str, Environment], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on real runs on every kernel, and on one that failed."""
-    folder = tmp_path_factory.mktemp("bericht & mehr")
-    notebook, names = paths.notebooks() / "blas.ipynb", [environment.name for environment in environments.values()]
-    runs = mambakernels.run(notebook, kernels=names, parameters=TINY, output=folder)
-    failed = mambakernels.run(notebook, kernels=names[0], parameters=FAILING, output=folder)
-    assert [run.status for run in (*runs, *failed)] == ["ok"] * len(names) + ["failed"]
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on a kernel of each BLAS with made-up figures, on a run on each, and on one that failed.
+
+    This Python runs the notebook, once for all of them: that each BLAS does is tested without a browser.
+    """
+    folder, jupyter = tmp_path_factory.mktemp("bericht & mehr"), tmp_path_factory.mktemp("jupyter")
+    names = [f"np-{name}" for name in BLAS]
+    place = jupyter / "kernels" / names[0]
+    place.mkdir(parents=True)
+    spec = {"argv": ARGV, "display_name": "NumPy", "language": "python"}
+    (place / "kernel.json").write_text(json.dumps(spec))
+    notebook = paths.notebooks() / "blas.ipynb"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(jupyter))
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("user")))
+        [run] = mambakernels.run(notebook, kernels=names[0], parameters=TINY, output=folder)
+        [failed] = mambakernels.run(notebook, kernels=names[0], parameters=FAILING, output=folder)
+    assert (run.status, failed.status) == ("ok", "failed")
+    runs = [replace(run, kernel=name, path=folder / f"blas.{name}.ipynb") for name in names]
+    for other in runs[1:]:
+        shutil.copy(run.path, other.path)
+    return write_blas_report(evaluate(compared()), [*runs, failed], folder / "report.html")
+
+
+def compared() -> Measured:
+    """Measurements of every BLAS in two rounds, each slower than the one before."""
+    kernels = [kernel(f"np-{name}", library={"name": name}) for name in BLAS]
     cases = all_cases(TINY["operations"][:3], [16, 128, 64], ["float64"])
-    measured = measure_interleaved(Settings(tuple(names), cases, threads=(1,), budget=120, rounds=2))
-    return write_blas_report(evaluate(measured), [*runs, *failed], folder / "report.html")
+    rows = [
+        row
+        for factor, one in enumerate(kernels, start=1)
+        for case in cases
+        for row in visits(one, case, [factor * case.size * 1e-6] * 2)
+    ]
+    return measured(kernels, rows)
 
 
 class Watched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from mambakernels.lab.calls import CallOutcome
 from mambakernels.lab.explorer import Explorer
 
 
+@functools.cache
 def compared(*, control: float) -> Comparison:
     """A comparison of b, twice as slow as a, in which the control of b takes `control` times as long."""
     a, b = kernel("a"), kernel("b")

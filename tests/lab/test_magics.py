@@ -30,7 +30,7 @@ CELLS = {
     "verb": "%kernels frob",
     "long": "%%kernels\nimport time; print('begun', flush=True); time.sleep(0.5); print('ended')",
     "stop": "%kernels stop one",
-    "measured": "%%bench one two --budget 8\nimport numpy as np\na = np.ones((30, 30))\na @ a",
+    "measured": "%%bench one two --budget 3\nimport numpy as np\na = np.ones((30, 30))\na @ a",
     "measured again": "%%bench --budget soon\n1 + 1",
     "nothing to measure": "%%bench one\n# nothing",
     "no Python": "%%bench one\n!ls",

@@ -34,19 +34,19 @@ SECONDS = 120  # that one cell may take; it takes a few at most
 
 SMALLEST: Mapping[str, Mapping[str, Any]] = {
     "00_start_here": {"size": 60, "budget": 1},
-    "01_the_blas_matters": {"size": 100, "python_size": 20, "each": 0.05, "budget": 1},
-    "02_code_paths": {"size": 60, "numbers": 10_000, "rounds": 1, "each": 0.05},
-    "03_roofline": {"numbers": 100_000, "size": 200, "columns": [1, 8], "rounds": 1, "each": 0.05, "budget": 1},
-    "04_size": {"sizes": [1, 4, 16, 64], "many": 50, "each": 0.05, "budget": 1},
-    "05_dtype": {"size": 40, "each": 0.05, "budget": 1},
-    "06_layout": {"size": 60, "numbers": 20_000, "each": 0.05},
-    "07_algebra_beats_blas": {"size": 100, "sizes": [50, 100], "each": 0.05, "budget": 1},
-    "08_hidden_dispatch": {"size": 100, "small": 20, "each": 0.05},
-    "09_lapack_is_not_blas": {"own_size": 100, "width": 16, "sizes": [50], "svd_size": 50, "each": 0.05, "budget": 1},
+    "01_the_blas_matters": {"size": 100, "python_size": 20, "each": 0.02, "budget": 1},
+    "02_code_paths": {"size": 60, "numbers": 10_000, "rounds": 1, "each": 0.02},
+    "03_roofline": {"numbers": 100_000, "size": 200, "columns": [1, 8], "rounds": 1, "each": 0.02, "budget": 1},
+    "04_size": {"sizes": [1, 4, 16, 64], "many": 50, "each": 0.02, "budget": 1},
+    "05_dtype": {"size": 40, "each": 0.02, "budget": 1},
+    "06_layout": {"size": 60, "numbers": 20_000, "each": 0.02},
+    "07_algebra_beats_blas": {"size": 100, "sizes": [50, 100], "each": 0.02, "budget": 1},
+    "08_hidden_dispatch": {"size": 100, "small": 20, "each": 0.02},
+    "09_lapack_is_not_blas": {"own_size": 100, "width": 16, "sizes": [50], "svd_size": 50, "each": 0.02, "budget": 1},
     "10_accuracy": {},  # a million numbers are few, and with fewer the errors are others
     "11_reproducibility": {"sizes": [50, 100], "size": 120, "repeats": 3, "steps": 10},
-    "12_threads": {"size": 100, "sizes": [32, 64], "counts": [1, 2], "each": 0.05, "budget": 1},
-    "13_denormals": {"size": 60, "each": 0.05, "budget": 1},
+    "12_threads": {"size": 100, "sizes": [32, 64], "counts": [1, 2], "each": 0.02, "budget": 1},
+    "13_denormals": {"size": 60, "each": 0.02, "budget": 1},
 }
 """Parameters with which each lesson takes seconds. Those not given stay as they are."""
 
@@ -67,10 +67,21 @@ def sum_of_squares() -> float:
     return float(tenths @ tenths)
 
 
+THREE = frozenset({"09_lapack_is_not_blas"})
+"""Lessons that look for three libraries among those that they compare."""
+SECOND = {"02_code_paths": "netlib", "05_dtype": "netlib", "08_hidden_dispatch": "netlib", "11_reproducibility": "blis"}
+"""A BLAS on which lessons do something else than on the first that they run on."""
+
+
 def in_ci(lesson: Path) -> list[str]:
-    """The BLAS that a lesson runs on in CI: the one that it compares all kernels on, and another."""
-    place = LESSONS.index(lesson)
-    return [BLAS[(place + more) % len(BLAS)] for more in (0, 1 + place // len(BLAS) % 3)]
+    """The BLAS that a lesson runs on in CI: one, in turns, and a second one where that differs."""
+    return [BLAS[LESSONS.index(lesson) % len(BLAS)], SECOND.get(lesson.stem, "")]
+
+
+def compared(lesson: Path, blas: str) -> list[str]:
+    """The BLAS to compare: the kernel's, and netlib, with which lessons show most, or the first; all for some."""
+    others = [other for other in ("netlib", *BLAS) if other in BLAS and other != blas]
+    return [blas, *(others if lesson.stem in THREE else others[:1])]
 
 
 RUNS = [
@@ -91,12 +102,11 @@ def lesson_of(executed: Path) -> Mapping[str, Any]:
 
 
 def parameters_of(lesson: Path, blas: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """The smallest parameters. Each lesson compares all kernels once, elsewhere just the one that it runs on."""
+    """The smallest parameters. Each lesson compares kernels once, elsewhere just the one that it runs on."""
     written = "".join(cell.source for cell in nbformat.read(lesson, as_version=4).cells)
     compares = re.search(r"^kernels = \[\]", written, re.MULTILINE)
-    own = BLAS[LESSONS.index(lesson) % len(BLAS)] != blas
-    chosen = [names[blas]] if own else list(names.values())
-    return {**SMALLEST[lesson.stem], **({"kernels": chosen} if compares else {})}
+    chosen = compared(lesson, blas) if blas == in_ci(lesson)[0] else [blas]
+    return {**SMALLEST[lesson.stem], **({"kernels": [names[one] for one in chosen]} if compares else {})}
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ BLAS: Mapping[str, Any] = {
 GEMM = Case("gemm", "float64", 256)
 SVD = Case("svd", "float64", 256)
 FFT = Case("fft", "float64", 64, control=True)
-ROUTINES = {"gemm": "dgemm", "svd": "dgesdd", "solve": "dgesv"}
+ROUTINES = {"gemm": "dgemm", "svd": "dgesdd", "solve": "dgesv", "dot": "ddot", "cholesky": "dpotrf"}
 
 
 def kernel(name: str = "a", asked: int | None = 1, **changes: Any) -> MeasuredKernel:
