@@ -26,6 +26,12 @@ No kernel was started; --start starts each, and shows what runs in it.
 """
 
 
+@pytest.fixture(autouse=True)
+def no_user_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the user's packages where HOME has them, which a command that is a fork reads as well."""
+    monkeypatch.delenv("PYTHONUSERBASE")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("one")
 def test_what_is_well(cli: Cli) -> None:

@@ -49,6 +49,7 @@ def room(root: Root) -> Iterator[Path]:
         place = Root(folder / "srv")
         place.path.mkdir()
         channel_cache.copy(root.channels, place.channels)
+        place.packages.symlink_to(root.packages)
         made = create_environment(blas_spec("openblas", "class"), root=place)
         mambakernels.kernels.register(made.name, root=place.path, jupyter=folder / "jupyter")
         yield folder

@@ -316,10 +316,10 @@ def test_a_kernelspec_in_a_wheel_reaches_the_environment_and_jupyter(borrowed_ro
     assert found.keys() == {"xeus-xpython", "xeus-xpython-raw"}
     assert len({spec.display_name for spec in found.values()}) == len(found)
     python = str(borrowed_root.environments / "xeus" / "bin" / "python")
-    for name in found:
-        with running(name) as kernel:
-            code = "import os, sys; print(os.environ['CONDA_PREFIX'], sys.executable)"
-            prefix, executable = printed(kernel, code).split(" /")
-            assert f"{prefix}/bin/python" == python
-            assert f"/{executable}".startswith(python)
-            kernel.manager.shutdown_kernel()
+    assert {spec.program.parent for spec in found.values()} == {Path(python).parent}
+    with running("xeus-xpython") as kernel:
+        code = "import os, sys; print(os.environ['CONDA_PREFIX'], sys.executable)"
+        prefix, executable = printed(kernel, code).split(" /")
+        assert f"{prefix}/bin/python" == python
+        assert f"/{executable}".startswith(python)
+        kernel.manager.shutdown_kernel()

@@ -120,7 +120,7 @@ def nothing_is_left(mark: str, output: Path, scratch: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("runs", "kills"), [(16, 5), pytest.param(1000, 150, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)])]
+    ("runs", "kills"), [(10, 4), pytest.param(1000, 150, marks=[pytest.mark.exhaustive, pytest.mark.timeout(3600)])]
 )
 def test_kernels_and_runners_killed_at_random(
     runs: int, kills: int, notebook: Path, output: Path, scratch: Path
@@ -139,7 +139,7 @@ def test_kernels_and_runners_killed_at_random(
 @pytest.mark.slow
 @pytest.mark.usefixtures("scratch")
 def test_two_runners_on_one_folder_of_which_one_is_killed(notebook: Path, output: Path) -> None:
-    mark, runs = f"{os.getpid()}-two", 12
+    mark, runs = f"{os.getpid()}-two", 8
     trace = notebook.parent / "trace"
     with started(notebook, runs, output, mark) as first, started(notebook, runs, output, mark) as second:
         while not trace.exists() or len(trace.read_text().split()) < 4:

@@ -134,7 +134,7 @@ TOOLS: dict[str, Callable[[Path, Path], list[Any]]] = {
 }
 
 
-@settings(derandomize=True, max_examples=500, deadline=None, database=None)
+@settings(derandomize=True, max_examples=250, deadline=None, database=None)
 @given(st.text(st.sampled_from("ab \r\r\n\b\x1bm"), max_size=30))
 @example("a long line\rshort\r")
 @example("\x1b[31m10 %\x1b[0m\r\x1b[31m20 %\x1b[0m\r100 %\n")

@@ -70,7 +70,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_workers_write_to_a_bucket_themselves(install: Any, write: Any, bucket: str) -> None:
     install("one")
     notebook = write("print('x' * 100_000)\n1 / n", parameters="n = 1", name="sub.ipynb")
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         runs = run(notebook, kernels="one", grid={"n": [0, 1, 2]}, output=bucket, executor=pool)
     assert [one.status for one in runs] == ["failed", "ok", "ok"]
     assert [read_run(one.path) for one in runs] == runs

@@ -69,10 +69,10 @@ def test_a_notebook_of_ones_own_makes_the_page(install: Any, write: Any, output:
     assert "limit is 41" in page.read_text(encoding="utf-8")
     with pytest.raises(InvalidRequestError, match="no parameter 'other'"):
         mambakernels.report(output, output=page, template=own, parameters={"other": 1})
-    content.cells.append(nbformat.v4.new_code_cell("1 / 0"))
+    content.cells.insert(2, nbformat.v4.new_code_cell("1 / 0"))
     nbformat.write(content, own)
     before = page.read_bytes()
-    with pytest.raises(RunError, match=r"(?s)failed: cell 20 .*ZeroDivisionError.*1 / 0"):
+    with pytest.raises(RunError, match=r"(?s)failed: cell 4 .*ZeroDivisionError.*1 / 0"):
         mambakernels.report(output, output=page, template=own)
     assert page.read_bytes() == before
     with pytest.raises(NotFoundError, match="No notebook is there"):

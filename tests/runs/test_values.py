@@ -57,7 +57,7 @@ def assigned(source: str) -> Any:
     return scope["value"]
 
 
-@settings(derandomize=True, max_examples=300, deadline=None, database=None)
+@settings(derandomize=True, max_examples=150, deadline=None, database=None)
 @given(VALUES)
 @example(HARD)
 @example([HARD])
@@ -153,7 +153,7 @@ def from_r(line: str) -> str:
     return f"number {float(rest) if rest in ('NaN', 'Inf', '-Inf') else float.fromhex(rest)!r}"
 
 
-@settings(derandomize=True, max_examples=4, deadline=None, database=None)
+@settings(derandomize=True, max_examples=2, deadline=None, database=None)
 @given(st.lists(R_VALUES, min_size=40, max_size=60))
 @example(
     [{"text": CODE.replace("\0", "").replace("\ud83d", ""), "many": list(range(10_000)), "NULL": 1, "": {"": [1]}}]
