@@ -101,29 +101,22 @@ def private(request: pytest.FixtureRequest, site: Site) -> str:
     return site.url(token=TOKEN)
 
 
-def test_an_address_with_credentials_works_and_is_kept_nowhere(any_engine: Engine, private: str, place: Place) -> None:
+def test_an_address_with_credentials_works_and_is_kept_nowhere(
+    any_engine: Engine, site: Site, private: str, place: Place
+) -> None:
+    """Not in the package cache either, which may be shared between users and is copied to other machines."""
     made = place.create(any_engine, private)
     assert made.package("greeter") is not None
     assert place.leaks() == []
+    assert place.cached_leaks() == []
     assert not _leaks(repr(made).encode())
     assert not _leaks(repr(mambakernels.list(root=place.root)).encode())
     assert not _leaks(repr(mambakernels.kernels.list()).encode())
-
-
-def test_an_address_with_credentials_is_not_in_the_package_cache(
-    any_engine: Engine, private: str, place: Place
-) -> None:
-    """A cache may be shared between users, and is copied to other machines."""
-    place.create(any_engine, private)
-    assert place.cached_leaks() == []
-
-
-def test_the_manifest_still_says_where_packages_came_from(
-    any_engine: Engine, site: Site, private: str, place: Place
-) -> None:
-    made = place.create(any_engine, private)
-    assert made.channels == (site.url(),)
+    assert made.channels == (site.url(),), "the manifest still says where packages came from"
     assert_addresses_are_plain(made, site)
+    site.log.clear()
+    assert place.create(any_engine, private) == made, "the same request again is nothing to do"
+    assert site.asked(".conda") == []
 
 
 def assert_addresses_are_plain(made: Environment, site: Site) -> None:
@@ -135,13 +128,6 @@ def assert_addresses_are_plain(made: Environment, site: Site) -> None:
     record = json.loads((made.prefix / "conda-meta" / "tiny-1.0-0.json").read_text())
     assert record["url"] == address
     assert record["channel"].startswith(site.url())
-
-
-def test_the_same_request_again_is_nothing_to_do(any_engine: Engine, site: Site, private: str, place: Place) -> None:
-    made = place.create(any_engine, private)
-    site.log.clear()
-    assert place.create(any_engine, private) == made
-    assert site.asked(".conda") == []
 
 
 def test_an_environment_file_with_credentials_is_kept_nowhere(
@@ -166,6 +152,7 @@ def test_a_mirror_with_credentials_is_kept_nowhere(
     assert not _leaks(json.dumps(mambakernels.info(root=place.root), default=str).encode())
 
 
+@pytest.mark.parametrize("private", ["password", pytest.param("token", marks=pytest.mark.exhaustive)], indirect=True)
 def test_an_executed_notebook_shows_none(private: str, place: Place, tmp_path: Path) -> None:
     mambakernels.create("private", SPECS, channel=private, engine="rattler", root=place.root)
     [kernel] = mambakernels.kernels.list()
