@@ -12,6 +12,7 @@ import runpy
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 
 import filelock  # noqa: F401
 import rattler  # noqa: F401
@@ -26,25 +27,24 @@ import mambakernels.runs.execute  # noqa: F401
 LONGEST = 1 << 17  # bytes of a request
 
 
-def requests(control: socket.socket) -> tuple[bytes, list[int]]:
+def next_request(control: socket.socket) -> tuple[bytes, list[int]]:
     """Return a request and the handles that came with it, each in a process of its own; exit at the end of input."""
     while True:
         request, handles, _flags, _address = socket.recv_fds(control, LONGEST, 4)
         if not request:
             sys.exit()
-        between = os.fork()
-        if between == 0:
+        with suppress(ChildProcessError):  # there is none
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if os.fork() == 0:
             control.close()
             return request, handles
         for handle in handles:
             os.close(handle)
-        os.waitpid(between, 0)
 
 
 def watched(answer: int) -> None:
-    """Return in a process whose number and exit status go to `answer`."""
-    if os.fork():
-        os._exit(0)  # the server waits for no command
+    """Return in a child, whose number and exit status go to `answer`."""
     command = os.fork()
     if command:
         os.write(answer, b"%d " % command)
@@ -69,7 +69,7 @@ def become(request: bytes, streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    request, (*streams, answer) = requests(socket.socket(fileno=int(sys.argv[1])))
+    request, (*streams, answer) = next_request(socket.socket(fileno=int(sys.argv[1])))
     watched(answer)
     become(request, streams)
     runpy.run_module("mambakernels", run_name="__main__", alter_sys=True)
