@@ -11,6 +11,7 @@ import typer
 import mambakernels
 from mambakernels.cli import bars, tables
 from mambakernels.cli.app import AsJson, DryRun, NameArgument, Quiet, RootOption, app, plain, print_json
+from mambakernels.system import quoting
 from mambakernels.system.quantities import amount
 
 if TYPE_CHECKING:
@@ -166,4 +167,5 @@ def _warn_if_unseen(found: list[KernelSpec]) -> None:
 
     for folder in dict.fromkeys(spec.jupyter for spec in found):
         if folder not in folders.searched():
-            typer.echo(f"Jupyter does not search that folder by default; start it with JUPYTER_PATH={folder}", err=True)
+            where = quoting.quote(str(folder))
+            typer.echo(f"Jupyter does not search that folder by default; start it with JUPYTER_PATH={where}", err=True)

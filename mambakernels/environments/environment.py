@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mambakernels import engines, errors
 from mambakernels.engines import Engine, Package
-from mambakernels.environments.virtual import is_virtual, name_of_virtual, packages_of
+from mambakernels.environments.virtual import is_virtual, name_of_folder, name_of_virtual, packages_of
 from mambakernels.paths import DiskUsage, PathLike, Root, disk_usage, same_place, storage_errors
 from mambakernels.progress import Progress, silent
 from mambakernels.system import decoding, quoting
@@ -101,11 +101,11 @@ class Location:
 
     @classmethod
     def at(cls, prefix: str | os.PathLike[str], root: Root) -> Location:
-        """Return the location at a path, inside the root or elsewhere; its name is the folder's."""
+        """Return the location at a path, inside the root or elsewhere; its name is the folder's, or is made from it."""
         path = Path(os.path.normpath(Path(prefix).expanduser().absolute()))
-        name = name_of_virtual(path) if is_virtual(path) else path.name
-        check_environment_name(name)
-        return cls(name, path, root)
+        if is_virtual(path):
+            return cls(name_of_virtual(path), path, root)
+        return cls(path.name if _NAME.fullmatch(path.name) else name_of_folder(path), path, root)
 
     @classmethod
     def of(cls, name_or_path: NameOrPath, root: Root) -> Location:
@@ -139,7 +139,8 @@ def is_path(name_or_path: NameOrPath) -> bool:
     """Whether this is a path and not a name: it has a separator in it, is a path object, or is a `.venv` here."""
     if not isinstance(name_or_path, str) or "/" in name_or_path or os.sep in name_or_path:
         return True
-    return name_or_path.startswith(".") and is_virtual(Path(name_or_path))
+    folder = Path(name_or_path)
+    return name_or_path.startswith(".") and (is_virtual(folder) or (folder / "conda-meta").is_dir())
 
 
 def check_environment_name(name: str) -> None:

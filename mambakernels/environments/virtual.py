@@ -9,7 +9,7 @@ from pathlib import Path
 from mambakernels.engines import Package
 
 _CONFIGURATION = "pyvenv.cfg"
-_NAMELESS = frozenset({"venv", "env", "virtualenv"})
+_NAMELESS = frozenset({"venv", "env", "virtualenv", "conda"})
 _DIST_INFO = re.compile(r"([^/]+?)-([^/-]+)\.dist-info")
 
 
@@ -31,10 +31,19 @@ def sees_the_system(prefix: Path) -> bool:
 
 
 def name_of_virtual(prefix: Path) -> str:
-    """Return a name for a virtual environment: its prompt, else its folder's name, or its project's for `.venv`."""
+    """Return a name for a virtual environment: its prompt, else that of its folder."""
+    prompt = settings(prefix).get("prompt")
+    return _as_name(prompt) if prompt else name_of_folder(prefix)
+
+
+def name_of_folder(prefix: Path) -> str:
+    """Return a name for an environment in a folder that cannot be one: for `.venv` and `.conda`, their project's."""
     folder = prefix.name.strip(".")
-    named = settings(prefix).get("prompt") or (prefix.parent.name if folder in _NAMELESS else folder)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", named).strip("-._")[:64] or "venv"
+    return _as_name(prefix.parent.name if folder in _NAMELESS else folder)
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64] or "venv"
 
 
 def packages_of(prefix: Path) -> tuple[Package, ...]:

@@ -13,6 +13,7 @@ from mambakernels.activation.capture import capture
 from mambakernels.doctor.numpy_libraries import wanted_build
 from mambakernels.doctor.prefixes import Prefix
 from mambakernels.environments import Environment
+from mambakernels.environments.environment import Location, is_path
 from mambakernels.numeric import probing
 from mambakernels.paths import Root, same_place
 
@@ -118,3 +119,27 @@ def test_the_doctor_knows_every_spelling_of_a_blas(tmp_path: Path, empty_root: R
 def test_records_without_a_platform_are_read() -> None:
     package = engines.Package.from_record({"name": "a", "version": "1", "build_string": "py_0", "channel": "x"})
     assert (package.build, package.subdir, package.url) == ("py_0", "noarch", "")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("project/.conda", "project"),
+        ("my env", "my-env"),
+        ("project/.envs", "envs"),
+        ("ü code", "code"),
+        ("np", "np"),
+    ],
+)
+def test_a_folder_whose_name_no_kernel_can_have_gets_one(tmp_path: Path, folder: str, name: str) -> None:
+    place = Location.at(tmp_path / folder, Root(tmp_path / "root"))
+    assert (place.name, place.prefix) == (name, tmp_path / folder)
+
+
+def test_a_hidden_folder_here_is_a_path_where_it_is_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not is_path(".conda")
+    (tmp_path / ".conda" / "conda-meta").mkdir(parents=True)
+    assert is_path(".conda")
