@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -89,4 +90,6 @@ def _requirements_file(requirements: Sequence[str], folder: Path) -> Iterator[Pa
 
 def _with_whole_path(line: str, folder: Path) -> str:
     match = _NAMES_A_FILE.match(line)
-    return f"{match[1]}{folder / match[2]}" if match else line
+    if match is None or Path(match[2].lstrip("'\"")).is_absolute():
+        return line
+    return f"{match[1]}{shlex.quote(f'{folder}{os.sep}')}{match[2]}"  # pip reads the words of options as a shell does

@@ -30,7 +30,11 @@ _FORMAT = 4
 _ADVICE = "Give a notebook that Jupyter saved: a file ending in .ipynb."
 _GRAMMAR = "rfc3987_syntax"
 _FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+# `# A heading`, or one that is underlined; a list, a quotation or a table is none.
+_HEADING = re.compile(
+    r"^ {0,3}(?:#{1,6}[ \t]+(?P<marked>.+?)[ \t#]*|(?P<underlined>[^\s#>|*+-].*?)[ \t]*\n {0,3}(?:=+|-{2,})[ \t]*)$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,9 @@ def tags_of(cell: Mapping[str, Any]) -> frozenset[str]:
 def heading_above(cells: Sequence[Mapping[str, Any]], index: int) -> str:
     """Return the last Markdown heading above a cell; an empty text if there is none."""
     texts = (_FENCED.sub("", source_of(cell)) for cell in reversed(cells[:index]) if cell["cell_type"] == "markdown")
-    found = (headings[-1] for text in texts if (headings := _HEADING.findall(text)))
-    return str(next(found, ""))
+    found = (list(_HEADING.finditer(text)) for text in texts)
+    last = next((headings[-1] for headings in found if headings), None)
+    return "" if last is None else last["marked"] or last["underlined"]
 
 
 def cells_sha256(content: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import subprocess
 import venv
 import zipfile
@@ -129,3 +130,9 @@ def test_an_empty_part_is_nothing_to_install(place: Location, tmp_path: Path) ->
 )
 def test_files_named_in_lines_are_found_from_a_folder_that_cannot_be_written_to(line: str, moved: str) -> None:
     assert pip_requirements._with_whole_path(line, Path("/work/it")) == moved
+
+
+def test_such_a_folder_may_have_a_space_in_its_name() -> None:
+    moved = pip_requirements._with_whole_path("-r 'some other.txt'", Path("/my work"))
+    assert shlex.split(moved) == ["-r", "/my work/some other.txt"]
+    assert pip_requirements._with_whole_path("-r '/a b.txt'", Path("/my work")) == "-r '/a b.txt'"

@@ -319,3 +319,8 @@ def test_numbers_that_json_does_not_have_are_null(install: Any, write: Any, outp
 def test_a_comment_in_a_fenced_block_is_no_heading() -> None:
     text = "## Real\n```python\n# comment\n```\n~~~\n# open to the end"
     assert heading_above([{"cell_type": "markdown", "source": text}, {"cell_type": "code"}], 1) == "Real"
+
+
+@pytest.mark.parametrize("text", ["Real\n===", "# One\n\n  Real  \n---\n\nx", "# Real #\n\n---\n- a\n---\n> b\n---"])
+def test_a_heading_may_be_underlined(text: str) -> None:
+    assert heading_above([{"cell_type": "markdown", "source": text}, {"cell_type": "code"}], 1) == "Real"
