@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
+from support.python_kernels import without_what_is_slow
 
 START_SECONDS = 180
 STOP_SECONDS = 60
@@ -70,7 +71,7 @@ def jupyterlab(folder: Path, *, state: Path) -> Iterator[Lab]:
     with (state / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *argv],
-            env={**os.environ, **places, "JUPYTER_TOKEN": token},
+            env={**os.environ, **places, **without_what_is_slow(), "JUPYTER_TOKEN": token},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from support.python_kernels import WITHOUT_DEBUGGER
+from support.python_kernels import ABSENT, without_what_is_slow
 from support.running_kernels import alive, seconds_until, started
 
 import mambakernels
@@ -98,7 +98,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     prefix = tmp_path / "root" / "envs" / "np-mkl"
     venv.create(prefix, symlinks=True, with_pip=False)
     made = Made(tmp_path / "jüpyter 'data'" / "kernels" / "np-mkl", prefix)
-    (made.packages / "ipykernel.pth").write_text(f"{WITHOUT_DEBUGGER}\n{sysconfig.get_path('purelib')}")
+    (made.packages / "ipykernel.pth").write_text(f"{ABSENT}\n{sysconfig.get_path('purelib')}")
     write_spec(made.folder, prefix, [*IPYKERNEL])
     return made
 
@@ -382,7 +382,8 @@ def test_headless_tools_show_it(made: Made, tmp_path: Path, monkeypatch: pytest.
     assert cells[0].outputs[0].output_type == "error"
     assert notebook.metadata.language_info["name"] == "python"
     command = [Path(sysconfig.get_path("scripts"), "jupyter-execute"), file]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environ = os.environ | without_what_is_slow()
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "KernelError: The program of the environment 'np-mkl' cannot be started" in done.stderr
     assert "Install it again with the program that made the environment" in done.stderr

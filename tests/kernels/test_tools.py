@@ -20,6 +20,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert.preprocessors import ExecutePreprocessor
 from support.jupyter_servers import Server, jupyter_server
+from support.python_kernels import without_what_is_slow
 from support.running_kernels import make_environment
 from support.terminal import Terminal, terminal
 
@@ -77,7 +78,13 @@ def notebook(spec: KernelSpec, tmp_path: Path) -> Path:
 def tool(name: str, *words: str | Path) -> str:
     """Run one of this Python's programs as a user does; return what it prints."""
     done = subprocess.run(
-        [SCRIPTS / name, *words], capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL
+        [SCRIPTS / name, *words],
+        env=os.environ | without_what_is_slow(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -19,6 +19,7 @@ from queue import Empty
 from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
+from support.python_kernels import without_what_is_slow
 from support.running_kernels import Reply, family, run_in, seconds_until
 
 # Starts as many kernels as asked for, all at once, prints their processes, and waits.
@@ -170,7 +171,7 @@ def jupyter_server(state: Path, *, subreaper: bool = False) -> Iterator[Server]:
     with (state / "server.log").open("wb") as log:
         process = subprocess.Popen(
             argv,
-            env={**os.environ, **places, "JUPYTER_TOKEN": token},
+            env={**os.environ, **places, **without_what_is_slow(), "JUPYTER_TOKEN": token},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

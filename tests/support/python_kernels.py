@@ -16,8 +16,14 @@ import pytest
 Install = Callable[..., Path]
 Write = Callable[..., Path]
 
-WITHOUT_DEBUGGER = Path(__file__).with_name("without_debugger")
+# Modules that other packages do without, and that take long to import.
+ABSENT = Path(__file__).with_name("absent")
 ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+def without_what_is_slow() -> dict[str, str]:
+    """Return the path on which Python finds what is in `ABSENT` first."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ABSENT), os.environ.get("PYTHONPATH")]))}
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def installing(folder: Path) -> Iterator[Install]:
         patch.setenv("JUPYTER_PATH", str(jupyter))
         patch.setenv("JUPYTER_DATA_DIR", str(folder / "user"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
-        patch.setenv("PYTHONPATH", str(WITHOUT_DEBUGGER), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(ABSENT), prepend=os.pathsep)
         yield install_kernelspec
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
-from support.python_kernels import WITHOUT_DEBUGGER
+from support.python_kernels import ABSENT
 
 from mambakernels.environments import Environment
 from mambakernels.paths import Root
@@ -41,7 +41,7 @@ def make_environment(
     venv.create(prefix, symlinks=True)
     (prefix / "conda-meta").mkdir(exist_ok=True)  # as conda has it
     packages = next(prefix.glob("lib/python3*/site-packages"))
-    found = [str(path) for path in (*paths, WITHOUT_DEBUGGER, sysconfig.get_path("purelib"))]
+    found = [str(path) for path in (*paths, ABSENT, sysconfig.get_path("purelib"))]
     (packages / "these.pth").write_text("\n".join(found))
     if pip:
         _link_pip(prefix, packages)
