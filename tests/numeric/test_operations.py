@@ -10,7 +10,7 @@ from support import flop_counting
 from mambakernels.numeric import native
 from mambakernels.numeric.operations import DTYPES, OPERATIONS, Operation, available_operations
 
-pytestmark = pytest.mark.usefixtures("flags_ignored")
+pytestmark = pytest.mark.usefixtures("flags_ignored", "one_thread")
 
 # At n = 1000, real numbers, worked out by hand from the formulas the modules name.
 FLOPS = {

@@ -14,7 +14,7 @@ import pytest
 from mambakernels.numeric import residuals, setups
 from mambakernels.numeric.operations import OPERATIONS, available_operations
 
-pytestmark = pytest.mark.usefixtures("flags_ignored")
+pytestmark = pytest.mark.usefixtures("flags_ignored", "one_thread")
 
 EPS = float(np.finfo("float64").eps)
 
