@@ -557,14 +557,22 @@ def check_complete(environment: Environment, *, meanwhile: bool = False) -> int:
 
 
 FILES = {"kernel.json", "logo-svg.svg", "logo-32x32.png", "logo-64x64.png", "start.py", "start.sh"}
+# Forks at each line that it reads; the fork works until it is killed, and its status is printed.
 LOOP = """
-import itertools, pathlib, pickle, sys
+import itertools, os, pathlib, pickle, sys
 from mambakernels.kernels.registered import unregister_all
 from mambakernels.kernels.registration import register_kernels as register
 environment = pickle.loads(bytes.fromhex(sys.argv[1]))
 logo = environment.prefix / "share/jupyter/kernels/python3/logo-svg.svg"
+while sys.stdin.readline():
+    fork = os.fork()
+    if fork == 0:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]), flush=True)
+else:
+    sys.exit()
 register(environment)
-print("ready", flush=True)
+print(os.getpid(), flush=True)
 for count in itertools.count():
     logo.write_text(f"<svg>{count}</svg>" * 1000)
     register(environment, env={"COUNT": str(count)})
@@ -581,20 +589,22 @@ def test_a_process_killed_at_any_moment_leaves_nothing_half_made(make: Make, jup
     environment = make()
     chance = random.Random(4)
     leftovers = 0
-    for _ in range(25):
-        argv = [sys.executable, "-c", LOOP, pickle.dumps(environment).hex()]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == b"ready\n"
+    argv = [sys.executable, "-c", LOOP, pickle.dumps(environment).hex()]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for _ in range(25):
+            child.stdin.write("\n")
+            fork = int(child.stdout.readline())
             try:
                 until = time.monotonic() + chance.uniform(0, 0.06)
                 while time.monotonic() < until:
                     check_complete(environment, meanwhile=True)
             finally:
-                child.kill()
-        assert child.returncode == -signal.SIGKILL  # not of an error of its own
-        check_complete(environment)
-        leftovers += (jupyter.parent / ".mambakernels" / "staging").exists()
+                os.kill(fork, signal.SIGKILL)
+            assert int(child.stdout.readline()) == -signal.SIGKILL  # not of an error of its own
+            check_complete(environment)
+            leftovers += (jupyter.parent / ".mambakernels" / "staging").exists()
     assert leftovers  # or the kills came at idle moments only, and showed nothing
     register(environment)
     assert check_complete(environment) >= 1
