@@ -18,12 +18,14 @@ Write = Callable[..., Path]
 
 # Modules that other packages do without, and that take long to import.
 ABSENT = Path(__file__).with_name("absent")
+ABSENT_FROM_SERVERS = Path(__file__).with_name("absent_from_servers")
 ARGV = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
-def without_what_is_slow() -> dict[str, str]:
-    """Return the path on which Python finds what is in `ABSENT` first."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ABSENT), os.environ.get("PYTHONPATH")]))}
+def without_what_is_slow(*folders: Path) -> dict[str, str]:
+    """Return the path on which Python finds first what is in these folders; without any, in both."""
+    first = map(str, folders or (ABSENT, ABSENT_FROM_SERVERS))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [*first, os.environ.get("PYTHONPATH")]))}
 
 
 @pytest.fixture
