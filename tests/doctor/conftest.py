@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def session(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def session(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep what this session sets, and the user has, out of the test."""
     for name in (*THREAD_VARIABLES, "JUPYTER_PATH", "MKL_DEBUG_CPU_TYPE", "KMP_DUPLICATE_LIB_OK"):
         monkeypatch.delenv(name, raising=False)
@@ -53,14 +53,15 @@ def session(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }.items():
         monkeypatch.setenv(name, str(place / folder))
     monkeypatch.setenv("MAMBAKERNELS_ROOT", str(place / "root ü"))
+    place.mkdir()
+    yield
+    shutil.rmtree(place)
 
 
 @pytest.fixture
-def world(place: Path, ward_channel: Path) -> Iterator[World]:
+def world(place: Path, ward_channel: Path) -> World:
     """A root without environments."""
-    place.mkdir()
-    yield World(place, ward_channel, "rattler")
-    shutil.rmtree(place)
+    return World(place, ward_channel, "rattler")
 
 
 @pytest.fixture
