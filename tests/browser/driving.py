@@ -121,7 +121,7 @@ class Lab:
 
     def new(self, page: Page, display_name: str) -> Notebook:
         """Make a notebook by a click on a kernel's card in the launcher, and wait for the kernel."""
-        self.launcher(page).filter(has_text=display_name).click()
+        self.launcher(page).filter(has=page.get_by_text(display_name, exact=True)).click()
         notebook = Notebook(page)
         notebook.wait_for_kernel(display_name)
         return notebook
