@@ -47,22 +47,22 @@ def ranking(
     did not pass a gate. A row has `asked`, `operation`, `dtype`, `size`, `kernel`, `threads`, `seconds`, `gflops`,
     `ratio` (its time over the best's), its interval `low` and `high`, and `place`: *best*, *equal* (within the margin),
     *slower*, *undecided*; *disturbed* (by other programs, in every sample) and *failed* are compared with nothing, and
-    all are *untrusted* if the comparison is not to be trusted: then there is no ratio.
+    all others are *untrusted* if the comparison is not to be trusted: then there is no ratio.
     """
     ratios = {key: ratio for row in paired.to_dict(orient="records") for key, ratio in _both_ways(row)}
     rows: list[dict[str, Any]] = []
     for case, group in table[~table["control"]].groupby(_CASE, sort=False, dropna=False):
         mine = {(one, other): ratio for (*where, one, other), ratio in ratios.items() if tuple(where) == _plain(case)}
-        rows += _placed(group, mine, failed) if trusted else _untrusted(group)
+        rows += _placed(group, mine, failed) if trusted else _untrusted(group, failed)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def resolved(ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the cases that had rounds enough for an interval; if none had, all of them.
+    """Return the rows of the cases that had rounds enough for an interval, or in which a kernel failed.
 
-    A case that turns out to be too long after the first round has only that one.
+    If there is none, all rows. A case that turns out to be too long after the first round has only that one.
     """
-    known = ranked["low"].notna() & (ranked["place"] != "best")
+    known = (ranked["low"].notna() & (ranked["place"] != "best")) | (ranked["place"] == "failed")
     enough = known.groupby([ranked["asked"].fillna(0), *(ranked[column] for column in KEY)]).transform("any")
     return ranked[enough] if enough.any() else ranked
 
@@ -106,10 +106,10 @@ def _best(good: Mapping[str, float], ratios: Mapping[tuple[str, str], _Ratio]) -
     return min([kernel for kernel in good if kernel not in beaten] or good, key=lambda name: good[name], default="")
 
 
-def _untrusted(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for row in group.to_dict(orient="records"):
+def _untrusted(group: pd.DataFrame, failed: Collection[str]) -> Iterator[dict[str, Any]]:
+    for row, place in zip(group.to_dict(orient="records"), _refused(group, failed), strict=True):
         kept = {str(name): value for name, value in row.items() if name in COLUMNS}
-        yield kept | {"ratio": math.nan, "low": math.nan, "high": math.nan, "place": "untrusted"}
+        yield kept | {"ratio": math.nan, "low": math.nan, "high": math.nan, "place": place or "untrusted"}
 
 
 def _both_ways(row: Mapping[Any, Any]) -> Iterator[tuple[tuple[Any, ...], _Ratio]]:

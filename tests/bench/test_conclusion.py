@@ -123,6 +123,20 @@ def test_disturbed_figures_are_shown_and_compared_with_nothing() -> None:
     assert places(found) == {"np-a": "best", "np-b": "disturbed"}
 
 
+@pytest.mark.parametrize("fft", [(0.001, 0.001), (0.001, 0.002)])
+def test_what_is_wrong_is_shown_as_failed_also_where_nothing_is_compared_with_it(fft: tuple[float, float]) -> None:
+    right, wrong = kernel("np-a", None), kernel("np-b", None)
+    rows = [*visits(right, GEMM, [0.02] * ROUNDS), *visits(wrong, GEMM, [0.01] * ROUNDS, residual=0.5)]
+    rows += [row for one in (right, wrong) for row in visits(one, SVD, [0.01] * ROUNDS)]
+    for one, seconds in zip((right, wrong), fft, strict=True):
+        rows += visits(one, FFT, [seconds] * ROUNDS)
+    found = evaluate(measured([right, wrong], rows))
+    assert found.conclusion.trusted == (len(set(fft)) == 1)
+    shown = resolved(found.ranking)
+    [place] = shown[(shown["operation"] == "gemm") & (shown["kernel"] == "np-b")]["place"]
+    assert place == "failed"
+
+
 def test_programs_get_the_conclusion_and_the_ranking() -> None:
     content = compared(("np-a", [0.02]), ("np-b", [0.01])).as_dict()
     assert content["conclusion"]["trusted"] is True
