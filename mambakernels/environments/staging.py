@@ -22,6 +22,7 @@ from mambakernels.environments.environment import (
     Environment,
     Location,
     read_environment,
+    recover,
     write_manifest,
 )
 from mambakernels.paths import Root, same_place
@@ -101,6 +102,7 @@ def settle(folder: Path, made: Environment, engine: Engine) -> Environment:
         replace(folder, made.place)
     else:
         folder.rename(made.prefix)
+    recover(made.place)  # what the engine of a killed process was still writing when this began
     found = read_environment(made.place)
     assert found is not None
     return found

@@ -186,6 +186,17 @@ def test_killed_at_any_moment_nothing_half_made_is_listed_and_the_next_call_succ
     assert left_behind(borrowed_root) == ["small"]
 
 
+def test_what_an_engine_writes_after_its_parent_was_killed_is_deleted_at_the_end(borrowed_root: Root) -> None:
+    late = borrowed_root.environments / ".small.0123abcd"
+
+    def write(event: Event) -> None:
+        if event.step == "link":
+            (late / "bin").mkdir(parents=True, exist_ok=True)
+
+    environments_module.create_environment(SMALL, root=borrowed_root, progress=write)
+    assert left_behind(borrowed_root) == ["small"]
+
+
 def test_interrupted_nothing_is_left(borrowed_root: Root) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", CREATE, str(borrowed_root.path)], stderr=subprocess.PIPE, start_new_session=True
