@@ -245,9 +245,8 @@ def _show_next(output: str, watch: live.Watch) -> None:
 
     if watch.total and watch.outcomes["already done"] == watch.total:
         one = watch.total == 1
-        what = "The run is done already, and nothing that it depends" if one else ""
-        what = what or f"All {watch.total} runs are done already, and nothing that they depend"
-        typer.echo(f"{what} on has changed. To repeat: --force")
+        what, depends = ("The run is", "it depends") if one else (f"All {watch.total} runs are", "they depend")
+        typer.echo(f"{what} done already, and nothing that {depends} on has changed. To repeat: --force")
     index = index_of(output)
     if index is not None:
         typer.echo(f"All runs in this folder: {index}")

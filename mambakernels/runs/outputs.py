@@ -182,8 +182,7 @@ def file_system(scheme: str, host: str) -> Any:
     try:
         import fsspec
 
-        kind = fsspec.get_filesystem_class(scheme)
-        return kind(**kind._get_kwargs_from_urls(f"{scheme}://{host}"))  # noqa: SLF001 (what fsspec.open calls)
+        return fsspec.url_to_fs(f"{scheme}://{host}")[0]
     except ImportError as error:
         raise InvalidRequestError(
             f"{scheme}:// cannot be opened: {error}.", next_step=f"{advice}, and s3fs, gcsfs, … for its kind."
