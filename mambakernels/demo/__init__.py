@@ -15,7 +15,7 @@ from mambakernels.environments import Environment
 from mambakernels.kernels.blas import Processors
 from mambakernels.paths import PathLike, Root, absolute, storage_errors
 from mambakernels.progress import Event, Progress, silent
-from mambakernels.system.files import writable_folder
+from mambakernels.system.files import check_writable
 from mambakernels.system.quantities import read_duration
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def demo(
     from mambakernels.runs import execute
 
     seconds = read_duration(budget, "budget")
-    place, folder = Root.find(root), writable_folder(absolute(output))
+    place, folder = Root.find(root), absolute(output)
+    check_writable(folder)
     made, missing = making.make_environments(blas, channel=channel, engine=engine, root=place, progress=progress)
     with belongings.remembering(place, folder, results.names(made)):
         runs = execute.run(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mambakernels.errors import InvalidRequestError, NotFoundError, RunError, from_os_error
 from mambakernels.paths import PathLike, absolute
-from mambakernels.system.files import writable_folder, write_atomically
+from mambakernels.system.files import check_writable, write_atomically
 
 TEXT = "string"  # not `str`: pandas 2 makes the text "None" of a missing one then
 
@@ -41,7 +41,7 @@ class FrameFiles:
     def check_target(self, path: PathLike) -> None:
         """Raise InvalidRequestError or StorageError if a file of that name could not be written."""
         self._format(Path(path))
-        writable_folder(absolute(path).parent)
+        check_writable(absolute(path).parent)
 
     def save(self, frame: pd.DataFrame, path: PathLike, about: Json | None = None) -> Path:
         """Write a frame and what is known about it to a file, whole or not at all, and return the file's path."""

@@ -120,6 +120,15 @@ def digest(path: Path, kind: str = "sha256") -> str:
     return found.hexdigest()
 
 
+def check_writable(folder: Path) -> None:
+    """Prove that a folder can be made and written in, and leave nothing of the proof; StorageError if it cannot."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    writable_folder(folder)
+    with contextlib.suppress(OSError):  # another process has put something there
+        for place in missing:
+            place.rmdir()
+
+
 def writable_folder(folder: Path) -> Path:
     """Return the folder, made if need be, after proving that a file can be written in it."""
     probe = folder / f".{uuid.uuid4().hex}.part"

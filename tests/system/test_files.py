@@ -11,7 +11,7 @@ from platformdirs.macos import MacOS
 
 import mambakernels
 from mambakernels import paths
-from mambakernels.errors import StorageError
+from mambakernels.errors import MambakernelsError, StorageError
 from mambakernels.system.files import writable_folder, write_atomically
 
 
@@ -47,6 +47,16 @@ def test_where_results_cannot_go_is_said_before_anything_starts() -> None:
     ):
         with pytest.raises(StorageError, match=r"No folder can be made there. (.|\n)*Choose another place with --"):
             call()
+
+
+def test_a_place_for_results_that_was_found_good_is_left_as_it_was(tmp_path: Path) -> None:
+    for call in (
+        lambda: mambakernels.demo(output=tmp_path / "new", blas=["none such"]),
+        lambda: mambakernels.bench("none-such", save=tmp_path / "new" / "below" / "a.json"),
+    ):
+        with pytest.raises(MambakernelsError, match=r"none.such"):
+            call()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
