@@ -135,10 +135,11 @@ def writable_folder(folder: Path) -> Path:
     with naming(probe, folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            probe.open("xb").close()
+            probe.unlink()
         except FileExistsError as error:
             raise StorageError("A file is where the output folder should be.", where=str(folder)) from error
         except FileNotFoundError as error:  # parents too: a drive that is not there, or /proc
-            raise StorageError("No folder can be made there.", where=str(folder)) from error
-        probe.open("xb").close()
-        probe.unlink()
+            what = "file" if folder.is_dir() else "folder"
+            raise StorageError(f"No {what} can be made there.", where=str(folder)) from error
     return folder

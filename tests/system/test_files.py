@@ -36,6 +36,8 @@ def test_a_file_system_that_takes_no_files_is_a_storage_error() -> None:
         write_atomically(Path("/proc/nowhere/file"), b"content")
     with pytest.raises(StorageError, match=r"No folder can be made there. \(/proc/nowhere\)"):
         writable_folder(Path("/proc/nowhere"))
+    with pytest.raises(StorageError, match=r"No file can be made there. \(/proc\)"):
+        writable_folder(Path("/proc"))
 
 
 def test_where_results_cannot_go_is_said_before_anything_starts() -> None:
